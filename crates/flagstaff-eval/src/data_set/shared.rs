@@ -1,0 +1,76 @@
+//! The data set that is in force now, read by many and changed by one at a time.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+
+use super::{DataSet, Entry};
+use crate::prepared::{PreparedFlag, PreparedSegment};
+
+/// The data set in force. Reading is one atomic load and never waits; a change swaps in the next.
+///
+/// Data sets that are no longer in force are freed by whoever changes, never by a reader, so that
+/// no evaluation pays for freeing thousands of flags.
+#[derive(Debug, Default)]
+pub struct SharedDataSet {
+    current: ArcSwap<DataSet>,
+    /// Held while changing. What some reader still has waits here.
+    retired: Mutex<Vec<Arc<DataSet>>>,
+}
+
+impl SharedDataSet {
+    /// Starts with this data set.
+    pub fn new(data: DataSet) -> Self {
+        Self { current: ArcSwap::from_pointee(data), retired: Mutex::default() }
+    }
+
+    /// The data set in force, for the length of one call. Do not keep it across a callback: take
+    /// [`SharedDataSet::snapshot`] there.
+    #[inline]
+    pub fn load(&self) -> Guard<Arc<DataSet>> {
+        self.current.load()
+    }
+
+    /// The data set in force, to keep.
+    pub fn snapshot(&self) -> Arc<DataSet> {
+        self.current.load_full()
+    }
+
+    /// Replaces everything, whatever the versions.
+    pub fn replace(&self, data: DataSet) {
+        let writer = self.writer();
+        self.swap(writer, data);
+    }
+
+    /// Puts in a flag; false if the version known already is as high.
+    pub fn upsert_flag(&self, entry: Entry<PreparedFlag>) -> bool {
+        self.change(|data| data.with_flag(entry))
+    }
+
+    /// Puts in a segment; false if the version known already is as high.
+    pub fn upsert_segment(&self, entry: Entry<PreparedSegment>) -> bool {
+        self.change(|data| data.with_segment(entry))
+    }
+
+    /// Swaps in what `next` makes of the data set in force; false if it makes nothing of it.
+    pub fn change(&self, next: impl FnOnce(&DataSet) -> Option<DataSet>) -> bool {
+        let writer = self.writer();
+        let Some(data) = next(&self.current.load()) else {
+            return false;
+        };
+        self.swap(writer, data);
+        true
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Vec<Arc<DataSet>>> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn swap(&self, mut retired: MutexGuard<'_, Vec<Arc<DataSet>>>, data: DataSet) {
+        retired.push(self.current.swap(Arc::new(data)));
+        let free = retired.extract_if(.., |old| Arc::strong_count(old) == 1).collect::<Vec<_>>();
+        // Freed after the lock is given back.
+        drop(retired);
+        drop(free);
+    }
+}
