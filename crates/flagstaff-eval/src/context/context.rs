@@ -223,7 +223,8 @@ impl SingleContext {
         if !self.private_attributes.is_empty() {
             let private: Vec<Value> =
                 self.private_attributes.iter().map(|reference| reference.to_string().into()).collect();
-            let meta: Map<String, Value> = [("privateAttributes".to_owned(), private.into())].into_iter().collect();
+            let meta: Map<String, Value> =
+                [("privateAttributes".to_owned(), private.into())].into_iter().collect();
             map.serialize_entry("_meta", &meta)?;
         }
         Ok(())
@@ -282,7 +283,9 @@ impl PartialEq for Context {
 impl PartialEq for SingleContext {
     fn eq(&self, other: &Self) -> bool {
         let attributes_within = |a: &Self, b: &Self| {
-            a.attributes.iter().all(|(name, value)| b.attribute(name).is_some_and(|own| same_value(own, value)))
+            a.attributes
+                .iter()
+                .all(|(name, value)| b.attribute(name).is_some_and(|own| same_value(own, value)))
         };
         let private_within =
             |a: &Self, b: &Self| a.private_attributes.iter().all(|one| b.private_attributes.contains(one));

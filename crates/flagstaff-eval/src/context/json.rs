@@ -160,7 +160,8 @@ fn user_member(properties: &Map<String, Value>) -> Result<SingleContext, Context
         Some(_) => return Err(ContextError::wrong_type("custom")),
     };
     for (name, value) in custom {
-        if !matches!(name.as_str(), "" | "kind" | "key" | "name" | "anonymous" | "_meta") && !value.is_null() {
+        if !matches!(name.as_str(), "" | "kind" | "key" | "name" | "anonymous" | "_meta") && !value.is_null()
+        {
             builder.push(name, value);
         }
     }

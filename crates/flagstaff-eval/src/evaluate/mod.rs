@@ -60,7 +60,8 @@ pub fn evaluate_with_big_segments<'a, C: ContextRead + ?Sized>(
     if !flag.on {
         return flag.off(ReasonKind::Off);
     }
-    let mut walk = Walk { data, context, big_segments: BigSegmentAnswers::new(big_segments), on_prerequisite };
+    let mut walk =
+        Walk { data, context, big_segments: BigSegmentAnswers::new(big_segments), on_prerequisite };
     let mut detail = match walk.flag(flag, Chain::first(flag.key())) {
         Ok(detail) => detail,
         Err(Malformed) => Detail::error(ErrorKind::MalformedFlag),

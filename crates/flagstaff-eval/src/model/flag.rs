@@ -1,12 +1,13 @@
 //! A feature flag of one environment.
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{Clause, Rollout, read};
 
 /// One switch: its variations, and who gets which.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Flag {
     /// The flag's stable name within a project.
@@ -41,7 +42,7 @@ pub struct Flag {
     #[serde(default, deserialize_with = "read::or_default")]
     pub variations: Vec<Value>,
     /// Which client-side SDKs see the flag.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub client_side_availability: Option<ClientSideAvailability>,
     /// The older form of `clientSideAvailability.usingEnvironmentId`.
     #[serde(default, deserialize_with = "read::or_default")]
@@ -62,13 +63,13 @@ pub struct Flag {
     #[serde(default, deserialize_with = "read::or_default")]
     pub deleted: bool,
     /// One in so many feature, debug and migration events is sent; 0 means none. Absent means 1.
-    #[serde(default, deserialize_with = "read::optional_integer", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "read::optional_integer")]
     pub sampling_ratio: Option<i64>,
     /// Whether evaluations are left out of summaries.
-    #[serde(default, deserialize_with = "read::or_default", skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, deserialize_with = "read::or_default")]
     pub exclude_from_summaries: bool,
     /// Settings of a migration flag.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub migration: Option<Migration>,
 }
 
@@ -171,5 +172,40 @@ impl Flag {
             using_environment_id: self.client_side,
             using_mobile_key: true,
         })
+    }
+}
+
+/// Canonical: availability is written in both its forms, whichever was read.
+impl Serialize for Flag {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let availability = self.availability();
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("key", &self.key)?;
+        map.serialize_entry("version", &self.version)?;
+        map.serialize_entry("on", &self.on)?;
+        map.serialize_entry("prerequisites", &self.prerequisites)?;
+        map.serialize_entry("targets", &self.targets)?;
+        map.serialize_entry("contextTargets", &self.context_targets)?;
+        map.serialize_entry("rules", &self.rules)?;
+        map.serialize_entry("fallthrough", &self.fallthrough)?;
+        map.serialize_entry("offVariation", &self.off_variation)?;
+        map.serialize_entry("variations", &self.variations)?;
+        map.serialize_entry("clientSideAvailability", &availability)?;
+        map.serialize_entry("clientSide", &availability.using_environment_id)?;
+        map.serialize_entry("salt", &self.salt)?;
+        map.serialize_entry("trackEvents", &self.track_events)?;
+        map.serialize_entry("trackEventsFallthrough", &self.track_events_fallthrough)?;
+        map.serialize_entry("debugEventsUntilDate", &self.debug_events_until_date)?;
+        map.serialize_entry("deleted", &self.deleted)?;
+        if let Some(ratio) = self.sampling_ratio {
+            map.serialize_entry("samplingRatio", &ratio)?;
+        }
+        if self.exclude_from_summaries {
+            map.serialize_entry("excludeFromSummaries", &true)?;
+        }
+        if let Some(migration) = self.migration {
+            map.serialize_entry("migration", &migration)?;
+        }
+        map.end()
     }
 }

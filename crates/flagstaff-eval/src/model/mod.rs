@@ -16,8 +16,6 @@ mod segment;
 
 pub use clause::{Clause, Operator};
 pub use data::FlagData;
-pub use flag::{
-    ClientSideAvailability, Flag, FlagRule, Migration, Prerequisite, Target, VariationOrRollout,
-};
+pub use flag::{ClientSideAvailability, Flag, FlagRule, Migration, Prerequisite, Target, VariationOrRollout};
 pub use rollout::{Rollout, RolloutKind, WeightedVariation};
 pub use segment::{Segment, SegmentRule, SegmentTarget};

@@ -11,7 +11,6 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-
 /// A whole number, also when written `1.0`, as some encoders write every number.
 pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     Ok(deserializer.deserialize_any(IntegerVisitor)?.unwrap_or_default())

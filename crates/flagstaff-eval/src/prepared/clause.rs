@@ -135,7 +135,9 @@ impl Test {
             (Test::LessThanOrEqual(bound), Number(number)) => number <= *bound,
             (Test::GreaterThan(bound), Number(number)) => number > *bound,
             (Test::GreaterThanOrEqual(bound), Number(number)) => number >= *bound,
-            (Test::Before(bound), String(text)) => parse_instant(text).is_some_and(|instant| instant < *bound),
+            (Test::Before(bound), String(text)) => {
+                parse_instant(text).is_some_and(|instant| instant < *bound)
+            }
             (Test::Before(bound), Number(number)) => (number as i64) < *bound,
             (Test::After(bound), String(text)) => parse_instant(text).is_some_and(|instant| instant > *bound),
             (Test::After(bound), Number(number)) => (number as i64) > *bound,

@@ -1,8 +1,8 @@
 //! A segment made ready.
 
 use super::clause::Clause;
-use super::kind_or_user;
 use super::keys::KeySet;
+use super::kind_or_user;
 use super::rollout::Bucketing;
 use crate::model;
 

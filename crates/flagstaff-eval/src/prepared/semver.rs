@@ -25,7 +25,8 @@ impl<'a> SemVer<&'a str> {
         if !build.is_none_or(|build| build.split('.').all(is_identifier)) {
             return None;
         }
-        if !prerelease.is_none_or(|text| text.split('.').all(|id| is_identifier(id) && !has_leading_zero(id))) {
+        if !prerelease.is_none_or(|text| text.split('.').all(|id| is_identifier(id) && !has_leading_zero(id)))
+        {
             return None;
         }
         let mut numbers = ["0"; 3];
@@ -104,8 +105,24 @@ mod tests {
     #[test]
     fn precedence_is_that_of_semver() {
         let ascending = [
-            "0.9", "1.0.0-0", "1.0.0-2", "1.0.0-10", "1.0.0--", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-beta.2",
-            "1.0.0-beta.11", "1-rc", "1", "1.0.1", "1.1-x+y", "1.1", "1.9", "1.10", "2", "99999999999999999999999",
+            "0.9",
+            "1.0.0-0",
+            "1.0.0-2",
+            "1.0.0-10",
+            "1.0.0--",
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-beta.2",
+            "1.0.0-beta.11",
+            "1-rc",
+            "1",
+            "1.0.1",
+            "1.1-x+y",
+            "1.1",
+            "1.9",
+            "1.10",
+            "2",
+            "99999999999999999999999",
         ];
         for (index, low) in ascending.iter().enumerate() {
             for high in &ascending[index + 1..] {
@@ -125,9 +142,10 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_versions() {
-        for text in
-            ["", "v1", "1.", ".1", "1.2.3.4", "02.0.0", "2.00", "1-", "1-a..b", "1-01", "1+", "1+a_b", "x", "1 "]
-        {
+        for text in [
+            "", "v1", "1.", ".1", "1.2.3.4", "02.0.0", "2.00", "1-", "1-a..b", "1-01", "1+", "1+a_b", "x",
+            "1 ",
+        ] {
             assert!(SemVer::parse(text).is_none(), "{text}");
         }
     }

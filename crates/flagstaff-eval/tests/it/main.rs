@@ -1,0 +1,9 @@
+//! What flagstaff-eval promises, from outside.
+
+mod context;
+mod data_set;
+mod expand;
+mod operators;
+mod own_cases;
+mod properties;
+mod published_cases;
