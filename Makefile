@@ -1,0 +1,107 @@
+# One target per daily action; bare `make` lists them. Each sets up what it needs, once.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+
+# Where `make run` listens, and the folder its data lives in.
+LISTEN ?= 127.0.0.1:8030
+DATA ?= ./flagstaff-data
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-26s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# ---- running -------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: setup-rust ## set up, build and start the demo service; says what to open and which program to try
+	@cargo build --release --package flagstaff-cli
+	@scripts/run $(TARGET)/release/flagstaff $(LISTEN) $(DATA)
+
+.PHONY: example-rust example-python example-official-python-9 example-official-python-6 example-official-node
+example-rust: setup-rust ## with `make run` running: a program on our Rust SDK, printing a flag's value
+	@cargo run --release --quiet --package flagstaff-example
+
+example-python: python-release ## the same on our Python package
+	@.venv/bin/python examples/python/flip.py
+
+example-official-python-9: .venv-official-9/.ready ## the same on LaunchDarkly's Python SDK, version 9
+	@.venv-official-9/bin/python examples/official-python-9/flip.py
+
+example-official-python-6: .venv-official-6/.ready ## the same on LaunchDarkly's Python SDK, version 6
+	@.venv-official-6/bin/python examples/official-python-6/flip.py
+
+example-official-node: examples/official-node/node_modules/.ready ## the same on LaunchDarkly's Node.js SDK
+	@node examples/official-node/flip.js
+
+# ---- testing -------------------------------------------------------------------------------------------
+
+.PHONY: test test-rust test-python test-end-to-end test-browser
+test: setup-rust python-debug setup-official setup-browser ## set up and run all tests; the last line counts them
+	@scripts/test rust+end-to-end python browser
+
+test-rust: setup-rust ## Rust tests, without the end-to-end ones
+	@scripts/test rust
+
+test-python: python-debug ## tests of the Python package
+	@scripts/test python
+
+test-end-to-end: setup-rust python-debug setup-official ## real service, real programs, ours and the official SDKs'
+	@scripts/test end-to-end
+
+test-browser: setup-rust setup-browser ## the dashboard in a real browser
+	@scripts/test browser
+
+.PHONY: lint
+lint: setup-rust ## formatting and clippy, without a warning
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets -- --deny warnings
+
+# ---- measuring and reading -----------------------------------------------------------------------------
+
+.PHONY: bench
+bench: setup-rust python-release setup-official ## our evaluation beside its peers, in one run; prints a table
+	@benchmarks/run
+
+.PHONY: docs
+docs: setup-rust ## the API documentation of all crates, as HTML
+	@cargo doc --workspace --no-deps
+	@echo "open $(TARGET)/doc/flagstaff_sdk/index.html"
+
+# ---- setting up, each once -----------------------------------------------------------------------------
+# A finished folder holds a file `.ready`, so that removing the folder is enough to have it made anew.
+
+.PHONY: setup-rust setup-python setup-official setup-browser
+setup-rust: ## check the Rust toolchain
+	@scripts/need rust
+setup-python: .venv/.ready ## Python environment for our package and its tests, in .venv
+setup-official: .venv-official-9/.ready .venv-official-6/.ready examples/official-node/node_modules/.ready ## the official SDKs
+setup-browser: end-to-end/browser/node_modules/.ready ## the browser and its driver
+	@command -v chromium >/dev/null || scripts/debian-package chromium
+
+.venv/.ready: python/requirements-dev.txt
+	@scripts/need python
+	@scripts/venv .venv $<
+	@touch $@
+
+.venv-official-%/.ready: examples/official-python-%/requirements.txt
+	@scripts/need python
+	@scripts/venv .venv-official-$* $<
+	@touch $@
+
+# npm says what it installed, which nobody needs to read unless it fails.
+%/node_modules/.ready: %/package-lock.json
+	@scripts/need node
+	@printf '\n== npm packages of %s\n' $*
+	@npm ci --silent --prefix $*
+	@touch $@
+
+# Cargo itself knows what has changed; both put `ldclient` into .venv, quick to build or quick to run.
+.PHONY: python-debug python-release
+python-debug: setup-rust .venv/.ready
+	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --quiet --manifest-path python/Cargo.toml
+python-release: setup-rust .venv/.ready
+	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --quiet --release --manifest-path python/Cargo.toml
