@@ -1,1 +1,22 @@
-//! placeholder
+//! Every message two processes exchange, defined once, so that sender and receiver cannot drift
+//! apart. Pure: no I/O, no async, no clock.
+//!
+//! | Room | What crosses |
+//! |---|---|
+//! | [`paths`], [`headers`] | where a request goes, and what it says of its sender |
+//! | [`sse`] | server-sent events, byte by byte |
+//! | [`stream`] | put, patch, delete and ping: flags on their way to an SDK |
+//! | [`all_flags`] | every flag for one context: for browsers and mobile programs |
+//! | [`event`], [`summary`] | what an SDK reports of its evaluations |
+//! | [`redaction`] | what of a context stays out of those reports |
+//! | [`diagnostic`] | what an SDK reports of itself |
+
+pub mod all_flags;
+pub mod diagnostic;
+pub mod event;
+pub mod headers;
+pub mod paths;
+pub mod redaction;
+pub mod sse;
+pub mod stream;
+pub mod summary;

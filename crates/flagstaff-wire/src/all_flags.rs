@@ -1,0 +1,335 @@
+//! Every flag for one context: what a page is started with, and what browsers and mobile programs
+//! are answered.
+//!
+//! Source: the protocol's *Bootstrap* and *Evaluation endpoints*, which are one algorithm with two
+//! spellings. Values, keys and reasons are borrowed from the data set; one list is allocated.
+
+use flagstaff_eval::{ContextRead, DataSet, PreparedFlag, Reason, Value, evaluate};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+/// What to include.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AllFlagsOptions {
+    /// Say why, for every flag.
+    pub with_reasons: bool,
+    /// Only flags that browsers may see.
+    pub client_side_only: bool,
+    /// Leave out version and reason of flags of which no event will be made.
+    pub details_only_for_tracked_flags: bool,
+}
+
+/// Every flag for one context. Serialises as the bootstrap form, with `$flagsState` and `$valid`;
+/// [`AllFlags::evaluations`] gives the other.
+#[derive(Clone, Debug, Default)]
+pub struct AllFlags<'a> {
+    valid: bool,
+    options: AllFlagsOptions,
+    now_ms: i64,
+    flags: Vec<FlagState<'a>>,
+    /// The prerequisites of all flags, one after the other.
+    prerequisites: Vec<&'a str>,
+}
+
+/// One flag for one context.
+#[derive(Clone, Debug)]
+pub struct FlagState<'a> {
+    flag: &'a PreparedFlag,
+    value: Option<&'a Value>,
+    variation: Option<usize>,
+    reason: Reason<'a>,
+    is_experiment: bool,
+    prerequisites_start: usize,
+    prerequisites_end: usize,
+}
+
+impl<'a> AllFlags<'a> {
+    /// No flags, because there is no data or no context: `$valid` is false.
+    pub fn not_valid() -> Self {
+        Self::default()
+    }
+
+    /// Evaluates every flag that browsers may see, or every flag at all, as `options` say. No event
+    /// comes of it. `now_ms` tells debugging that is over from debugging that goes on.
+    pub fn of<C: ContextRead + ?Sized>(
+        data: &'a DataSet,
+        context: &C,
+        options: AllFlagsOptions,
+        now_ms: i64,
+    ) -> Self {
+        Self::of_those(data, context, options, now_ms, |flag| {
+            !options.client_side_only || flag.availability().using_environment_id
+        })
+    }
+
+    /// As [`AllFlags::of`], of the flags that `included` holds for: those mobile programs may see, say.
+    pub fn of_those<C: ContextRead + ?Sized>(
+        data: &'a DataSet,
+        context: &C,
+        options: AllFlagsOptions,
+        now_ms: i64,
+        included: impl Fn(&PreparedFlag) -> bool,
+    ) -> Self {
+        let mut flags = Vec::new();
+        let mut prerequisites: Vec<&'a str> = Vec::new();
+        for flag in data.flags() {
+            let flag: &'a PreparedFlag = flag;
+            if !included(flag) {
+                continue;
+            }
+            let prerequisites_start = prerequisites.len();
+            let detail = evaluate(data, flag, context, &mut |result| {
+                if std::ptr::eq(result.prerequisite_of, flag) {
+                    prerequisites.push(result.flag.key());
+                }
+            });
+            flags.push(FlagState {
+                flag,
+                value: detail.variation_index.and(detail.value),
+                variation: detail.variation_index,
+                is_experiment: flag.is_experiment(&detail.reason),
+                reason: detail.reason,
+                prerequisites_start,
+                prerequisites_end: prerequisites.len(),
+            });
+        }
+        Self { valid: true, options, now_ms, flags, prerequisites }
+    }
+
+    /// Whether the flags could be evaluated at all.
+    pub fn is_valid(&self) -> bool {
+        self.valid
+    }
+
+    /// The flags, in no particular order.
+    pub fn flags(&self) -> &[FlagState<'a>] {
+        &self.flags
+    }
+
+    /// The flag with this key.
+    pub fn flag(&self, key: &str) -> Option<&FlagState<'a>> {
+        self.flags.iter().find(|state| state.key() == key)
+    }
+
+    /// The prerequisites of a flag of this list that were evaluated on the way to its value, in order.
+    pub fn prerequisites_of(&self, state: &FlagState<'a>) -> &[&'a str] {
+        &self.prerequisites[state.prerequisites_start..state.prerequisites_end]
+    }
+
+    /// The form that client-side SDKs poll: an object of evaluations by flag key.
+    pub fn evaluations(&self) -> impl Serialize + '_ {
+        Evaluations(self)
+    }
+
+    /// Details of the flag, but the value.
+    fn details<'s>(&'s self, state: &'s FlagState<'a>) -> Details<'s, 'a> {
+        Details { all: self, state, with_value: false }
+    }
+}
+
+impl<'a> FlagState<'a> {
+    /// The flag's key.
+    pub fn key(&self) -> &'a str {
+        self.flag.key()
+    }
+
+    /// The flag.
+    pub fn flag(&self) -> &'a PreparedFlag {
+        self.flag
+    }
+
+    /// The value; none if the caller's default is to be used.
+    pub fn value(&self) -> Option<&'a Value> {
+        self.value
+    }
+
+    /// The variation index.
+    pub fn variation_index(&self) -> Option<usize> {
+        self.variation
+    }
+
+    /// Why.
+    pub fn reason(&self) -> &Reason<'a> {
+        &self.reason
+    }
+
+    /// Whether each evaluation is reported by an event of its own.
+    pub fn track_events(&self) -> bool {
+        self.flag.track_events() || self.is_experiment
+    }
+
+    /// Whether that event says why.
+    pub fn track_reason(&self) -> bool {
+        self.is_experiment
+    }
+}
+
+/// The bootstrap form.
+impl Serialize for AllFlags<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for state in &self.flags {
+            map.serialize_entry(state.key(), &state.value)?;
+        }
+        map.serialize_entry("$flagsState", &FlagsState(self))?;
+        map.serialize_entry("$valid", &self.valid)?;
+        map.end()
+    }
+}
+
+struct FlagsState<'s, 'a>(&'s AllFlags<'a>);
+
+impl Serialize for FlagsState<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.flags.iter().map(|state| (state.key(), self.0.details(state))))
+    }
+}
+
+struct Evaluations<'s, 'a>(&'s AllFlags<'a>);
+
+impl Serialize for Evaluations<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(
+            self.0
+                .flags
+                .iter()
+                .map(|state| (state.key(), Details { with_value: true, ..self.0.details(state) })),
+        )
+    }
+}
+
+/// What is said of one flag.
+struct Details<'s, 'a> {
+    all: &'s AllFlags<'a>,
+    state: &'s FlagState<'a>,
+    /// The value stands here, and not beside `$flagsState`.
+    with_value: bool,
+}
+
+impl Serialize for Details<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { all, state, with_value } = *self;
+        let debug_until = state.flag.debug_events_until_date();
+        let left_out = all.options.details_only_for_tracked_flags
+            && !state.track_events()
+            && debug_until.is_none_or(|until| until <= all.now_ms);
+        let mut map = serializer.serialize_map(None)?;
+        if with_value {
+            map.serialize_entry("value", &state.value)?;
+        }
+        if let Some(variation) = state.variation {
+            map.serialize_entry("variation", &variation)?;
+        }
+        if !left_out {
+            map.serialize_entry("version", &state.flag.version())?;
+        }
+        if state.track_events() {
+            map.serialize_entry("trackEvents", &true)?;
+        }
+        if state.track_reason() {
+            map.serialize_entry("trackReason", &true)?;
+        }
+        if state.track_reason() || (all.options.with_reasons && !left_out) {
+            map.serialize_entry("reason", &state.reason)?;
+        }
+        if let Some(until) = debug_until {
+            map.serialize_entry("debugEventsUntilDate", &until)?;
+        }
+        let prerequisites = all.prerequisites_of(state);
+        if !prerequisites.is_empty() {
+            map.serialize_entry("prerequisites", prerequisites)?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flagstaff_eval::Context;
+    use flagstaff_eval::model::FlagData;
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    fn data() -> DataSet {
+        let flags = json!({"flags": {
+            "plain": {"key": "plain", "version": 10, "on": true, "variations": ["a", "b"],
+                "fallthrough": {"variation": 1}, "clientSide": true, "prerequisites": [
+                    {"key": "base", "variation": 0}, {"key": "off", "variation": 0}, {"key": "base", "variation": 0}]},
+            "base": {"key": "base", "version": 1, "on": true, "variations": [true], "fallthrough": {"variation": 0},
+                "trackEventsFallthrough": true},
+            "off": {"key": "off", "version": 2, "variations": [1], "debugEventsUntilDate": NOW + 1},
+            "gone": {"key": "gone", "version": 3, "deleted": true},
+            "bad": {"key": "bad", "version": 4, "on": true, "variations": [], "fallthrough": {"variation": 0},
+                "trackEvents": true, "debugEventsUntilDate": NOW - 1},
+        }});
+        DataSet::from_model(serde_json::from_value::<FlagData>(flags).unwrap())
+    }
+
+    fn check(options: AllFlagsOptions, expected: Value) {
+        let data = data();
+        let context = Context::from_key("u").unwrap();
+        let all = AllFlags::of(&data, &context, options, NOW);
+        assert_eq!(serde_json::to_value(&all).unwrap(), expected);
+    }
+
+    #[test]
+    fn every_flag_that_is_there_is_in_the_state() {
+        check(
+            AllFlagsOptions::default(),
+            json!({"plain": null, "base": true, "off": null, "bad": null, "$valid": true, "$flagsState": {
+                "plain": {"version": 10, "prerequisites": ["base", "off"]},
+                "base": {"variation": 0, "version": 1, "trackEvents": true, "trackReason": true,
+                    "reason": {"kind": "FALLTHROUGH"}},
+                "off": {"version": 2, "debugEventsUntilDate": NOW + 1},
+                "bad": {"version": 4, "trackEvents": true, "debugEventsUntilDate": NOW - 1},
+            }}),
+        );
+    }
+
+    #[test]
+    fn options_add_reasons_and_leave_out_flags_and_details() {
+        check(
+            AllFlagsOptions { with_reasons: true, client_side_only: true, ..Default::default() },
+            json!({"plain": null, "$valid": true, "$flagsState": {"plain": {"version": 10,
+                "reason": {"kind": "PREREQUISITE_FAILED", "prerequisiteKey": "off"}, "prerequisites": ["base", "off"]}}}),
+        );
+        check(
+            AllFlagsOptions {
+                with_reasons: true,
+                details_only_for_tracked_flags: true,
+                ..Default::default()
+            },
+            json!({"plain": null, "base": true, "off": null, "bad": null, "$valid": true, "$flagsState": {
+                "plain": {"prerequisites": ["base", "off"]},
+                "base": {"variation": 0, "version": 1, "trackEvents": true, "trackReason": true,
+                    "reason": {"kind": "FALLTHROUGH"}},
+                "off": {"version": 2, "debugEventsUntilDate": NOW + 1, "reason": {"kind": "OFF"}},
+                "bad": {"version": 4, "trackEvents": true, "debugEventsUntilDate": NOW - 1,
+                    "reason": {"kind": "ERROR", "errorKind": "MALFORMED_FLAG"}},
+            }}),
+        );
+    }
+
+    #[test]
+    fn client_side_evaluations_carry_their_values() {
+        let data = data();
+        let context = Context::from_key("u").unwrap();
+        let all =
+            AllFlags::of_those(&data, &context, AllFlagsOptions::default(), NOW, |flag| flag.key() == "base");
+        assert_eq!(
+            serde_json::to_value(all.evaluations()).unwrap(),
+            json!({"base": {"value": true, "variation": 0, "version": 1, "trackEvents": true, "trackReason": true,
+                "reason": {"kind": "FALLTHROUGH"}}})
+        );
+    }
+
+    #[test]
+    fn without_data_the_state_says_so() {
+        assert_eq!(
+            serde_json::to_value(AllFlags::not_valid()).unwrap(),
+            json!({"$flagsState": {}, "$valid": false})
+        );
+    }
+}

@@ -1,0 +1,325 @@
+//! Flags on their way to a server-side SDK: put, patch, delete, ping.
+//!
+//! Source: the protocol's streaming section. [`StreamMessage::read`] is the SDK's side, `write_…`
+//! the service's.
+
+use std::borrow::Cow;
+
+use flagstaff_eval::model::{Flag, FlagData, Segment};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::sse::write_event;
+
+/// What a message is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ItemKind {
+    /// A flag.
+    Flag,
+    /// A segment.
+    Segment,
+}
+
+impl ItemKind {
+    /// The path prefix of items of this kind.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            ItemKind::Flag => "/flags/",
+            ItemKind::Segment => "/segments/",
+        }
+    }
+
+    /// The kind and key a path names. The whole rest after the prefix is the key, as it stands.
+    pub fn of_path(path: &str) -> Option<(ItemKind, &str)> {
+        [ItemKind::Flag, ItemKind::Segment]
+            .into_iter()
+            .find_map(|kind| Some((kind, path.strip_prefix(kind.prefix())?)))
+    }
+}
+
+/// A message as an SDK reads it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum StreamMessage {
+    /// Everything there is: replaces what was there.
+    Put(FlagData),
+    /// A flag, newer than the one with this key, or a tombstone.
+    PatchFlag(String, Box<Flag>),
+    /// A segment, newer than the one with this key, or a tombstone.
+    PatchSegment(String, Box<Segment>),
+    /// The item with this key was deleted.
+    Delete {
+        /// What it was.
+        kind: ItemKind,
+        /// The key it had.
+        key: String,
+        /// The version of the deletion.
+        version: u64,
+    },
+    /// Something changed: ask again. Only clients of a relay see this.
+    Ping,
+}
+
+/// The data of a message that is known is not what it should be: the connection cannot be trusted.
+#[derive(Debug, thiserror::Error)]
+#[error("the data of a `{event}` message cannot be read")]
+pub struct BadMessage {
+    /// The event's name.
+    pub event: String,
+    /// What is wrong with it.
+    pub source: serde_json::Error,
+}
+
+impl StreamMessage {
+    /// Reads an event. None for one that is to be passed over: an unknown name, an unknown path.
+    ///
+    /// # Errors
+    /// If the data is not JSON, or JSON of another shape.
+    pub fn read(event: &str, data: &[u8]) -> Result<Option<Self>, BadMessage> {
+        let read = match event {
+            "put" => put(data),
+            "patch" => patch(data),
+            "delete" => delete(data),
+            "ping" => Ok(Some(StreamMessage::Ping)),
+            _ => Ok(None),
+        };
+        read.map_err(|source| BadMessage { event: event.to_owned(), source })
+    }
+}
+
+fn put(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Put {
+        data: FlagData,
+    }
+    let put: Put = serde_json::from_slice(data)?;
+    Ok(Some(StreamMessage::Put(put.data)))
+}
+
+fn patch(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Patch<'a> {
+        #[serde(borrow)]
+        path: Cow<'a, str>,
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+    let patch: Patch = serde_json::from_slice(data)?;
+    Ok(match ItemKind::of_path(&patch.path) {
+        None => None,
+        Some((ItemKind::Flag, key)) => {
+            Some(StreamMessage::PatchFlag(key.to_owned(), serde_json::from_str(patch.data.get())?))
+        }
+        Some((ItemKind::Segment, key)) => {
+            Some(StreamMessage::PatchSegment(key.to_owned(), serde_json::from_str(patch.data.get())?))
+        }
+    })
+}
+
+fn delete(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Delete<'a> {
+        #[serde(borrow)]
+        path: Cow<'a, str>,
+        version: u64,
+    }
+    let delete: Delete = serde_json::from_slice(data)?;
+    Ok(ItemKind::of_path(&delete.path).map(|(kind, key)| StreamMessage::Delete {
+        kind,
+        key: key.to_owned(),
+        version: delete.version,
+    }))
+}
+
+/// All flags and segments as JSON, `{"flags":{…},"segments":{…}}`: what a poll answers. Both
+/// collections are always there.
+pub struct AllData<F, S> {
+    /// The flags by key.
+    pub flags: F,
+    /// The segments by key.
+    pub segments: S,
+}
+
+impl<'a, F, S, FlagJson, SegmentJson> Serialize for AllData<F, S>
+where
+    F: Clone + IntoIterator<Item = (&'a str, FlagJson)>,
+    S: Clone + IntoIterator<Item = (&'a str, SegmentJson)>,
+    FlagJson: Serialize,
+    SegmentJson: Serialize,
+{
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("flags", &ByKey(self.flags.clone()))?;
+        map.serialize_entry("segments", &ByKey(self.segments.clone()))?;
+        map.end()
+    }
+}
+
+/// Items by key as a JSON object, straight from an iterator.
+pub struct ByKey<I>(pub I);
+
+impl<'a, I, T> Serialize for ByKey<I>
+where
+    I: Clone + IntoIterator<Item = (&'a str, T)>,
+    T: Serialize,
+{
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        serializer.collect_map(self.0.clone())
+    }
+}
+
+/// Appends a `put` of everything.
+///
+/// # Errors
+/// Only what serialising an item fails with.
+pub fn write_put<T: Serialize>(out: &mut Vec<u8>, data: &T) -> Result<(), serde_json::Error> {
+    #[derive(Serialize)]
+    struct Put<'a, T> {
+        path: &'static str,
+        data: &'a T,
+    }
+    write_event(out, "put", &Put { path: "/", data })
+}
+
+/// Appends a `patch` of one item.
+///
+/// # Errors
+/// Only what serialising the item fails with.
+pub fn write_patch<T: Serialize + ?Sized>(
+    out: &mut Vec<u8>,
+    kind: ItemKind,
+    key: &str,
+    item: &T,
+) -> Result<(), serde_json::Error> {
+    write_patch_at(out, &format!("{}{key}", kind.prefix()), item)
+}
+
+/// Appends a `delete` of one item.
+///
+/// # Errors
+/// Never in practice: there is nothing in it that cannot be serialised.
+pub fn write_delete(
+    out: &mut Vec<u8>,
+    kind: ItemKind,
+    key: &str,
+    version: u64,
+) -> Result<(), serde_json::Error> {
+    write_delete_at(out, &format!("{}{key}", kind.prefix()), version)
+}
+
+/// Appends a `patch` at a path of the caller's: the stream of flags alone calls a flag `/KEY`.
+///
+/// # Errors
+/// Only what serialising the item fails with.
+pub fn write_patch_at<T: Serialize + ?Sized>(
+    out: &mut Vec<u8>,
+    path: &str,
+    item: &T,
+) -> Result<(), serde_json::Error> {
+    #[derive(Serialize)]
+    struct Patch<'a, T: ?Sized> {
+        path: &'a str,
+        data: &'a T,
+    }
+    write_event(out, "patch", &Patch { path, data: item })
+}
+
+/// Appends a `delete` at a path of the caller's: see [`write_patch_at`].
+///
+/// # Errors
+/// Never in practice: there is nothing in it that cannot be serialised.
+pub fn write_delete_at(out: &mut Vec<u8>, path: &str, version: u64) -> Result<(), serde_json::Error> {
+    #[derive(Serialize)]
+    struct Delete<'a> {
+        path: &'a str,
+        version: u64,
+    }
+    write_event(out, "delete", &Delete { path, version })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(event: &str, data: &str) -> Result<Option<StreamMessage>, BadMessage> {
+        StreamMessage::read(event, data.as_bytes())
+    }
+
+    fn written(write: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>) -> String {
+        let mut out = Vec::new();
+        write(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn put_replaces_everything_and_may_leave_out_path_and_collections() {
+        let Ok(Some(StreamMessage::Put(data))) =
+            read("put", r#"{"data":{"flags":{"a":{"key":"a","version":1}},"x":1}}"#)
+        else {
+            panic!("no put")
+        };
+        assert_eq!((data.flags.len(), data.segments.len()), (1, 0));
+        assert!(matches!(read("put", r#"{"path":"","data":{}}"#), Ok(Some(StreamMessage::Put(_)))));
+    }
+
+    #[test]
+    fn the_whole_rest_of_a_path_is_the_key() {
+        let Ok(Some(StreamMessage::PatchFlag(key, flag))) =
+            read("patch", r#"{"data":{"key":"x","version":2},"path":"/flags/a/b%20c"}"#)
+        else {
+            panic!("no patch")
+        };
+        assert_eq!((key.as_str(), flag.version), ("a/b%20c", 2));
+        assert_eq!(
+            read("delete", r#"{"path":"/segments/s\u00e4","version":3}"#).unwrap(),
+            Some(StreamMessage::Delete { kind: ItemKind::Segment, key: "sä".to_owned(), version: 3 })
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_passed_over() {
+        assert_eq!(read("new-thing", "junk").unwrap(), None);
+        assert_eq!(read("patch", r#"{"path":"/other/a","data":7}"#).unwrap(), None);
+        assert_eq!(read("delete", r#"{"path":"/other/a","version":1}"#).unwrap(), None);
+        assert_eq!(read("ping", "").unwrap(), Some(StreamMessage::Ping));
+    }
+
+    #[test]
+    fn what_is_known_must_be_right() {
+        for (event, data) in [
+            ("put", "{"),
+            ("put", ""),
+            ("put", r#"{"path":"/"}"#),
+            ("put", r#"{"data":null}"#),
+            ("put", r#"{"data":{"flags":[]}}"#),
+            ("put", r#"{"data":{"flags":{"a":{"key":"a","version":1,"on":"yes"}}}}"#),
+            ("patch", r#"{"data":{"key":"a","version":1}}"#),
+            ("patch", r#"{"path":"/flags/a"}"#),
+            ("patch", r#"{"path":"/flags/a","data":3}"#),
+            ("delete", r#"{"path":"/flags/a"}"#),
+            ("delete", r#"{"version":1}"#),
+        ] {
+            assert!(read(event, data).is_err(), "{event} {data}");
+        }
+    }
+
+    #[test]
+    fn messages_have_the_wire_form() {
+        let flag = serde_json::json!({"key": "a", "version": 1});
+        let none: [(&str, &serde_json::Value); 0] = [];
+        let data = AllData { flags: [("a", &flag)], segments: none };
+        assert_eq!(
+            written(|out| write_put(out, &data)),
+            "event: put\ndata: {\"path\":\"/\",\"data\":{\"flags\":{\"a\":{\"key\":\"a\",\"version\":1}},\"segments\":{}}}\n\n"
+        );
+        assert_eq!(
+            written(|out| write_patch(out, ItemKind::Flag, "a", &flag)),
+            "event: patch\ndata: {\"path\":\"/flags/a\",\"data\":{\"key\":\"a\",\"version\":1}}\n\n"
+        );
+        assert_eq!(
+            written(|out| write_delete(out, ItemKind::Segment, "s\"", 4)),
+            "event: delete\ndata: {\"path\":\"/segments/s\\\"\",\"version\":4}\n\n"
+        );
+    }
+}
