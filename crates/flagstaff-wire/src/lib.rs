@@ -8,6 +8,7 @@
 //! | [`stream`] | put, patch, delete and ping: flags on their way to an SDK |
 //! | [`all_flags`] | every flag for one context: for browsers and mobile programs |
 //! | [`event`], [`summary`] | what an SDK reports of its evaluations |
+//! | [`received`] | the same as a service reads it, whatever SDK it comes from |
 //! | [`redaction`] | what of a context stays out of those reports |
 //! | [`diagnostic`] | what an SDK reports of itself |
 
@@ -16,6 +17,7 @@ pub mod diagnostic;
 pub mod event;
 pub mod headers;
 pub mod paths;
+pub mod received;
 pub mod redaction;
 pub mod sse;
 pub mod stream;

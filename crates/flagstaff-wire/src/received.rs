@@ -301,7 +301,10 @@ fn counts(features: Object<'_, RawFeature>) -> Vec<ReceivedCount<'_>> {
 }
 
 /// Passes each element of the array in `body` on; anything but an object is an error.
-fn for_each_event<'a>(body: &'a [u8], on_event: &mut dyn FnMut(&'a RawValue)) -> Result<(), serde_json::Error> {
+fn for_each_event<'a>(
+    body: &'a [u8],
+    on_event: &mut dyn FnMut(&'a RawValue),
+) -> Result<(), serde_json::Error> {
     struct Events<'f, 'a>(&'f mut dyn FnMut(&'a RawValue));
 
     impl<'a> Visitor<'a> for Events<'_, 'a> {

@@ -71,7 +71,8 @@ fn member_of_kind(kind: String, mut properties: Map<String, Value>) -> Option<Re
     let meta = properties.remove("_meta").unwrap_or_default();
     let mut redacted = texts(meta.get("redactedAttributes"));
     // An SDK redacts before it sends. Should one not have done so, what is private ends here.
-    for reference in redacted.iter().cloned().chain(texts(meta.get("privateAttributes"))).collect::<Vec<_>>() {
+    for reference in redacted.iter().cloned().chain(texts(meta.get("privateAttributes"))).collect::<Vec<_>>()
+    {
         if take_out(&mut properties, &reference) && !redacted.contains(&reference) {
             redacted.push(reference);
         }
