@@ -4,6 +4,10 @@
 //! Source: the protocol's *Bootstrap* and *Evaluation endpoints*, which are one algorithm with two
 //! spellings. Values, keys and reasons are borrowed from the data set; one list is allocated.
 
+use std::borrow::Cow;
+use std::ops::Deref;
+use std::sync::Arc;
+
 use flagstaff_eval::{ContextRead, DataSet, PreparedFlag, Reason, Value, evaluate};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -20,21 +24,22 @@ pub struct AllFlagsOptions {
 
 /// Every flag for one context. Serialises as the bootstrap form, with `$flagsState` and `$valid`;
 /// [`AllFlags::evaluations`] gives the other.
-#[derive(Clone, Debug, Default)]
-pub struct AllFlags<'a> {
+///
+/// `F` is how a flag is held: borrowed from the data set, or shared with it.
+#[derive(Clone, Debug)]
+pub struct AllFlags<'a, F = &'a PreparedFlag> {
     valid: bool,
     options: AllFlagsOptions,
     now_ms: i64,
-    flags: Vec<FlagState<'a>>,
+    flags: Vec<FlagState<'a, F>>,
     /// The prerequisites of all flags, one after the other.
-    prerequisites: Vec<&'a str>,
+    prerequisites: Vec<Cow<'a, str>>,
 }
 
 /// One flag for one context.
 #[derive(Clone, Debug)]
-pub struct FlagState<'a> {
-    flag: &'a PreparedFlag,
-    value: Option<&'a Value>,
+pub struct FlagState<'a, F = &'a PreparedFlag> {
+    flag: F,
     variation: Option<usize>,
     reason: Reason<'a>,
     is_experiment: bool,
@@ -43,11 +48,6 @@ pub struct FlagState<'a> {
 }
 
 impl<'a> AllFlags<'a> {
-    /// No flags, because there is no data or no context: `$valid` is false.
-    pub fn not_valid() -> Self {
-        Self::default()
-    }
-
     /// Evaluates every flag that browsers may see, or every flag at all, as `options` say. No event
     /// comes of it. `now_ms` tells debugging that is over from debugging that goes on.
     pub fn of<C: ContextRead + ?Sized>(
@@ -69,22 +69,68 @@ impl<'a> AllFlags<'a> {
         now_ms: i64,
         included: impl Fn(&PreparedFlag) -> bool,
     ) -> Self {
+        Self::collect(data, context, options, now_ms, included, |flag| flag)
+    }
+}
+
+impl AllFlags<'static, Arc<PreparedFlag>> {
+    /// As [`AllFlags::of`], to keep: flags are shared with the data set, which may change meanwhile.
+    pub fn owned<C: ContextRead + ?Sized>(
+        data: &DataSet,
+        context: &C,
+        options: AllFlagsOptions,
+        now_ms: i64,
+    ) -> Self {
+        let included =
+            |flag: &PreparedFlag| !options.client_side_only || flag.availability().using_environment_id;
+        let all = AllFlags::collect(data, context, options, now_ms, included, Arc::clone);
+        let flags = all.flags.into_iter().map(|state| FlagState {
+            flag: state.flag,
+            variation: state.variation,
+            reason: state.reason.into_owned(),
+            is_experiment: state.is_experiment,
+            prerequisites_start: state.prerequisites_start,
+            prerequisites_end: state.prerequisites_end,
+        });
+        let prerequisites = all.prerequisites.into_iter().map(|key| Cow::Owned(key.into_owned()));
+        Self { valid: true, options, now_ms, flags: flags.collect(), prerequisites: prerequisites.collect() }
+    }
+}
+
+impl<'a, F> AllFlags<'a, F>
+where
+    F: Deref<Target = PreparedFlag>,
+{
+    /// No flags, because there is no data or no context: `$valid` is false.
+    pub fn not_valid() -> Self {
+        Self {
+            valid: false,
+            options: AllFlagsOptions::default(),
+            now_ms: 0,
+            flags: Vec::new(),
+            prerequisites: Vec::new(),
+        }
+    }
+
+    fn collect<C: ContextRead + ?Sized>(
+        data: &'a DataSet,
+        context: &C,
+        options: AllFlagsOptions,
+        now_ms: i64,
+        included: impl Fn(&PreparedFlag) -> bool,
+        hold: impl Fn(&'a Arc<PreparedFlag>) -> F,
+    ) -> Self {
         let mut flags = Vec::new();
-        let mut prerequisites: Vec<&'a str> = Vec::new();
-        for flag in data.flags() {
-            let flag: &'a PreparedFlag = flag;
-            if !included(flag) {
-                continue;
-            }
+        let mut prerequisites: Vec<Cow<'a, str>> = Vec::new();
+        for flag in data.flags().filter(|flag| included(flag)) {
             let prerequisites_start = prerequisites.len();
             let detail = evaluate(data, flag, context, &mut |result| {
-                if std::ptr::eq(result.prerequisite_of, flag) {
-                    prerequisites.push(result.flag.key());
+                if std::ptr::eq(result.prerequisite_of, &**flag) {
+                    prerequisites.push(result.flag.key().into());
                 }
             });
             flags.push(FlagState {
-                flag,
-                value: detail.variation_index.and(detail.value),
+                flag: hold(flag),
                 variation: detail.variation_index,
                 is_experiment: flag.is_experiment(&detail.reason),
                 reason: detail.reason,
@@ -100,46 +146,62 @@ impl<'a> AllFlags<'a> {
         self.valid
     }
 
+    /// What was asked for.
+    pub fn options(&self) -> AllFlagsOptions {
+        self.options
+    }
+
     /// The flags, in no particular order.
-    pub fn flags(&self) -> &[FlagState<'a>] {
+    pub fn flags(&self) -> &[FlagState<'a, F>] {
         &self.flags
     }
 
-    /// The flag with this key.
-    pub fn flag(&self, key: &str) -> Option<&FlagState<'a>> {
+    /// The flag with this key. Looks through the list: for one or two, not for each.
+    pub fn flag(&self, key: &str) -> Option<&FlagState<'a, F>> {
         self.flags.iter().find(|state| state.key() == key)
     }
 
     /// The prerequisites of a flag of this list that were evaluated on the way to its value, in order.
-    pub fn prerequisites_of(&self, state: &FlagState<'a>) -> &[&'a str] {
+    pub fn prerequisites_of(&self, state: &FlagState<'a, F>) -> &[Cow<'a, str>] {
         &self.prerequisites[state.prerequisites_start..state.prerequisites_end]
+    }
+
+    /// Whether version and reason of a flag of this list are left out: see
+    /// [`AllFlagsOptions::details_only_for_tracked_flags`].
+    pub fn leaves_out_details(&self, state: &FlagState<'a, F>) -> bool {
+        self.options.details_only_for_tracked_flags
+            && !state.track_events()
+            && state.flag.debug_events_until_date().is_none_or(|until| until <= self.now_ms)
+    }
+
+    /// Whether the reason of a flag of this list is said.
+    pub fn says_reason(&self, state: &FlagState<'a, F>) -> bool {
+        state.track_reason() || (self.options.with_reasons && !self.leaves_out_details(state))
     }
 
     /// The form that client-side SDKs poll: an object of evaluations by flag key.
     pub fn evaluations(&self) -> impl Serialize + '_ {
         Evaluations(self)
     }
-
-    /// Details of the flag, but the value.
-    fn details<'s>(&'s self, state: &'s FlagState<'a>) -> Details<'s, 'a> {
-        Details { all: self, state, with_value: false }
-    }
 }
 
-impl<'a> FlagState<'a> {
+impl<'a, F> FlagState<'a, F>
+where
+    F: Deref<Target = PreparedFlag>,
+{
     /// The flag's key.
-    pub fn key(&self) -> &'a str {
+    pub fn key(&self) -> &str {
         self.flag.key()
     }
 
     /// The flag.
-    pub fn flag(&self) -> &'a PreparedFlag {
-        self.flag
+    pub fn flag(&self) -> &PreparedFlag {
+        &self.flag
     }
 
     /// The value; none if the caller's default is to be used.
-    pub fn value(&self) -> Option<&'a Value> {
-        self.value
+    pub fn value(&self) -> Option<&Value> {
+        self.flag.variations().get(self.variation?)
     }
 
     /// The variation index.
@@ -164,11 +226,14 @@ impl<'a> FlagState<'a> {
 }
 
 /// The bootstrap form.
-impl Serialize for AllFlags<'_> {
+impl<F> Serialize for AllFlags<'_, F>
+where
+    F: Deref<Target = PreparedFlag>,
+{
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for state in &self.flags {
-            map.serialize_entry(state.key(), &state.value)?;
+            map.serialize_entry(state.key(), &state.value())?;
         }
         map.serialize_entry("$flagsState", &FlagsState(self))?;
         map.serialize_entry("$valid", &self.valid)?;
@@ -176,50 +241,56 @@ impl Serialize for AllFlags<'_> {
     }
 }
 
-struct FlagsState<'s, 'a>(&'s AllFlags<'a>);
+struct FlagsState<'s, 'a, F>(&'s AllFlags<'a, F>);
 
-impl Serialize for FlagsState<'_, '_> {
+impl<F> Serialize for FlagsState<'_, '_, F>
+where
+    F: Deref<Target = PreparedFlag>,
+{
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.flags.iter().map(|state| (state.key(), self.0.details(state))))
+        let Self(all) = *self;
+        serializer.collect_map(
+            all.flags.iter().map(|state| (state.key(), Details { all, state, with_value: false })),
+        )
     }
 }
 
-struct Evaluations<'s, 'a>(&'s AllFlags<'a>);
+struct Evaluations<'s, 'a, F>(&'s AllFlags<'a, F>);
 
-impl Serialize for Evaluations<'_, '_> {
+impl<F> Serialize for Evaluations<'_, '_, F>
+where
+    F: Deref<Target = PreparedFlag>,
+{
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(all) = *self;
         serializer.collect_map(
-            self.0
-                .flags
-                .iter()
-                .map(|state| (state.key(), Details { with_value: true, ..self.0.details(state) })),
+            all.flags.iter().map(|state| (state.key(), Details { all, state, with_value: true })),
         )
     }
 }
 
 /// What is said of one flag.
-struct Details<'s, 'a> {
-    all: &'s AllFlags<'a>,
-    state: &'s FlagState<'a>,
+struct Details<'s, 'a, F> {
+    all: &'s AllFlags<'a, F>,
+    state: &'s FlagState<'a, F>,
     /// The value stands here, and not beside `$flagsState`.
     with_value: bool,
 }
 
-impl Serialize for Details<'_, '_> {
+impl<F> Serialize for Details<'_, '_, F>
+where
+    F: Deref<Target = PreparedFlag>,
+{
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { all, state, with_value } = *self;
-        let debug_until = state.flag.debug_events_until_date();
-        let left_out = all.options.details_only_for_tracked_flags
-            && !state.track_events()
-            && debug_until.is_none_or(|until| until <= all.now_ms);
         let mut map = serializer.serialize_map(None)?;
         if with_value {
-            map.serialize_entry("value", &state.value)?;
+            map.serialize_entry("value", &state.value())?;
         }
         if let Some(variation) = state.variation {
             map.serialize_entry("variation", &variation)?;
         }
-        if !left_out {
+        if !all.leaves_out_details(state) {
             map.serialize_entry("version", &state.flag.version())?;
         }
         if state.track_events() {
@@ -228,10 +299,10 @@ impl Serialize for Details<'_, '_> {
         if state.track_reason() {
             map.serialize_entry("trackReason", &true)?;
         }
-        if state.track_reason() || (all.options.with_reasons && !left_out) {
+        if all.says_reason(state) {
             map.serialize_entry("reason", &state.reason)?;
         }
-        if let Some(until) = debug_until {
+        if let Some(until) = state.flag.debug_events_until_date() {
             map.serialize_entry("debugEventsUntilDate", &until)?;
         }
         let prerequisites = all.prerequisites_of(state);
@@ -272,6 +343,9 @@ mod tests {
         let context = Context::from_key("u").unwrap();
         let all = AllFlags::of(&data, &context, options, NOW);
         assert_eq!(serde_json::to_value(&all).unwrap(), expected);
+        let owned = AllFlags::owned(&data, &context, options, NOW);
+        drop(data);
+        assert_eq!(serde_json::to_value(owned).unwrap(), expected);
     }
 
     #[test]
@@ -328,7 +402,7 @@ mod tests {
     #[test]
     fn without_data_the_state_says_so() {
         assert_eq!(
-            serde_json::to_value(AllFlags::not_valid()).unwrap(),
+            serde_json::to_value(AllFlags::<&PreparedFlag>::not_valid()).unwrap(),
             json!({"$flagsState": {}, "$valid": false})
         );
     }
