@@ -10,6 +10,17 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct AttributeRef {
     path: Path,
+    /// Which built-in attribute the name is, found out once.
+    built_in: Option<BuiltIn>,
+}
+
+/// The attributes that every context has a place for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum BuiltIn {
+    Kind,
+    Key,
+    Name,
+    Anonymous,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -27,13 +38,29 @@ impl AttributeRef {
             None => Some(Path::Name(text.into())),
             Some(path) => split(path),
         };
-        Self { path: path.unwrap_or_else(|| Path::Invalid(text.into())) }
+        Self::of(path.unwrap_or_else(|| Path::Invalid(text.into())))
     }
 
     /// A name taken literally, also if it begins with `/`.
     pub fn literal(name: &str) -> Self {
-        let path = if name.is_empty() { Path::Invalid("".into()) } else { Path::Name(name.into()) };
-        Self { path }
+        Self::of(if name.is_empty() { Path::Invalid("".into()) } else { Path::Name(name.into()) })
+    }
+
+    fn of(path: Path) -> Self {
+        let mut reference = Self { path, built_in: None };
+        reference.built_in = match reference.name() {
+            "kind" => Some(BuiltIn::Kind),
+            "key" => Some(BuiltIn::Key),
+            "name" => Some(BuiltIn::Name),
+            "anonymous" => Some(BuiltIn::Anonymous),
+            _ => None,
+        };
+        reference
+    }
+
+    #[inline]
+    pub(crate) fn built_in(&self) -> Option<BuiltIn> {
+        self.built_in
     }
 
     /// Whether the reference can point at anything.

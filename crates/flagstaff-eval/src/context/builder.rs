@@ -156,6 +156,7 @@ pub struct MultiContextBuilder {
 
 impl MultiContextBuilder {
     /// Adds a context; the members of a multi-context are added one by one.
+    #[allow(clippy::should_implement_trait, reason = "the name every SDK in the field gives it")]
     pub fn add(mut self, context: Context) -> Self {
         self.contexts.push(context);
         self

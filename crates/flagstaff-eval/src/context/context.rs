@@ -6,7 +6,9 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use super::kind::{MULTI, USER};
-use super::{AttributeRef, AttributeValue, ContextBuilder, ContextError, ContextRead, MultiContextBuilder};
+use super::{
+    AttributeRef, AttributeValue, BuiltIn, ContextBuilder, ContextError, ContextRead, MultiContextBuilder,
+};
 
 /// Who or what is evaluated: one member of some kind, or several of different kinds.
 ///
@@ -242,25 +244,25 @@ impl ContextRead for Context {
         let Some(member) = self.member(kind) else {
             return AttributeValue::Missing;
         };
-        let name = reference.name();
         let below = reference.below();
-        let built_in = match name {
-            "kind" => AttributeValue::String(&member.kind),
-            "key" => AttributeValue::String(&member.key),
-            "name" => member.name.as_deref().map_or(AttributeValue::Missing, AttributeValue::String),
-            "anonymous" => match &self.legacy {
+        let Some(built_in) = reference.built_in() else {
+            return below
+                .iter()
+                .fold(member.attribute(reference.name()), |value, name| value?.as_object()?.get(&**name))
+                .map_or(AttributeValue::Missing, AttributeValue::from);
+        };
+        if !below.is_empty() {
+            return AttributeValue::Missing;
+        }
+        match built_in {
+            BuiltIn::Kind => AttributeValue::String(&member.kind),
+            BuiltIn::Key => AttributeValue::String(&member.key),
+            BuiltIn::Name => member.name.as_deref().map_or(AttributeValue::Missing, AttributeValue::String),
+            BuiltIn::Anonymous => match &self.legacy {
                 Some(legacy) if !legacy.anonymous_given => AttributeValue::Missing,
                 _ => AttributeValue::Bool(member.anonymous),
             },
-            _ => {
-                let value = member.attribute(name);
-                return below
-                    .iter()
-                    .fold(value, |value, component| value?.as_object()?.get(&**component))
-                    .map_or(AttributeValue::Missing, AttributeValue::from);
-            }
-        };
-        if below.is_empty() { built_in } else { AttributeValue::Missing }
+        }
     }
 
     fn any_kind(&self, test: &mut dyn FnMut(&str) -> bool) -> bool {

@@ -12,6 +12,7 @@ mod kind;
 mod read;
 
 pub use attribute_ref::AttributeRef;
+pub(crate) use attribute_ref::BuiltIn;
 pub use builder::{ContextBuilder, MultiContextBuilder};
 pub use context::{Context, SingleContext};
 pub use kind::ContextError;

@@ -15,6 +15,7 @@ use crate::context::ContextRead;
 use crate::data_set::DataSet;
 use crate::detail::{Detail, ErrorKind, Reason, ReasonKind};
 use crate::prepared::{PreparedFlag, Serve};
+use rules::ReadAttributes;
 use segment::BigSegmentAnswers;
 
 /// How deep prerequisites, and segments in segments, may be nested. Deeper is malformed: no honest
@@ -119,13 +120,23 @@ impl<'a, C: ContextRead + ?Sized> Walk<'a, '_, C> {
         if let Some(variation) = self.individual_target(flag) {
             return Ok(flag.serve_variation(variation, ReasonKind::TargetMatch.into()));
         }
-        for (index, rule) in flag.rules.iter().enumerate() {
-            if self.all_match(&rule.clauses, None)? {
-                let reason = ReasonKind::RuleMatch { index, id: (&*rule.id).into() };
-                return Ok(self.serve(flag, &rule.serve, reason));
-            }
+        if !flag.rules.is_empty()
+            && let Some(detail) = self.matching_rule(flag)?
+        {
+            return Ok(detail);
         }
         Ok(self.serve(flag, &flag.fallthrough, ReasonKind::Fallthrough))
+    }
+
+    fn matching_rule(&mut self, flag: &'a PreparedFlag) -> Result<Option<Detail<'a>>, Malformed> {
+        let mut attributes = ReadAttributes::new();
+        for (index, rule) in flag.rules.iter().enumerate() {
+            if self.all_match(&rule.clauses, &mut attributes, None)? {
+                let reason = ReasonKind::RuleMatch { index, id: (&*rule.id).into() };
+                return Ok(Some(self.serve(flag, &rule.serve, reason)));
+            }
+        }
+        Ok(None)
     }
 
     fn serve(&self, flag: &'a PreparedFlag, serve: &'a Serve, reason: ReasonKind<'a>) -> Detail<'a> {

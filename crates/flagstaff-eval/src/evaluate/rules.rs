@@ -2,28 +2,65 @@
 
 use super::{Chain, Malformed, Walk};
 use crate::context::{AttributeValue, ContextRead};
-use crate::prepared::{Clause, Test};
+use crate::prepared::{Attribute, Clause, Test};
 
-impl<C: ContextRead + ?Sized> Walk<'_, '_, C> {
+/// The attributes that the clauses of one flag or segment have read so far: each is read once.
+/// The first few are kept; most flags look at fewer.
+pub(super) struct ReadAttributes<'w> {
+    values: [Option<AttributeValue<'w>>; 6],
+}
+
+impl<'w> ReadAttributes<'w> {
+    #[inline]
+    pub(super) fn new() -> Self {
+        Self { values: [None; 6] }
+    }
+
+    #[inline]
+    fn value<C: ContextRead + ?Sized>(
+        &mut self,
+        context: &'w C,
+        attribute: &Attribute,
+    ) -> AttributeValue<'w> {
+        let slot = usize::from(attribute.slot);
+        if let Some(Some(kept)) = self.values.get(slot) {
+            return *kept;
+        }
+        let value = context.attribute(&attribute.kind, &attribute.reference);
+        if let Some(place) = self.values.get_mut(slot) {
+            *place = Some(value);
+        }
+        value
+    }
+}
+
+impl<'w, C: ContextRead + ?Sized> Walk<'_, 'w, C> {
     /// Whether all clauses match; none at all match everything. `segments` are those being matched.
+    #[inline]
     pub(super) fn all_match(
         &mut self,
         clauses: &[Clause],
+        attributes: &mut ReadAttributes<'w>,
         segments: Option<&Chain<'_>>,
     ) -> Result<bool, Malformed> {
         for clause in clauses {
-            if !self.clause_matches(clause, segments)? {
+            if !self.clause_matches(clause, attributes, segments)? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    fn clause_matches(&mut self, clause: &Clause, segments: Option<&Chain<'_>>) -> Result<bool, Malformed> {
+    fn clause_matches(
+        &mut self,
+        clause: &Clause,
+        attributes: &mut ReadAttributes<'w>,
+        segments: Option<&Chain<'_>>,
+    ) -> Result<bool, Malformed> {
         match clause {
             Clause::Malformed => Err(Malformed),
-            Clause::Attribute { kind, reference, test, negate } => {
-                Ok(match self.context.attribute(kind, reference) {
+            Clause::Attribute { attribute, test, negate } => {
+                Ok(match attributes.value(self.context, attribute) {
                     // Also when negated: nothing is said of what is not there.
                     AttributeValue::Missing => false,
                     AttributeValue::List(list) => list.any(&mut |element| test.passes(element)) != *negate,

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::bucketing::place;
+use super::rules::ReadAttributes;
 use super::{Chain, Malformed, Walk};
 use crate::big_segments::{BigSegments, Membership};
 use crate::context::ContextRead;
 use crate::detail::BigSegmentsStatus;
 use crate::prepared::{BigSegment, PreparedSegment, SegmentKeys, SegmentRule};
 
-impl<C: ContextRead + ?Sized> Walk<'_, '_, C> {
+impl<'w, C: ContextRead + ?Sized> Walk<'_, 'w, C> {
     /// Whether the context is in any of these segments. One that does not exist has nobody in it.
     pub(super) fn in_any_segment(
         &mut self,
@@ -45,8 +46,9 @@ impl<C: ContextRead + ?Sized> Walk<'_, '_, C> {
                 return Ok(false);
             }
         }
+        let mut attributes = ReadAttributes::new();
         for rule in &segment.rules {
-            if self.segment_rule_matches(rule, chain)? {
+            if self.segment_rule_matches(rule, &mut attributes, chain)? {
                 return Ok(true);
             }
         }
@@ -58,8 +60,13 @@ impl<C: ContextRead + ?Sized> Walk<'_, '_, C> {
         lists.iter().any(|list| self.context.key(&list.kind).is_some_and(|key| list.keys.contains(key)))
     }
 
-    fn segment_rule_matches(&mut self, rule: &SegmentRule, chain: &Chain<'_>) -> Result<bool, Malformed> {
-        if !self.all_match(&rule.clauses, Some(chain))? {
+    fn segment_rule_matches(
+        &mut self,
+        rule: &SegmentRule,
+        attributes: &mut ReadAttributes<'w>,
+        chain: &Chain<'_>,
+    ) -> Result<bool, Malformed> {
+        if !self.all_match(&rule.clauses, attributes, Some(chain))? {
             return Ok(false);
         }
         let Some(share) = &rule.share else {

@@ -1,5 +1,6 @@
 //! A clause made ready: its operator and values turned into one test of one attribute value.
 
+use foldhash::HashMap;
 use serde_json::Value;
 
 use super::date::parse_instant;
@@ -20,7 +21,43 @@ pub(crate) enum Clause {
     /// Any of the context's kinds passes.
     Kind { test: Test, negate: bool },
     /// An attribute of the member of `kind` passes.
-    Attribute { kind: Box<str>, reference: AttributeRef, test: Test, negate: bool },
+    Attribute { attribute: Attribute, test: Test, negate: bool },
+}
+
+/// Which attribute a clause reads.
+#[derive(Debug)]
+pub(crate) struct Attribute {
+    pub(crate) kind: Box<str>,
+    pub(crate) reference: AttributeRef,
+    /// Where an evaluation keeps the value, if several clauses read the attribute: it is read once.
+    pub(crate) slot: u8,
+}
+
+impl Attribute {
+    /// The slot of what is not kept.
+    const NO_SLOT: u8 = u8::MAX;
+}
+
+/// Numbers the attributes that more than one of these clauses reads, those of one flag or segment.
+pub(super) fn assign_slots<'a>(clauses: impl Iterator<Item = &'a mut Clause>) {
+    let mut attributes: Vec<&mut Attribute> = clauses
+        .filter_map(|clause| match clause {
+            Clause::Attribute { attribute, .. } => Some(attribute),
+            _ => None,
+        })
+        .collect();
+    let mut readers: HashMap<(Box<str>, AttributeRef), Vec<usize>> = HashMap::default();
+    for (index, attribute) in attributes.iter().enumerate() {
+        readers.entry((attribute.kind.clone(), attribute.reference.clone())).or_default().push(index);
+    }
+    let mut shared: Vec<Vec<usize>> = readers.into_values().filter(|readers| readers.len() > 1).collect();
+    // In the order of the clauses: what is read first has a slot for certain.
+    shared.sort_unstable();
+    for (slot, readers) in (0..Attribute::NO_SLOT).zip(shared) {
+        for reader in readers {
+            attributes[reader].slot = slot;
+        }
+    }
 }
 
 impl Clause {
@@ -39,7 +76,8 @@ impl Clause {
             return Clause::Kind { test, negate };
         }
         let kind = super::kind_or_user(clause.context_kind.as_deref());
-        Clause::Attribute { kind, reference, test, negate }
+        let attribute = Attribute { kind, reference, slot: Attribute::NO_SLOT };
+        Clause::Attribute { attribute, test, negate }
     }
 
     /// The regular expressions of this clause that the engine does not know.

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
-use super::clause::Clause;
+use super::clause::{Clause, assign_slots};
 use super::keys::KeyMap;
 use super::kind_or_user;
 use super::rollout::Rollout;
@@ -88,6 +88,8 @@ impl PreparedFlag {
             serve: Serve::new(rule.variation, rule.rollout, own_key, salt),
             track_events: rule.track_events,
         });
+        let mut rules: Box<[Rule]> = rules.collect();
+        assign_slots(rules.iter_mut().flat_map(|rule| &mut rule.clauses));
         let prerequisites = flag
             .prerequisites
             .into_iter()
@@ -105,7 +107,7 @@ impl PreparedFlag {
             fallthrough: Serve::new(flag.fallthrough.variation, flag.fallthrough.rollout, own_key, salt),
             targets,
             prerequisites: prerequisites.collect(),
-            rules: rules.collect(),
+            rules,
             debug_events_until_date: flag.debug_events_until_date,
             sampling_ratio: flag.sampling_ratio.unwrap_or(1),
             check_ratio: flag.migration.and_then(|migration| migration.check_ratio).unwrap_or(1),

@@ -10,7 +10,7 @@ mod rollout;
 mod segment;
 mod semver;
 
-pub(crate) use clause::{Clause, Test};
+pub(crate) use clause::{Attribute, Clause, Test};
 pub use flag::PreparedFlag;
 pub(crate) use flag::Serve;
 pub(crate) use rollout::{Bucketing, Rollout};

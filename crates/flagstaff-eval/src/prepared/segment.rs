@@ -1,6 +1,6 @@
 //! A segment made ready.
 
-use super::clause::Clause;
+use super::clause::{Clause, assign_slots};
 use super::keys::KeySet;
 use super::kind_or_user;
 use super::rollout::Bucketing;
@@ -62,6 +62,8 @@ impl PreparedSegment {
             }),
             clauses: rule.clauses.into_iter().map(Clause::new).collect(),
         });
+        let mut rules: Box<[SegmentRule]> = rules.collect();
+        assign_slots(rules.iter_mut().flat_map(|rule| &mut rule.clauses));
         let big = segment.unbounded.then(|| BigSegment {
             kind: kind_or_user(segment.unbounded_context_kind.as_deref()),
             reference: segment.generation.map(|generation| format!("{own_key}.g{generation}").into()),
@@ -71,7 +73,7 @@ impl PreparedSegment {
             version: segment.version,
             included: key_lists(segment.included, segment.included_contexts),
             excluded: key_lists(segment.excluded, segment.excluded_contexts),
-            rules: rules.collect(),
+            rules,
             big,
         }
     }

@@ -14,28 +14,28 @@ pub(crate) struct SemVer<S> {
 
 impl<'a> SemVer<&'a str> {
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        let (text, build) = match text.split_once('+') {
-            Some((text, build)) => (text, Some(build)),
-            None => (text, None),
-        };
-        let (core, prerelease) = match text.split_once('-') {
-            Some((core, prerelease)) => (core, Some(prerelease)),
-            None => (text, None),
-        };
-        if !build.is_none_or(|build| build.split('.').all(is_identifier)) {
-            return None;
-        }
-        if !prerelease.is_none_or(|text| text.split('.').all(|id| is_identifier(id) && !has_leading_zero(id)))
-        {
-            return None;
-        }
+        let bytes = text.as_bytes();
         let mut numbers = ["0"; 3];
-        for (index, part) in core.split('.').enumerate() {
-            if !is_numeric(part) || has_leading_zero(part) {
+        let mut end = 0;
+        for (index, number) in numbers.iter_mut().enumerate() {
+            let start = end;
+            while bytes.get(end).is_some_and(u8::is_ascii_digit) {
+                end += 1;
+            }
+            if end == start || (end > start + 1 && bytes[start] == b'0') {
                 return None;
             }
-            *numbers.get_mut(index)? = part;
+            *number = &text[start..end];
+            if index == 2 || bytes.get(end) != Some(&b'.') {
+                break;
+            }
+            end += 1;
         }
+        let suffix = &text[end..];
+        if suffix.is_empty() {
+            return Some(Self { numbers, prerelease: None });
+        }
+        let prerelease = suffix_of(suffix)?;
         Some(Self { numbers, prerelease })
     }
 
@@ -64,6 +64,23 @@ impl<S: AsRef<str>> SemVer<S> {
 /// Without leading zeros, the longer number is the greater one.
 fn compare_numbers(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+}
+
+/// The prerelease in `-rc.1+build`, if there is one; none at all if the text is something else.
+fn suffix_of(suffix: &str) -> Option<Option<&str>> {
+    let (before_build, build) = match suffix.split_once('+') {
+        Some((before, build)) => (before, Some(build)),
+        None => (suffix, None),
+    };
+    if !build.is_none_or(|build| build.split('.').all(is_identifier)) {
+        return None;
+    }
+    if before_build.is_empty() {
+        return Some(None);
+    }
+    let prerelease = before_build.strip_prefix('-')?;
+    let holds = prerelease.split('.').all(|id| is_identifier(id) && !has_leading_zero(id));
+    holds.then_some(Some(prerelease))
 }
 
 fn is_identifier(text: &str) -> bool {
