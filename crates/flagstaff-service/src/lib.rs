@@ -1,1 +1,39 @@
-//! placeholder
+//! The self-hosted service: flags are changed here, served from here, and counted here.
+//!
+//! The rooms stand in the order in which a change walks through them.
+//!
+//! | Room | What stands there |
+//! |---|---|
+//! | [`router`] | every path in one table, pointing at handlers |
+//! | [`auth`] | who asks: SDK key, access token, session; what they may |
+//! | [`admin_api`] | the JSON face, `/api/v2` |
+//! | [`dashboard`] | the HTML face, `/ui/` |
+//! | [`management`] | the rules for changing flags; both faces call it, nothing else changes one |
+//! | [`store`] | all SQL of flags, one file per entity |
+//! | [`live_environment`] | one environment as it is now: its data set and its subscribers |
+//! | [`delivery`] | streams and polls to SDKs, `/status`, `/metrics` |
+//! | [`ingest`] | event batches in |
+//! | [`analytics`] | what the events add up to |
+//!
+//! [`app::App`] holds what all rooms share and is every handler's state, as [`SharedApp`]. Each room
+//! with handlers has a `router()` that [`router`] merges.
+
+pub mod admin_api;
+pub mod analytics;
+pub mod app;
+pub mod auth;
+mod clock;
+pub mod config;
+pub mod dashboard;
+pub mod delivery;
+pub mod error;
+pub mod ingest;
+mod listen;
+pub mod live_environment;
+pub mod management;
+pub mod router;
+pub mod store;
+
+pub use app::{App, Running, SharedApp, StartError};
+pub use clock::now_ms;
+pub use config::Config;

@@ -1,0 +1,194 @@
+//! What all rooms share, and how the service starts and stops.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::analytics::{Analytics, AnalyticsError};
+use crate::config::Config;
+use crate::delivery::metrics::Metrics;
+use crate::live_environment::LiveEnvironments;
+use crate::management::setup::{self, FirstStart};
+use crate::store::{Store, StoreError};
+use crate::{auth, listen, router};
+
+/// The state of every handler: `State(app): State<SharedApp>`.
+pub type SharedApp = Arc<App>;
+
+/// What all rooms share.
+#[derive(Debug)]
+pub struct App {
+    /// What the service was started with.
+    pub config: Config,
+    /// The database of flags.
+    pub store: Store,
+    /// Every environment as it is now.
+    pub live: LiveEnvironments,
+    /// What the events add up to.
+    pub analytics: Analytics,
+    /// How often sign-in was tried.
+    pub sign_in_limit: auth::limit::SignInLimit,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// Cancelled when the service is asked to stop: streams and background work end then.
+    pub stopping: CancellationToken,
+    /// Background work that is waited for at the end: `app.tasks.spawn(...)`.
+    pub tasks: TaskTracker,
+    /// Holds the data folder for this process; let go by the system even after a kill.
+    _lock: File,
+}
+
+/// Why the service did not start. Each is one sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The data folder cannot be made or locked.
+    #[error("could not use the data folder `{}`", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another process has it.
+    #[error("the data folder `{}` is in use by another `flagstaff serve`; stop that one or name another with --data", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The address is taken or not ours.
+    #[error("could not listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A demo would be open to everyone.
+    #[error(
+        "a demo has well-known keys and passwords, so it listens only on loopback, not on {address}; use --listen 127.0.0.1:PORT, or start without --demo"
+    )]
+    DemoBeyondLoopback {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The database holds something else.
+    #[error("the database in `{}` is not a demo; start without --demo, or name an empty folder with --data", path.display())]
+    NotADemo {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The database holds a demo.
+    #[error("the database in `{}` is a demo, with well-known keys and passwords; start with --demo, or name another folder with --data", path.display())]
+    IsADemo {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The database of flags.
+    #[error("could not start on the database of flags")]
+    Store(#[from] StoreError),
+    /// The database of events.
+    #[error("could not start on the database of events")]
+    Analytics(#[from] AnalyticsError),
+}
+
+/// A service that takes requests.
+#[derive(Debug)]
+pub struct Running {
+    app: SharedApp,
+    address: SocketAddr,
+    first_start: FirstStart,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl App {
+    /// Opens everything and takes requests from then on.
+    pub async fn start(config: Config) -> Result<Running, StartError> {
+        if config.demo && !config.listen.ip().is_loopback() {
+            return Err(StartError::DemoBeyondLoopback { address: config.listen });
+        }
+        let lock = lock_folder(&config)?;
+        // Before anything is written: an address that is taken should leave no trace.
+        let listener = listen::bind(config.listen)
+            .map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let (app, first_start) = Self::open(config, lock).await?;
+        app.tasks.spawn(crate::live_environment::follow(app.clone()));
+        Ok(Running::new(app, listener, first_start))
+    }
+
+    async fn open(config: Config, lock: File) -> Result<(SharedApp, FirstStart), StartError> {
+        let existed = config.data.join(crate::store::DATABASE_FILE).exists();
+        if existed {
+            setup::check_kind(&config).await?;
+        }
+        let store = Store::open(&config.data).await?;
+        let first_start = setup::first_start(&store, &config).await?;
+        let app = App {
+            live: LiveEnvironments::load(&store).await?,
+            analytics: Analytics::open(&config.data).await?,
+            sign_in_limit: auth::limit::SignInLimit::default(),
+            metrics: Metrics::default(),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            store,
+            config,
+            _lock: lock,
+        };
+        Ok((Arc::new(app), first_start))
+    }
+}
+
+impl Running {
+    fn new(app: SharedApp, listener: TcpListener, first_start: FirstStart) -> Self {
+        let address = listener.local_addr().unwrap_or(app.config.listen);
+        let router = router::router(app.clone());
+        let accepting = tokio::spawn(listen::serve(app.clone(), listener, router));
+        Self { app, address, first_start, accepting }
+    }
+
+    /// Where requests are taken.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the start made, if it was the first.
+    pub fn first_start(&self) -> &FirstStart {
+        &self.first_start
+    }
+
+    /// What all rooms share; for tests.
+    pub fn app(&self) -> &SharedApp {
+        &self.app
+    }
+
+    /// Stops in order: no new connections, streams closed, requests in flight answered within
+    /// [`Config::drain`], then what is counted written, then the databases closed.
+    pub async fn stop(self) {
+        self.app.stopping.cancel();
+        if let Err(error) = self.accepting.await {
+            tracing::error!(%error, "the listener ended badly");
+        }
+        self.app.tasks.close();
+        if tokio::time::timeout(self.app.config.drain, self.app.tasks.wait()).await.is_err() {
+            tracing::warn!("some requests did not end in time and are cut off");
+        }
+        self.app.analytics.close().await;
+        self.app.store.close().await;
+    }
+}
+
+fn lock_folder(config: &Config) -> Result<File, StartError> {
+    let folder_error = |source| StartError::Folder { path: config.data.clone(), source };
+    std::fs::create_dir_all(&config.data).map_err(folder_error)?;
+    let lock = File::create(config.data.join("lock")).map_err(folder_error)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::InUse { path: config.data.clone() }),
+        Err(std::fs::TryLockError::Error(source)) => Err(folder_error(source)),
+    }
+}

@@ -1,0 +1,23 @@
+//! Who asks, and what they may.
+//!
+//! | Extractor | Credential | Gives |
+//! |---|---|---|
+//! | [`SdkEnvironment`] | `Authorization: SDK-KEY` | the live environment |
+//! | [`Caller`] | `Authorization: ACCESS-TOKEN`, on the admin API | an [`Actor`] |
+//! | [`Session`] | the session cookie, on the dashboard | an [`Actor`], and the form token |
+//!
+//! An extractor only says who; what they may is asked of [`Actor::may`], in `management`, whichever
+//! face they came by.
+
+mod access_token;
+pub mod limit;
+pub mod password;
+mod permission;
+mod sdk_key;
+pub mod secret;
+pub mod session;
+
+pub use access_token::{Caller, MintedToken, mint_access_token};
+pub use permission::{Action, Actor, ActorKind, Forbidden, Role};
+pub use sdk_key::SdkEnvironment;
+pub use session::Session;

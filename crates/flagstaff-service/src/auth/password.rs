@@ -1,0 +1,43 @@
+//! Passwords: argon2id with the algorithm's recommended least memory of 19 MiB and two passes.
+
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+
+/// Hashes a password, off the async threads: it takes tens of milliseconds on purpose.
+pub async fn hash(password: String) -> String {
+    blocking(move || {
+        hasher()
+            .hash_password(password.as_bytes())
+            .unwrap_or_else(|error| unreachable!("argon2 takes any password and our parameters: {error}"))
+            .to_string()
+    })
+    .await
+}
+
+/// Whether a password is the right one. With no hash, as for an unknown account, it takes as long
+/// and is false, so that the time does not tell which accounts there are.
+pub async fn verify(password: String, hash: Option<String>) -> bool {
+    blocking(move || {
+        let Some(hash) = hash else {
+            let _ = hasher().hash_password(password.as_bytes());
+            return false;
+        };
+        hasher().verify_password(password.as_bytes(), hash.as_str()).is_ok()
+    })
+    .await
+}
+
+fn hasher() -> Argon2<'static> {
+    let params = Params::new(MEMORY_KIB, PASSES, 1, None)
+        .unwrap_or_else(|error| unreachable!("the parameters are constants in range: {error}"));
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

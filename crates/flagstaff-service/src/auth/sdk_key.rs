@@ -1,0 +1,37 @@
+//! The credential of server-side SDKs.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+
+use crate::SharedApp;
+use crate::error::ApiError;
+use crate::live_environment::LiveEnvironment;
+
+/// The environment whose SDK key stands, bare, in `Authorization`; 401 without one.
+#[derive(Clone, Debug)]
+pub struct SdkEnvironment(pub Arc<LiveEnvironment>);
+
+impl FromRequestParts<SharedApp> for SdkEnvironment {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+        let key = credential(&parts.headers).ok_or_else(|| {
+            ApiError::unauthorized("no SDK key: send the environment's SDK key in the `Authorization` header")
+        })?;
+        app.live.by_sdk_key(key).map(SdkEnvironment).ok_or_else(|| {
+            ApiError::unauthorized(
+                "unknown SDK key: copy it from the environment's settings in the dashboard",
+            )
+        })
+    }
+}
+
+/// The bare credential. Some senders put `api_key ` before it.
+pub(super) fn credential(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim();
+    let bare = value.strip_prefix("api_key ").unwrap_or(value).trim();
+    (!bare.is_empty()).then_some(bare)
+}

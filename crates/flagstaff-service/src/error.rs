@@ -1,0 +1,169 @@
+//! Turns what went wrong in a room into an answer. Only this file knows status codes.
+//!
+//! Every error answer of the JSON faces is `{"id", "code", "message"}`: `id` is a fresh UUID that also
+//! stands in the log where something is logged, `code` is for programs, `message` is one sentence.
+
+use std::borrow::Cow;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::analytics::AnalyticsError;
+use crate::store::StoreError;
+
+/// An error as it is answered. Rooms make their own errors; this is made from them at the door.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: Cow<'static, str>,
+    message: String,
+    /// What the writer has to look at to try again: the current state, after a conflict.
+    current: Option<Value>,
+    retry_after_seconds: Option<u64>,
+    /// The cause, for the log; never answered.
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    id: Uuid,
+    code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<&'a Value>,
+}
+
+impl ApiError {
+    /// An error with this status, code and sentence.
+    pub fn new(status: StatusCode, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: code.into(),
+            message: message.into(),
+            current: None,
+            retry_after_seconds: None,
+            cause: None,
+        }
+    }
+
+    /// 400: the request cannot be understood or breaks a rule.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
+    }
+
+    /// 401: nobody we know.
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+    }
+
+    /// 403: known, but not allowed.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    /// 404: no such thing.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// 409: against the state as it is.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", message)
+    }
+
+    /// 413: larger than this limit in bytes.
+    pub fn too_large(limit: usize) -> Self {
+        let message = format!("the body is larger than the limit of {limit} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
+    }
+
+    /// 429: try again after so many seconds.
+    pub fn too_many(message: impl Into<String>, retry_after_seconds: u64) -> Self {
+        let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", message);
+        error.retry_after_seconds = Some(retry_after_seconds);
+        error
+    }
+
+    /// 500: our fault. The cause goes to the log, under the id that the answer names.
+    pub fn internal(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        let message = "the service could not do this; the log says why, under this id";
+        let mut error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_service_error", message);
+        error.cause = Some(Box::new(cause));
+        error
+    }
+
+    /// The same error, showing the state that the writer has to look at.
+    #[must_use]
+    pub fn with_current(mut self, current: Value) -> Self {
+        self.current = Some(current);
+        self
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The code for programs.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// One sentence for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Logs the cause, if it is ours, and gives the id under which it stands there.
+    pub fn report(&self) -> Uuid {
+        let id = Uuid::new_v4();
+        if let Some(cause) = &self.cause {
+            tracing::error!(%id, "{}", chain(cause.as_ref()));
+        }
+        id
+    }
+}
+
+/// An error with everything behind it, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let id = self.report();
+        let body = Body { id, code: &self.code, message: &self.message, current: self.current.as_ref() };
+        let mut response = (self.status, Json(body)).into_response();
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        if error.is_full() {
+            let message = "the disk is full: nothing was saved; free some space and try again";
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_full", message);
+        }
+        Self::internal(error)
+    }
+}
+
+impl From<AnalyticsError> for ApiError {
+    fn from(error: AnalyticsError) -> Self {
+        Self::internal(error)
+    }
+}

@@ -1,0 +1,139 @@
+//! What an environment is to SDKs at one sequence number. Each form is made when somebody first asks
+//! for it, once, and shared by all connections.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::Item;
+
+/// What an environment is to SDKs at one sequence number.
+#[derive(Debug)]
+pub struct Image {
+    tag: String,
+    flags: Vec<(Arc<str>, Item)>,
+    segments: Vec<(Arc<str>, Item)>,
+    all: OnceLock<Packed>,
+    all_flags: OnceLock<Packed>,
+    all_segments: OnceLock<Packed>,
+}
+
+/// A body, and its compressed form once somebody asked for it.
+#[derive(Debug)]
+pub struct Packed {
+    plain: Bytes,
+    gzip: OnceLock<Bytes>,
+}
+
+impl Image {
+    pub(super) fn new(
+        lineage: &str,
+        sequence: u64,
+        flags: &BTreeMap<Arc<str>, Item>,
+        segments: &BTreeMap<Arc<str>, Item>,
+    ) -> Self {
+        let list = |items: &BTreeMap<Arc<str>, Item>| {
+            items.iter().map(|(key, item)| (key.clone(), item.clone())).collect()
+        };
+        Self {
+            tag: format!("{lineage}-{sequence}"),
+            flags: list(flags),
+            segments: list(segments),
+            all: OnceLock::new(),
+            all_flags: OnceLock::new(),
+            all_segments: OnceLock::new(),
+        }
+    }
+
+    /// Changes whenever anything does; fit for an ETag once in quotes.
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// `{"flags":{…},"segments":{…}}`.
+    pub fn all(&self) -> &Packed {
+        self.all.get_or_init(|| {
+            let mut json = Vec::with_capacity(object_size(&self.flags) + object_size(&self.segments) + 32);
+            json.extend_from_slice(b"{\"flags\":");
+            write_object(&mut json, &self.flags);
+            json.extend_from_slice(b",\"segments\":");
+            write_object(&mut json, &self.segments);
+            json.push(b'}');
+            Packed::new(json)
+        })
+    }
+
+    /// `{KEY: flag}`.
+    pub fn all_flags(&self) -> &Packed {
+        self.all_flags.get_or_init(|| object(&self.flags))
+    }
+
+    /// `{KEY: segment}`.
+    pub fn all_segments(&self) -> &Packed {
+        self.all_segments.get_or_init(|| object(&self.segments))
+    }
+
+    /// One flag and its version.
+    pub fn flag(&self, key: &str) -> Option<(u64, Bytes)> {
+        find(&self.flags, key)
+    }
+
+    /// One segment and its version.
+    pub fn segment(&self, key: &str) -> Option<(u64, Bytes)> {
+        find(&self.segments, key)
+    }
+}
+
+impl Packed {
+    fn new(plain: Vec<u8>) -> Self {
+        Self { plain: plain.into(), gzip: OnceLock::new() }
+    }
+
+    /// As it is.
+    pub fn plain(&self) -> Bytes {
+        self.plain.clone()
+    }
+
+    /// Compressed. The first call takes its time: off the async threads, for a large body.
+    pub fn gzip(&self) -> Bytes {
+        let compress = || {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+            let written = encoder.write_all(&self.plain).and_then(|()| encoder.finish());
+            written.unwrap_or_else(|error| unreachable!("memory takes every byte: {error}")).into()
+        };
+        self.gzip.get_or_init(compress).clone()
+    }
+}
+
+fn find(items: &[(Arc<str>, Item)], key: &str) -> Option<(u64, Bytes)> {
+    let place = items.binary_search_by(|(known, _)| known.as_ref().cmp(key)).ok()?;
+    let item = &items[place].1;
+    Some((item.version, item.json.clone()))
+}
+
+fn object(items: &[(Arc<str>, Item)]) -> Packed {
+    let mut json = Vec::with_capacity(object_size(items));
+    write_object(&mut json, items);
+    Packed::new(json)
+}
+
+fn object_size(items: &[(Arc<str>, Item)]) -> usize {
+    items.iter().map(|(key, item)| key.len() + item.json.len() + 8).sum::<usize>() + 2
+}
+
+fn write_object(json: &mut Vec<u8>, items: &[(Arc<str>, Item)]) {
+    json.push(b'{');
+    for (place, (key, item)) in items.iter().enumerate() {
+        if place > 0 {
+            json.push(b',');
+        }
+        json.extend_from_slice(serde_json::Value::from(key.as_ref()).to_string().as_bytes());
+        json.push(b':');
+        json.extend_from_slice(&item.json);
+    }
+    json.push(b'}');
+}

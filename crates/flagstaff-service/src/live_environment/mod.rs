@@ -1,0 +1,254 @@
+//! One environment as it is now: its data set, what SDKs are sent, and its subscribers.
+//!
+//! [`LiveEnvironments`] follows the change log. A commit of this process wakes it at once, a poll is
+//! the net; so one node and many behave alike. Nothing else changes a live environment.
+
+mod follow;
+mod image;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use flagstaff_eval::{Entry, SharedDataSet, model};
+use tokio::sync::broadcast;
+
+pub use follow::{LiveEnvironments, follow};
+pub use image::{Image, Packed};
+
+use crate::store::EnvironmentId;
+use crate::store::change_log::ItemKind;
+use crate::store::environment::Environment;
+use crate::store::project::Project;
+
+/// How many changes a subscriber may be behind before it is cut.
+pub const MOST_BEHIND: usize = 128;
+
+/// One environment as it is now.
+#[derive(Debug)]
+pub struct LiveEnvironment {
+    id: EnvironmentId,
+    about: ArcSwap<About>,
+    data: SharedDataSet,
+    state: Mutex<State>,
+    changes: broadcast::Sender<Change>,
+    loaded_at: i64,
+}
+
+/// An environment's names, keys and settings.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Its project.
+    pub project: Project,
+    /// Itself.
+    pub environment: Environment,
+}
+
+#[derive(Debug)]
+struct State {
+    sequence: u64,
+    flags: BTreeMap<Arc<str>, Item>,
+    segments: BTreeMap<Arc<str>, Item>,
+    /// Made when somebody first asks after a change.
+    image: Option<Arc<Image>>,
+}
+
+/// An item as it is sent.
+#[derive(Clone, Debug)]
+struct Item {
+    version: u64,
+    json: Bytes,
+}
+
+/// A change as it is sent to each subscriber: made once, shared by all.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// For a stream of flags and segments.
+    pub all: Bytes,
+    /// For a stream of flags alone; none if a segment changed.
+    pub flags: Option<Bytes>,
+}
+
+/// What the store says about one item at one moment.
+#[derive(Debug)]
+pub enum Update {
+    /// A flag is so now.
+    Flag(Box<model::Flag>),
+    /// A segment is so now.
+    Segment(Box<model::Segment>),
+    /// An item is gone.
+    Deleted {
+        /// What it was.
+        kind: ItemKind,
+        /// Its key.
+        key: String,
+        /// The version of the deletion.
+        version: u64,
+    },
+}
+
+impl LiveEnvironment {
+    fn new(about: About, flags: Vec<model::Flag>, segments: Vec<model::Segment>) -> Self {
+        let state = State {
+            sequence: about.environment.sequence,
+            flags: flags
+                .iter()
+                .map(|flag| (flag.key.as_str().into(), Item::new(flag.version, flag)))
+                .collect(),
+            segments: segments
+                .iter()
+                .map(|segment| (segment.key.as_str().into(), Item::new(segment.version, segment)))
+                .collect(),
+            image: None,
+        };
+        let data = flagstaff_eval::DataSet::new(
+            flags.into_iter().map(|flag| Entry::flag(&flag.key.clone(), flag)),
+            segments.into_iter().map(|segment| Entry::segment(&segment.key.clone(), segment)),
+        );
+        Self {
+            id: about.environment.id,
+            about: ArcSwap::from_pointee(about),
+            data: SharedDataSet::new(data),
+            state: Mutex::new(state),
+            changes: broadcast::Sender::new(MOST_BEHIND),
+            loaded_at: crate::now_ms(),
+        }
+    }
+
+    /// Its id in the store: what everything counted is filed under.
+    pub fn id(&self) -> EnvironmentId {
+        self.id
+    }
+
+    /// Its names, keys and settings.
+    pub fn about(&self) -> Arc<About> {
+        self.about.load_full()
+    }
+
+    /// Its flags and segments, ready for evaluation.
+    pub fn data(&self) -> &SharedDataSet {
+        &self.data
+    }
+
+    /// How many changes there have been.
+    pub fn sequence(&self) -> u64 {
+        self.state().sequence
+    }
+
+    /// Since when it is loaded, in Unix milliseconds.
+    pub fn loaded_at(&self) -> i64 {
+        self.loaded_at
+    }
+
+    /// How many subscribers there are.
+    pub fn subscribers(&self) -> usize {
+        self.changes.receiver_count()
+    }
+
+    /// What is sent now.
+    pub fn image(&self) -> Arc<Image> {
+        self.image_of(&mut self.state())
+    }
+
+    /// What is sent now, and every change after it: nothing falls between the two.
+    pub fn subscribe(&self) -> (Arc<Image>, broadcast::Receiver<Change>) {
+        let mut state = self.state();
+        (self.image_of(&mut state), self.changes.subscribe())
+    }
+
+    fn image_of(&self, state: &mut State) -> Arc<Image> {
+        let lineage = &self.about.load().environment.lineage;
+        let image = state.image.get_or_insert_with(|| {
+            Arc::new(Image::new(lineage, state.sequence, &state.flags, &state.segments))
+        });
+        image.clone()
+    }
+
+    /// Takes over updates in their order. A repeated or older one changes nothing.
+    fn apply(&self, updates: Vec<Update>, sequence: u64) {
+        let mut state = self.state();
+        for update in updates {
+            if let Some(change) = self.apply_one(&mut state, update) {
+                // Fails only when nobody listens.
+                let _ = self.changes.send(change);
+            }
+        }
+        state.sequence = state.sequence.max(sequence);
+        state.image = None;
+    }
+
+    fn apply_one(&self, state: &mut State, update: Update) -> Option<Change> {
+        match update {
+            Update::Flag(flag) => {
+                let (key, item) = (Arc::<str>::from(flag.key.as_str()), Item::new(flag.version, &*flag));
+                if !self.data.upsert_flag(Entry::flag(&key, *flag)) {
+                    return None;
+                }
+                let change = Change::patch(ItemKind::Flag, &key, &item);
+                state.flags.insert(key, item);
+                Some(change)
+            }
+            Update::Segment(segment) => {
+                let (key, item) =
+                    (Arc::<str>::from(segment.key.as_str()), Item::new(segment.version, &*segment));
+                if !self.data.upsert_segment(Entry::segment(&key, *segment)) {
+                    return None;
+                }
+                let change = Change::patch(ItemKind::Segment, &key, &item);
+                state.segments.insert(key, item);
+                Some(change)
+            }
+            Update::Deleted { kind, key, version } => {
+                let gone = match kind {
+                    ItemKind::Flag => self.data.upsert_flag(Entry::tombstone(&key, version)),
+                    ItemKind::Segment => self.data.upsert_segment(Entry::tombstone(&key, version)),
+                };
+                match kind {
+                    ItemKind::Flag => state.flags.remove(key.as_str()),
+                    ItemKind::Segment => state.segments.remove(key.as_str()),
+                };
+                gone.then(|| Change::delete(kind, &key, version))
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Item {
+    fn new(version: u64, item: &impl serde::Serialize) -> Self {
+        let json = serde_json::to_vec(item)
+            .unwrap_or_else(|error| unreachable!("flags and segments have JSON: {error}"));
+        Self { version, json: json.into() }
+    }
+}
+
+impl Change {
+    fn patch(kind: ItemKind, key: &str, item: &Item) -> Self {
+        let message = |path: &str| {
+            let head = format!("event: patch\ndata: {{\"path\":{},\"data\":", serde_json::Value::from(path));
+            [head.as_bytes(), &item.json, b"}\n\n"].concat().into()
+        };
+        Self::of(kind, key, message)
+    }
+
+    fn delete(kind: ItemKind, key: &str, version: u64) -> Self {
+        Self::of(kind, key, |path| {
+            let path = serde_json::Value::from(path);
+            format!("event: delete\ndata: {{\"path\":{path},\"version\":{version}}}\n\n").into()
+        })
+    }
+
+    /// A path is the collection, if the stream has several, and the whole key as it is.
+    fn of(kind: ItemKind, key: &str, message: impl Fn(&str) -> Bytes) -> Self {
+        match kind {
+            ItemKind::Flag => {
+                Self { all: message(&format!("/flags/{key}")), flags: Some(message(&format!("/{key}"))) }
+            }
+            ItemKind::Segment => Self { all: message(&format!("/segments/{key}")), flags: None },
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Access tokens: credentials of a person or program on the admin API, known by their SHA-256.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::StoreError;
+use crate::auth::Role;
+
+/// An access token, without its secret.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessToken {
+    /// In the APIs.
+    pub public_id: String,
+    /// As people call it.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// What its bearer may.
+    pub role: Role,
+    /// SHA-256 of the secret.
+    pub token_hash: String,
+    /// The secret's last characters, to tell tokens apart.
+    pub token_end: String,
+    /// Whether it belongs to a program, not to the member who made it.
+    pub is_service: bool,
+    /// The member who made it, in the store.
+    pub member_id: i64,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it was last changed.
+    pub changed_at: i64,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<i64>,
+}
+
+fn read(row: &SqliteRow) -> AccessToken {
+    AccessToken {
+        public_id: row.get("public_id"),
+        name: row.get("name"),
+        description: row.get("description"),
+        // A role this version does not know may the least.
+        role: Role::parse(row.get("role")).unwrap_or(Role::Reader),
+        token_hash: row.get("token_hash"),
+        token_end: row.get("token_end"),
+        is_service: row.get("is_service"),
+        member_id: row.get("member_id"),
+        created_at: row.get("created_at"),
+        changed_at: row.get("changed_at"),
+        last_used_at: row.get("last_used_at"),
+    }
+}
+
+/// The token with this SHA-256.
+pub async fn by_hash(
+    connection: &mut SqliteConnection,
+    hash: &str,
+) -> Result<Option<AccessToken>, StoreError> {
+    let row = sqlx::query("SELECT * FROM access_token WHERE token_hash = $1")
+        .bind(hash)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.as_ref().map(read))
+}
+
+/// The token with this public id.
+pub async fn by_id(
+    connection: &mut SqliteConnection,
+    public_id: &str,
+) -> Result<Option<AccessToken>, StoreError> {
+    let row = sqlx::query("SELECT * FROM access_token WHERE public_id = $1")
+        .bind(public_id)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.as_ref().map(read))
+}
+
+/// All tokens, oldest first.
+pub async fn list(connection: &mut SqliteConnection) -> Result<Vec<AccessToken>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM access_token ORDER BY id").fetch_all(connection).await?;
+    Ok(rows.iter().map(read).collect())
+}
+
+/// Adds a token.
+pub async fn insert(connection: &mut SqliteConnection, token: &AccessToken) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO access_token (public_id, name, description, role, token_hash, token_end, is_service,
+            member_id, created_at, changed_at, last_used_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    )
+    .bind(&token.public_id)
+    .bind(&token.name)
+    .bind(&token.description)
+    .bind(token.role.as_str())
+    .bind(&token.token_hash)
+    .bind(&token.token_end)
+    .bind(token.is_service)
+    .bind(token.member_id)
+    .bind(token.created_at)
+    .bind(token.changed_at)
+    .bind(token.last_used_at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes everything that can change, by public id.
+pub async fn update(connection: &mut SqliteConnection, token: &AccessToken) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE access_token SET name = $1, description = $2, role = $3, token_hash = $4, token_end = $5,
+            changed_at = $6 WHERE public_id = $7",
+    )
+    .bind(&token.name)
+    .bind(&token.description)
+    .bind(token.role.as_str())
+    .bind(&token.token_hash)
+    .bind(&token.token_end)
+    .bind(token.changed_at)
+    .bind(&token.public_id)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes that it was used.
+pub async fn used(connection: &mut SqliteConnection, public_id: &str, now: i64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE access_token SET last_used_at = $1 WHERE public_id = $2")
+        .bind(now)
+        .bind(public_id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Deletes a token.
+pub async fn delete(connection: &mut SqliteConnection, public_id: &str) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM access_token WHERE public_id = $1").bind(public_id).execute(connection).await?;
+    Ok(())
+}

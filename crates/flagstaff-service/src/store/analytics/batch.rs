@@ -1,0 +1,143 @@
+//! Raw batches: in once, out when counted.
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteConnection;
+
+use super::StoreError;
+use super::rows::{pieces, placeholders, run, statement};
+
+/// The first half of a SHA-256 of environment and payload id.
+pub type PayloadHash = [u8; 16];
+
+/// A batch on its way in.
+#[derive(Clone, Debug)]
+pub struct NewBatch {
+    /// The environment it belongs to.
+    pub environment_id: i64,
+    /// When it came.
+    pub received_ms: i64,
+    /// Whether feature events are to be counted.
+    pub unsummarised: bool,
+    /// What tells it from others; none if the sender gave it no id.
+    pub payload: Option<PayloadHash>,
+    /// The array of events, checked.
+    pub body: Bytes,
+}
+
+/// A batch as it was stored.
+#[derive(Clone, Debug)]
+pub struct StoredBatch {
+    /// Its place in the order of arrival.
+    pub id: i64,
+    /// The environment it belongs to.
+    pub environment_id: i64,
+    /// When it came.
+    pub received_ms: i64,
+    /// Whether feature events are to be counted.
+    pub unsummarised: bool,
+    /// The array of events.
+    pub body: Vec<u8>,
+}
+
+/// Notes these payloads and returns those that were not known.
+pub async fn insert_payloads(
+    connection: &mut SqliteConnection,
+    payloads: &[(PayloadHash, i64)],
+) -> Result<Vec<PayloadHash>, StoreError> {
+    let mut new = Vec::with_capacity(payloads.len());
+    for piece in pieces(payloads) {
+        let mut query = statement(format!(
+            "INSERT INTO payload (hash, received_at) VALUES {} ON CONFLICT DO NOTHING RETURNING hash",
+            placeholders(piece.len(), 2)
+        ));
+        for (hash, received_ms) in piece {
+            query = query.bind(&hash[..]).bind(received_ms);
+        }
+        for row in query.fetch_all(&mut *connection).await? {
+            let hash: &[u8] = row.try_get(0)?;
+            new.extend(PayloadHash::try_from(hash));
+        }
+    }
+    Ok(new)
+}
+
+/// Stores batches in their order.
+pub async fn insert(connection: &mut SqliteConnection, batches: &[&NewBatch]) -> Result<(), StoreError> {
+    let text = ("INSERT INTO batch (environment_id, received_at, unsummarised, body) VALUES", 4, "");
+    run(connection, batches, text, |query, batch| {
+        query.bind(batch.environment_id).bind(batch.received_ms).bind(batch.unsummarised).bind(&batch.body[..])
+    })
+    .await?;
+    Ok(())
+}
+
+/// The place of the newest batch in the order of arrival; 0 if there is none.
+pub async fn newest(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM batch").fetch_one(connection).await?)
+}
+
+/// The oldest batches: up to `count` of them, and no more once they are `bytes` in all.
+pub async fn oldest(
+    connection: &mut SqliteConnection,
+    count: usize,
+    bytes: usize,
+) -> Result<Vec<StoredBatch>, StoreError> {
+    let mut rows = sqlx::query(
+        "SELECT id, environment_id, received_at, unsummarised, body FROM batch ORDER BY id LIMIT $1",
+    )
+    .bind(i64::try_from(count).unwrap_or(i64::MAX))
+    .fetch(connection);
+    let (mut batches, mut size) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        let batch = StoredBatch {
+            id: row.try_get(0)?,
+            environment_id: row.try_get(1)?,
+            received_ms: row.try_get(2)?,
+            unsummarised: row.try_get(3)?,
+            body: row.try_get(4)?,
+        };
+        size += batch.body.len();
+        batches.push(batch);
+        if size >= bytes {
+            break;
+        }
+    }
+    Ok(batches)
+}
+
+/// Removes batches, and says how many were there.
+pub async fn delete(connection: &mut SqliteConnection, ids: &[i64]) -> Result<u64, StoreError> {
+    Ok(run(connection, ids, ("DELETE FROM batch WHERE id IN (VALUES", 1, ")"), |query, id| query.bind(*id)).await?)
+}
+
+/// Keeps a batch for a person to look at, instead of counting it.
+pub async fn set_aside(connection: &mut SqliteConnection, id: i64, reason: &str) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO set_aside_batch (id, environment_id, received_at, unsummarised, body, reason)
+         SELECT id, environment_id, received_at, unsummarised, body, $2 FROM batch WHERE id = $1",
+    )
+    .bind(id)
+    .bind(reason)
+    .execute(&mut *connection)
+    .await?;
+    delete(connection, &[id]).await?;
+    Ok(())
+}
+
+/// Forgets payload ids older than `before_ms`, at most `limit` of them, and says how many.
+pub async fn forget_payloads(
+    connection: &mut SqliteConnection,
+    before_ms: i64,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let deleted = sqlx::query(
+        "DELETE FROM payload WHERE hash IN (SELECT hash FROM payload WHERE received_at < $1 ORDER BY received_at LIMIT $2)",
+    )
+    .bind(before_ms)
+    .bind(limit)
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}

@@ -1,0 +1,77 @@
+//! What SDKs have to be told, in order. One row per changed item; the item itself is read where it
+//! rests.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::{EnvironmentId, StoreError};
+
+/// What a data set holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ItemKind {
+    /// A flag.
+    Flag,
+    /// A segment.
+    Segment,
+}
+
+impl ItemKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            ItemKind::Flag => "flag",
+            ItemKind::Segment => "segment",
+        }
+    }
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedChange {
+    /// Its place in the environment's sequence: the version of the item, or of its deletion.
+    pub sequence: u64,
+    /// What was changed.
+    pub kind: ItemKind,
+    /// Which one.
+    pub key: String,
+}
+
+/// Writes down a change.
+pub async fn append(
+    connection: &mut SqliteConnection,
+    environment: EnvironmentId,
+    sequence: u64,
+    kind: ItemKind,
+    key: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO change_log (environment_id, sequence, kind, key) VALUES ($1, $2, $3, $4)")
+        .bind(environment.0)
+        .bind(sequence as i64)
+        .bind(kind.as_str())
+        .bind(key)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The last change of each item since `sequence`, in order.
+pub async fn since(
+    connection: &mut SqliteConnection,
+    environment: EnvironmentId,
+    sequence: u64,
+) -> Result<Vec<LoggedChange>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT max(sequence) AS sequence, kind, key FROM change_log
+         WHERE environment_id = $1 AND sequence > $2
+         GROUP BY kind, key ORDER BY max(sequence)",
+    )
+    .bind(environment.0)
+    .bind(sequence as i64)
+    .fetch_all(connection)
+    .await?;
+    let change = |row: &SqliteRow| LoggedChange {
+        sequence: row.get::<i64, _>("sequence") as u64,
+        kind: if row.get::<&str, _>("kind") == "segment" { ItemKind::Segment } else { ItemKind::Flag },
+        key: row.get("key"),
+    };
+    Ok(rows.iter().map(change).collect())
+}

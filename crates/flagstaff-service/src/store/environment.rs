@@ -1,0 +1,226 @@
+//! Environments: each owns the targeting of its project's flags, and the keys SDKs come with.
+
+use std::fmt;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::{StoreError, json, to_json};
+use crate::auth::secret;
+
+/// An environment's id in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EnvironmentId(pub i64);
+
+impl fmt::Display for EnvironmentId {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// An environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Environment {
+    /// In the store.
+    pub id: EnvironmentId,
+    /// Its project, in the store.
+    pub project_id: i64,
+    /// Its stable name within the project.
+    pub key: String,
+    /// As people call it.
+    pub name: String,
+    /// Six hex digits.
+    pub colour: String,
+    /// For finding it.
+    pub tags: Vec<String>,
+    /// The secret of server-side SDKs.
+    pub sdk_key: String,
+    /// The key of mobile SDKs.
+    pub mobile_key: String,
+    /// The public id of browser SDKs, and of the environment in the APIs.
+    pub client_side_id: String,
+    /// Minutes that the PHP SDK may cache.
+    pub default_ttl: i64,
+    /// Whether browser SDKs have to prove the user.
+    pub secure_mode: bool,
+    /// Whether new flags report each evaluation.
+    pub default_track_events: bool,
+    /// Whether the dashboard asks once more before a change.
+    pub confirm_changes: bool,
+    /// Whether a change needs a comment.
+    pub require_comments: bool,
+    /// Whether it is one to be careful with.
+    pub critical: bool,
+    /// Rises by one with each change to what SDKs get.
+    pub sequence: u64,
+    /// Whose sequence it is; a restored copy gets another.
+    pub lineage: String,
+    /// Rises with each change to these settings.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: i64,
+}
+
+/// What tells whether an environment changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Head {
+    /// Which environment.
+    pub id: EnvironmentId,
+    /// Of what SDKs get.
+    pub sequence: u64,
+    /// Of its settings.
+    pub version: i64,
+}
+
+fn read(row: &SqliteRow) -> Result<Environment, StoreError> {
+    let key: String = row.get("key");
+    Ok(Environment {
+        id: EnvironmentId(row.get("id")),
+        project_id: row.get("project_id"),
+        tags: json("environment", &key, row.get("tags"))?,
+        key,
+        name: row.get("name"),
+        colour: row.get("colour"),
+        sdk_key: row.get("sdk_key"),
+        mobile_key: row.get("mobile_key"),
+        client_side_id: row.get("client_side_id"),
+        default_ttl: row.get("default_ttl"),
+        secure_mode: row.get("secure_mode"),
+        default_track_events: row.get("default_track_events"),
+        confirm_changes: row.get("confirm_changes"),
+        require_comments: row.get("require_comments"),
+        critical: row.get("critical"),
+        sequence: row.get::<i64, _>("sequence") as u64,
+        lineage: row.get("lineage"),
+        version: row.get("version"),
+        created_at: row.get("created_at"),
+    })
+}
+
+/// The environments of a project, in the order in which they were made.
+pub async fn of_project(
+    connection: &mut SqliteConnection,
+    project_id: i64,
+) -> Result<Vec<Environment>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM environment WHERE project_id = $1 ORDER BY id")
+        .bind(project_id)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// The environment with this key.
+pub async fn by_key(
+    connection: &mut SqliteConnection,
+    project_id: i64,
+    key: &str,
+) -> Result<Option<Environment>, StoreError> {
+    let row = sqlx::query("SELECT * FROM environment WHERE project_id = $1 AND key = $2")
+        .bind(project_id)
+        .bind(key)
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// The environment with this id.
+pub async fn by_id(
+    connection: &mut SqliteConnection,
+    id: EnvironmentId,
+) -> Result<Option<Environment>, StoreError> {
+    let row =
+        sqlx::query("SELECT * FROM environment WHERE id = $1").bind(id.0).fetch_optional(connection).await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// What tells, for each environment, whether it changed.
+pub async fn heads(connection: &mut SqliteConnection) -> Result<Vec<Head>, StoreError> {
+    let rows = sqlx::query("SELECT id, sequence, version FROM environment").fetch_all(connection).await?;
+    let head = |row: &SqliteRow| Head {
+        id: EnvironmentId(row.get("id")),
+        sequence: row.get::<i64, _>("sequence") as u64,
+        version: row.get("version"),
+    };
+    Ok(rows.iter().map(head).collect())
+}
+
+/// Adds an environment and gives its id; the one in `environment` is ignored.
+pub async fn insert(
+    connection: &mut SqliteConnection,
+    environment: &Environment,
+) -> Result<EnvironmentId, StoreError> {
+    let row = sqlx::query(
+        "INSERT INTO environment (project_id, key, name, colour, tags, sdk_key, sdk_key_hash, mobile_key,
+            mobile_key_hash, client_side_id, default_ttl, secure_mode, default_track_events, confirm_changes,
+            require_comments, critical, sequence, lineage, version, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+         RETURNING id",
+    )
+    .bind(environment.project_id)
+    .bind(&environment.key)
+    .bind(&environment.name)
+    .bind(&environment.colour)
+    .bind(to_json(&environment.tags))
+    .bind(&environment.sdk_key)
+    .bind(secret::hash(&environment.sdk_key))
+    .bind(&environment.mobile_key)
+    .bind(secret::hash(&environment.mobile_key))
+    .bind(&environment.client_side_id)
+    .bind(environment.default_ttl)
+    .bind(environment.secure_mode)
+    .bind(environment.default_track_events)
+    .bind(environment.confirm_changes)
+    .bind(environment.require_comments)
+    .bind(environment.critical)
+    .bind(environment.sequence as i64)
+    .bind(&environment.lineage)
+    .bind(environment.version)
+    .bind(environment.created_at)
+    .fetch_one(connection)
+    .await?;
+    Ok(EnvironmentId(row.get("id")))
+}
+
+/// Writes the settings and keys, and raises the version.
+pub async fn update(connection: &mut SqliteConnection, environment: &Environment) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE environment SET name = $1, colour = $2, tags = $3, sdk_key = $4, sdk_key_hash = $5,
+            mobile_key = $6, mobile_key_hash = $7, default_ttl = $8, secure_mode = $9,
+            default_track_events = $10, confirm_changes = $11, require_comments = $12, critical = $13,
+            version = version + 1
+         WHERE id = $14",
+    )
+    .bind(&environment.name)
+    .bind(&environment.colour)
+    .bind(to_json(&environment.tags))
+    .bind(&environment.sdk_key)
+    .bind(secret::hash(&environment.sdk_key))
+    .bind(&environment.mobile_key)
+    .bind(secret::hash(&environment.mobile_key))
+    .bind(environment.default_ttl)
+    .bind(environment.secure_mode)
+    .bind(environment.default_track_events)
+    .bind(environment.confirm_changes)
+    .bind(environment.require_comments)
+    .bind(environment.critical)
+    .bind(environment.id.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Deletes an environment with its targeting and segments.
+pub async fn delete(connection: &mut SqliteConnection, id: EnvironmentId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM environment WHERE id = $1").bind(id.0).execute(connection).await?;
+    Ok(())
+}
+
+/// Takes the next number of the sequence. Whoever changes several environments in one transaction
+/// takes them in the order of their ids.
+pub async fn next_sequence(connection: &mut SqliteConnection, id: EnvironmentId) -> Result<u64, StoreError> {
+    let row = sqlx::query("UPDATE environment SET sequence = sequence + 1 WHERE id = $1 RETURNING sequence")
+        .bind(id.0)
+        .fetch_one(connection)
+        .await?;
+    Ok(row.get::<i64, _>("sequence") as u64)
+}

@@ -1,0 +1,243 @@
+//! Flags, and their targeting per environment.
+
+use std::collections::HashMap;
+
+use flagstaff_eval::model;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::targeting::{FlagDefinition, Targeting, sdk_flag};
+use super::{EnvironmentId, StoreError, json, to_json};
+
+/// A flag, as all environments share it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlagRow {
+    /// In the store.
+    pub id: i64,
+    /// In the APIs.
+    pub public_id: String,
+    /// Its project, in the store.
+    pub project_id: i64,
+    /// Its stable name within the project.
+    pub key: String,
+    /// Rises with each change, in whatever environment.
+    pub version: u64,
+    /// What all environments share.
+    pub definition: FlagDefinition,
+    /// When it was made.
+    pub created_at: i64,
+}
+
+/// A flag's targeting in one environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TargetingRow {
+    /// Which environment.
+    pub environment_id: EnvironmentId,
+    /// The version SDKs see: the environment's sequence at the last change.
+    pub version: u64,
+    /// Who gets which variation.
+    pub targeting: Targeting,
+    /// When it was last changed.
+    pub changed_at: i64,
+    /// The name of who changed it last.
+    pub changed_by: String,
+}
+
+fn read(row: &SqliteRow) -> Result<FlagRow, StoreError> {
+    let key: String = row.get("key");
+    Ok(FlagRow {
+        id: row.get("id"),
+        public_id: row.get("public_id"),
+        project_id: row.get("project_id"),
+        version: row.get::<i64, _>("version") as u64,
+        definition: json("flag", &key, row.get("definition"))?,
+        key,
+        created_at: row.get("created_at"),
+    })
+}
+
+fn read_targeting(row: &SqliteRow, key: &str) -> Result<TargetingRow, StoreError> {
+    Ok(TargetingRow {
+        environment_id: EnvironmentId(row.get("environment_id")),
+        version: row.get::<i64, _>("targeting_version") as u64,
+        targeting: json("targeting of flag", key, row.get("targeting"))?,
+        changed_at: row.get("changed_at"),
+        changed_by: row.get("changed_by"),
+    })
+}
+
+/// The flags of a project by key.
+pub async fn of_project(
+    connection: &mut SqliteConnection,
+    project_id: i64,
+) -> Result<Vec<FlagRow>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM flag WHERE project_id = $1 ORDER BY key")
+        .bind(project_id)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(read).collect()
+}
+
+/// The flag with this key.
+pub async fn by_key(
+    connection: &mut SqliteConnection,
+    project_id: i64,
+    key: &str,
+) -> Result<Option<FlagRow>, StoreError> {
+    let row = sqlx::query("SELECT * FROM flag WHERE project_id = $1 AND key = $2")
+        .bind(project_id)
+        .bind(key)
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(read).transpose()
+}
+
+/// A flag's targeting in every environment, in the order of their ids.
+pub async fn targeting_of_flag(
+    connection: &mut SqliteConnection,
+    flag: &FlagRow,
+) -> Result<Vec<TargetingRow>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT environment_id, version AS targeting_version, targeting, changed_at, changed_by
+         FROM flag_targeting WHERE flag_id = $1 ORDER BY environment_id",
+    )
+    .bind(flag.id)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| read_targeting(row, &flag.key)).collect()
+}
+
+/// The targeting of all flags of a project in some environments, by flag id.
+pub async fn targeting_of_project(
+    connection: &mut SqliteConnection,
+    project_id: i64,
+    environments: &[EnvironmentId],
+) -> Result<HashMap<i64, Vec<TargetingRow>>, StoreError> {
+    let mut by_flag: HashMap<i64, Vec<TargetingRow>> = HashMap::new();
+    for environment in environments {
+        let rows = sqlx::query(
+            "SELECT flag.key, flag_id, environment_id, flag_targeting.version AS targeting_version, targeting,
+                    changed_at, changed_by
+             FROM flag_targeting JOIN flag ON flag.id = flag_id
+             WHERE environment_id = $1 AND project_id = $2",
+        )
+        .bind(environment.0)
+        .bind(project_id)
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in &rows {
+            by_flag.entry(row.get("flag_id")).or_default().push(read_targeting(row, row.get("key"))?);
+        }
+    }
+    Ok(by_flag)
+}
+
+/// The flags of an environment with their targeting in it, by key: what a list of flags shows.
+pub async fn in_environment(
+    connection: &mut SqliteConnection,
+    environment: EnvironmentId,
+) -> Result<Vec<(FlagRow, TargetingRow)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT flag.*, environment_id, flag_targeting.version AS targeting_version, targeting, changed_at,
+                changed_by
+         FROM flag JOIN flag_targeting ON flag.id = flag_id
+         WHERE environment_id = $1 ORDER BY key",
+    )
+    .bind(environment.0)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let flag = read(row)?;
+            let targeting = read_targeting(row, &flag.key)?;
+            Ok((flag, targeting))
+        })
+        .collect()
+}
+
+/// One flag of an environment with its targeting in it.
+pub async fn one_in_environment(
+    connection: &mut SqliteConnection,
+    environment: EnvironmentId,
+    key: &str,
+) -> Result<Option<(FlagRow, TargetingRow)>, StoreError> {
+    let row = sqlx::query(
+        "SELECT flag.*, environment_id, flag_targeting.version AS targeting_version, targeting, changed_at,
+                changed_by
+         FROM flag JOIN flag_targeting ON flag.id = flag_id
+         WHERE environment_id = $1 AND key = $2",
+    )
+    .bind(environment.0)
+    .bind(key)
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref()
+        .map(|row| {
+            let flag = read(row)?;
+            let targeting = read_targeting(row, &flag.key)?;
+            Ok((flag, targeting))
+        })
+        .transpose()
+}
+
+/// A flag and its targeting as SDKs get them.
+pub fn as_sdk(flag: &FlagRow, targeting: &TargetingRow) -> model::Flag {
+    sdk_flag(&flag.key, &flag.definition, &targeting.targeting, targeting.version)
+}
+
+/// Adds a flag and gives its id; the one in `flag` is ignored.
+pub async fn insert(connection: &mut SqliteConnection, flag: &FlagRow) -> Result<i64, StoreError> {
+    let row = sqlx::query(
+        "INSERT INTO flag (public_id, project_id, key, version, definition, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+    )
+    .bind(&flag.public_id)
+    .bind(flag.project_id)
+    .bind(&flag.key)
+    .bind(flag.version as i64)
+    .bind(to_json(&flag.definition))
+    .bind(flag.created_at)
+    .fetch_one(connection)
+    .await?;
+    Ok(row.get("id"))
+}
+
+/// Writes what all environments share, and the version.
+pub async fn update(connection: &mut SqliteConnection, flag: &FlagRow) -> Result<(), StoreError> {
+    sqlx::query("UPDATE flag SET version = $1, definition = $2 WHERE id = $3")
+        .bind(flag.version as i64)
+        .bind(to_json(&flag.definition))
+        .bind(flag.id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes the targeting in one environment.
+pub async fn put_targeting(
+    connection: &mut SqliteConnection,
+    flag_id: i64,
+    row: &TargetingRow,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO flag_targeting (flag_id, environment_id, version, targeting, changed_at, changed_by)
+         VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (flag_id, environment_id) DO UPDATE SET version = excluded.version,
+            targeting = excluded.targeting, changed_at = excluded.changed_at, changed_by = excluded.changed_by",
+    )
+    .bind(flag_id)
+    .bind(row.environment_id.0)
+    .bind(row.version as i64)
+    .bind(to_json(&row.targeting))
+    .bind(row.changed_at)
+    .bind(&row.changed_by)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Deletes a flag with its targeting.
+pub async fn delete(connection: &mut SqliteConnection, flag_id: i64) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM flag WHERE id = $1").bind(flag_id).execute(connection).await?;
+    Ok(())
+}
