@@ -35,7 +35,10 @@ fn every_published_case_agrees() {
             typed += if is_typed { count } else { 0 };
         }
     }
-    say(format_args!("published cases: {cases} run in {} files, {typed} of them strongly typed", files.len()));
+    say(format_args!(
+        "published cases: {cases} run in {} files, {typed} of them strongly typed",
+        files.len()
+    ));
     assert!(failures.is_empty(), "{} of {cases} failed:\n{}", failures.len(), failures.join("\n"));
     assert_eq!(cases, EXPECTED_CASES);
 }
