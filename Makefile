@@ -56,9 +56,11 @@ test-browser: setup-rust setup-browser ## the dashboard in a real browser
 	@scripts/test browser
 
 .PHONY: lint
-lint: setup-rust ## formatting and clippy, without a warning
+lint: setup-rust ## formatting, clippy without a warning, licences
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets -- --deny warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; \
+	else echo "licences not checked: cargo deny is missing (cargo install --locked cargo-deny)"; fi
 
 # ---- measuring and reading -----------------------------------------------------------------------------
 
