@@ -1,5 +1,7 @@
 //! Measuring two things in one run, turn by turn, so that a drift of the machine's speed hits both.
 
+pub mod upstream;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -87,4 +89,12 @@ pub fn figure(nanoseconds: f64) -> String {
         n if n < 1_000_000.0 => format!("{:.2} us", n / 1_000.0),
         n => format!("{:.2} ms", n / 1_000_000.0),
     }
+}
+
+/// Resident memory of this process, in MiB.
+pub fn resident_mib() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux says");
+    let pages: f64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
+    // The page size of every machine this is meant for.
+    pages * 4096.0 / (1 << 20) as f64
 }
