@@ -20,6 +20,8 @@ pub const EVENT_SCHEMA: &str = "x-launchdarkly-event-schema";
 pub const EVENT_SCHEMA_CURRENT: &str = "4";
 /// A UUID made once per payload, the same when the payload is sent again.
 pub const PAYLOAD_ID: &str = "x-launchdarkly-payload-id";
+/// `true` if the sender did not summarise its evaluations, so that the receiver has to.
+pub const UNSUMMARIZED: &str = "x-launchdarkly-unsummarized";
 /// The environment's client-side ID, in answers.
 pub const ENVIRONMENT_ID: &str = "x-ld-envid";
 

@@ -199,7 +199,9 @@ impl EnvironmentEffects {
         if recent.holds(mark, seen_ms) {
             return;
         }
-        for member in members().into_iter().filter(|member| is_keepable(&member.kind) && is_keepable(&member.key)) {
+        for member in
+            members().into_iter().filter(|member| is_keepable(&member.kind) && is_keepable(&member.key))
+        {
             self.remember(member, mark, seen_ms);
         }
     }
@@ -237,8 +239,11 @@ impl EnvironmentEffects {
 impl FullContext {
     fn of(member: &ReceivedMember, seen_ms: i64) -> Self {
         let names = ["name", "firstName", "lastName"];
-        let terms =
-            terms_of(&member.key, member.text("email"), names.into_iter().filter_map(|name| member.text(name)));
+        let terms = terms_of(
+            &member.key,
+            member.text("email"),
+            names.into_iter().filter_map(|name| member.text(name)),
+        );
         let mut attributes = json(&member.attributes);
         let mut redacted = json(&member.redacted);
         if attributes.len() > MAX_ATTRIBUTES {

@@ -1,23 +1,174 @@
 //! What the events add up to: evaluation counts and users seen, in a database of their own.
+//!
+//! | File | What stands there |
+//! |---|---|
+//! | `writer` | the one task that writes: group commit of batches, and everything else in its turn |
+//! | `aggregator` | the task that counts stored batches |
+//! | [`effects`] | what some batches add up to, in memory; pure |
+//! | `apply` | how that is written, in the transaction that removes the batches |
+//! | `recent` | what was written a moment ago and need not be written again |
+//! | [`terms`] | what a user is found by; pure |
+//! | [`counts`], [`user`] | what the faces ask |
+//! | [`retention`] | what is forgotten, and when |
+//!
+//! What is counted: evaluations per flag, variation, version and minute, from summary events at the
+//! minute of their start, or from feature events where the sender does not summarise; custom events and
+//! goals per key and minute. Who is remembered: every context that is not anonymous, with what its last
+//! event says of it. Anonymous contexts are told apart by a hash, and only counted.
+
+mod aggregator;
+mod apply;
+pub mod counts;
+pub mod effects;
+mod recent;
+pub mod retention;
+pub mod terms;
+pub mod user;
+mod writer;
 
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sqlx::Sqlite;
+use sqlx::pool::PoolConnection;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use counts::{Bucket, BucketSize, EvaluationCounts};
+pub use user::{Page, SeenUser, Sort, UserPage};
+pub use writer::Accepted;
+
+use crate::store::analytics::EventStore;
+use crate::store::analytics::batch::NewBatch;
+use crate::store::analytics::instance::{self, SdkInstance};
+use crate::store::{EnvironmentId, StoreError};
+use writer::Writer;
 
 /// The handle to everything counted. Held by [`crate::App`], opened before the first request and
 /// closed after the last.
 #[derive(Debug)]
-pub struct Analytics {}
+pub struct Analytics {
+    store: EventStore,
+    writer: Writer,
+    /// The place of the newest batch that is counted.
+    counted: watch::Receiver<i64>,
+    stopping: CancellationToken,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
 
 /// Why something could not be counted or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum AnalyticsError {}
+pub enum AnalyticsError {
+    /// The database of events did not do what it was asked.
+    #[error("the database of events failed")]
+    Store(#[from] StoreError),
+    /// Events were not stored; the cause is in the log once, not once per sender.
+    #[error("the events were not stored")]
+    NotStored {
+        /// Whether the disk is full.
+        is_full: bool,
+    },
+    /// Nothing more is taken in.
+    #[error("the service is stopping")]
+    Stopped,
+}
+
+impl AnalyticsError {
+    /// Whether the disk is full.
+    pub fn is_full(&self) -> bool {
+        match self {
+            AnalyticsError::Store(error) => error.is_full(),
+            AnalyticsError::NotStored { is_full } => *is_full,
+            AnalyticsError::Stopped => false,
+        }
+    }
+}
 
 impl Analytics {
-    /// Opens, or makes, the analytics database in the data folder.
-    pub async fn open(_data: &Path) -> Result<Self, AnalyticsError> {
-        Ok(Self {})
+    /// Opens, or makes, the database of events in the data folder, and goes on counting where the last
+    /// process stopped.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, is no database, or comes from a newer version.
+    pub async fn open(data: &Path) -> Result<Self, AnalyticsError> {
+        let store = EventStore::open(data).await?;
+        let writer = Writer::start(store.clone()).await?;
+        let stopping = CancellationToken::new();
+        let (counted_sender, counted) = watch::channel(0);
+        let tasks = vec![
+            tokio::spawn(aggregator::run(store.clone(), writer.clone(), counted_sender, stopping.clone())),
+            tokio::spawn(retention::run(store.clone(), writer.clone(), stopping.clone())),
+        ];
+        Ok(Self { store, writer, counted, stopping, tasks: Mutex::new(tasks) })
     }
 
-    /// Writes what is still in memory.
-    pub async fn close(&self) {}
+    /// Stops counting, stores what is queued and closes the database. What is stored and not counted is
+    /// counted after the next start.
+    pub async fn close(&self) {
+        self.stopping.cancel();
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a task of the analytics ended badly");
+            }
+        }
+        self.writer.close().await;
+        self.store.close().await;
+    }
+
+    /// Stores a batch, to be counted soon. When this returns without an error, the batch outlives a power
+    /// cut.
+    pub async fn store_batch(&self, batch: NewBatch) -> Result<Accepted, AnalyticsError> {
+        self.writer.batch(batch).await
+    }
+
+    /// Notes the report of a program.
+    pub async fn note_instance(
+        &self,
+        environment: EnvironmentId,
+        instance: SdkInstance,
+    ) -> Result<(), AnalyticsError> {
+        self.writer.instance(environment.0, instance).await
+    }
+
+    /// The programs that reported themselves in the last 30 days, the latest first, at most 1,000.
+    pub async fn sdk_instances(
+        &self,
+        environment: EnvironmentId,
+    ) -> Result<Vec<SdkInstance>, AnalyticsError> {
+        Ok(instance::list(&mut *self.read().await?, environment.0, 1000).await?)
+    }
+
+    /// Forgets everything of an environment that is deleted.
+    pub async fn forget_environment(&self, environment: EnvironmentId) -> Result<(), AnalyticsError> {
+        self.writer.forget_environment(environment.0).await
+    }
+
+    /// Removes what is too old at `now_ms`. This happens by itself, too, every ten minutes.
+    pub async fn sweep(&self, now_ms: i64) -> Result<(), AnalyticsError> {
+        retention::sweep(&self.store, &self.writer, now_ms).await
+    }
+
+    /// How many stored batches are not counted yet, at least.
+    pub fn backlog(&self) -> u64 {
+        let newest = self.writer.shared().newest.load(Ordering::Acquire);
+        newest.saturating_sub(*self.counted.borrow()).max(0).unsigned_abs()
+    }
+
+    /// Waits until every batch that is stored now is counted; false if that takes longer than `limit`.
+    pub async fn wait_until_counted(&self, limit: Duration) -> bool {
+        let newest = self.writer.shared().newest.load(Ordering::Acquire);
+        let mut counted = self.counted.clone();
+        let reached = counted.wait_for(|counted| *counted >= newest);
+        matches!(tokio::time::timeout(limit, reached).await, Ok(Ok(_)))
+    }
+
+    async fn read(&self) -> Result<PoolConnection<Sqlite>, AnalyticsError> {
+        Ok(self.store.read().await?)
+    }
 }

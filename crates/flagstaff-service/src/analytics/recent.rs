@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hash};
 use foldhash::quality::RandomState;
 
 /// How much later a context must be seen for its last-seen time to be written again.
-pub const LAST_SEEN_STEP_MS: i64 = 30_000;
+const LAST_SEEN_STEP_MS: i64 = 30_000;
 
 /// How many entries a generation holds; there are two.
 const GENERATION: usize = 50_000;

@@ -88,7 +88,10 @@ mod tests {
         let query = TermQuery::parse("  Jo ann@Example.com ").unwrap();
         assert_eq!(query.words, ["ann@example.com", "jo"]);
         assert_eq!(query.whole.as_deref(), Some("jo ann@example.com"));
-        assert_eq!(TermQuery::parse("a+b%_").unwrap(), TermQuery { words: vec!["a+b%_".into()], whole: None });
+        assert_eq!(
+            TermQuery::parse("a+b%_").unwrap(),
+            TermQuery { words: vec!["a+b%_".into()], whole: None }
+        );
         assert_eq!(TermQuery::parse(" \t"), None);
     }
 

@@ -67,7 +67,11 @@ pub async fn insert_payloads(
 pub async fn insert(connection: &mut SqliteConnection, batches: &[&NewBatch]) -> Result<(), StoreError> {
     let text = ("INSERT INTO batch (environment_id, received_at, unsummarised, body) VALUES", 4, "");
     run(connection, batches, text, |query, batch| {
-        query.bind(batch.environment_id).bind(batch.received_ms).bind(batch.unsummarised).bind(&batch.body[..])
+        query
+            .bind(batch.environment_id)
+            .bind(batch.received_ms)
+            .bind(batch.unsummarised)
+            .bind(&batch.body[..])
     })
     .await?;
     Ok(())
@@ -109,7 +113,8 @@ pub async fn oldest(
 
 /// Removes batches, and says how many were there.
 pub async fn delete(connection: &mut SqliteConnection, ids: &[i64]) -> Result<u64, StoreError> {
-    Ok(run(connection, ids, ("DELETE FROM batch WHERE id IN (VALUES", 1, ")"), |query, id| query.bind(*id)).await?)
+    Ok(run(connection, ids, ("DELETE FROM batch WHERE id IN (VALUES", 1, ")"), |query, id| query.bind(*id))
+        .await?)
 }
 
 /// Keeps a batch for a person to look at, instead of counting it.

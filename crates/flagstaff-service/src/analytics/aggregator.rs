@@ -1,0 +1,124 @@
+//! The task that counts stored batches.
+//!
+//! It reads the oldest batches, adds them up in memory and has the sum written in the transaction that
+//! removes them. So a batch is counted once, whatever is killed when: before the commit nothing has
+//! happened, after it the batch is gone.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::AnalyticsError;
+use super::effects::Effects;
+use super::writer::Writer;
+use crate::error::chain;
+use crate::store::StoreError;
+use crate::store::analytics::EventStore;
+use crate::store::analytics::batch::{self, StoredBatch};
+
+/// How many batches are counted in one transaction, and about how many bytes of them.
+const BATCHES: usize = 512;
+const BYTES: usize = 16 * 1024 * 1024;
+
+/// How long batches are let gather before they are counted: a user is found within a second, and the
+/// fewer transactions the better.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// How long a failure makes it wait, at first and at most.
+const RETRY: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// Counts batches until it is stopped. What is not counted by then is counted after the next start.
+pub(super) async fn run(
+    store: EventStore,
+    writer: Writer,
+    counted: watch::Sender<i64>,
+    stopping: CancellationToken,
+) {
+    let mut failures = 0_u32;
+    loop {
+        match drain(&store, &writer, &counted, &stopping, failures > 0).await {
+            Ok(()) => failures = 0,
+            Err(error) => {
+                failures += 1;
+                if failures.is_power_of_two() {
+                    tracing::error!(error = %chain(&error), failures, "could not count event batches; they are kept");
+                }
+            }
+        }
+        let pause = async {
+            if failures > 0 {
+                tokio::time::sleep(RETRY.saturating_mul(1 << failures.min(10)).min(RETRY_MAX)).await;
+            } else {
+                writer.shared().stored.notified().await;
+                tokio::time::sleep(GATHER).await;
+            }
+        };
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = pause => {}
+        }
+    }
+}
+
+/// Counts all there is. After a failure batches are taken one by one, so that one that cannot be counted
+/// is found and does not stand in the way of the others.
+async fn drain(
+    store: &EventStore,
+    writer: &Writer,
+    counted: &watch::Sender<i64>,
+    stopping: &CancellationToken,
+    one_by_one: bool,
+) -> Result<(), AnalyticsError> {
+    let count = if one_by_one { 1 } else { BATCHES };
+    while !stopping.is_cancelled() {
+        // Batches stored while this reads are found by the next round.
+        let newest = writer.shared().newest.load(Ordering::Acquire);
+        let batches = batch::oldest(&mut *store.read().await?, count, BYTES).await?;
+        let Some(last) = batches.last().map(|batch| batch.id) else {
+            counted.send_replace(newest);
+            return Ok(());
+        };
+        let single = (batches.len() == 1).then_some(last);
+        let effects = add_up(batches, writer).await?;
+        if effects.unreadable > 0 {
+            tracing::warn!(events = effects.unreadable, "passed over events that could not be read");
+        }
+        match (writer.apply(effects).await, single) {
+            (Ok(()), _) => {
+                counted.send_replace(last);
+            }
+            (Err(error), Some(id)) if is_about_the_data(&error) => {
+                tracing::error!(error = %chain(&error), batch = id, "set aside an event batch that cannot be counted");
+                writer.set_aside(id, chain(&error)).await?;
+            }
+            (Err(error), _) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Adding up is computing, which must not hold up the requests of this thread.
+async fn add_up(batches: Vec<StoredBatch>, writer: &Writer) -> Result<Arc<Effects>, AnalyticsError> {
+    let shared = writer.shared().clone();
+    let effects = tokio::task::spawn_blocking(move || Arc::new(Effects::of(&batches, &shared.recent)));
+    effects.await.map_err(|_| AnalyticsError::from(StoreError::Statement(sqlx::Error::WorkerCrashed)))
+}
+
+/// Whether trying again cannot help: the database took offence at what it was given.
+fn is_about_the_data(error: &AnalyticsError) -> bool {
+    const TOO_BIG: &str = "18";
+    const MISMATCH: &str = "20";
+    const RANGE: &str = "25";
+    match error {
+        AnalyticsError::Store(StoreError::Statement(sqlx::Error::Database(error))) => {
+            !matches!(error.kind(), sqlx::error::ErrorKind::Other)
+                || error.code().is_some_and(|code| matches!(&*code, TOO_BIG | MISMATCH | RANGE))
+        }
+        AnalyticsError::Store(StoreError::Statement(sqlx::Error::Encode(_))) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,133 @@
+//! How often which variation was served.
+
+use std::collections::BTreeMap;
+
+use super::effects::minute;
+use super::{Analytics, AnalyticsError};
+use crate::now_ms;
+use crate::store::EnvironmentId;
+use crate::store::analytics::count::{self, VariationTotal};
+
+const MINUTE_MS: i64 = 60_000;
+
+/// How long a bucket of a chart is. Buckets begin at whole multiples since 1970, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BucketSize {
+    /// A minute.
+    Minute,
+    /// An hour.
+    Hour,
+    /// A day.
+    Day,
+}
+
+/// Evaluations by variation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EvaluationCounts {
+    /// All of them.
+    pub total: u64,
+    /// By variation index, in its order. None stands for no variation: the caller got its default.
+    pub by_variation: BTreeMap<Option<usize>, u64>,
+}
+
+/// Evaluations in one stretch of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Where it begins, in Unix milliseconds.
+    pub start_ms: i64,
+    /// What was counted in it.
+    pub counts: EvaluationCounts,
+}
+
+impl BucketSize {
+    /// The length in minutes.
+    pub fn minutes(self) -> i64 {
+        match self {
+            BucketSize::Minute => 1,
+            BucketSize::Hour => 60,
+            BucketSize::Day => 24 * 60,
+        }
+    }
+}
+
+impl EvaluationCounts {
+    /// How often this variation was served.
+    pub fn of(&self, variation: usize) -> u64 {
+        self.by_variation.get(&Some(variation)).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, (variation, count): VariationTotal) {
+        self.total += count;
+        let variation = variation.and_then(|index| usize::try_from(index).ok());
+        *self.by_variation.entry(variation).or_default() += count;
+    }
+}
+
+impl Analytics {
+    /// Evaluations of every flag in the last 60 minutes, the current one included, by flag key. Flags
+    /// that were not evaluated are not in it; flags that do not exist but were asked for are.
+    pub async fn evaluations_last_hour(
+        &self,
+        environment: EnvironmentId,
+    ) -> Result<BTreeMap<String, EvaluationCounts>, AnalyticsError> {
+        self.evaluations_since(environment, now_ms() - 59 * MINUTE_MS).await
+    }
+
+    /// As [`Analytics::evaluations_last_hour`], since the minute of `since_ms`.
+    pub async fn evaluations_since(
+        &self,
+        environment: EnvironmentId,
+        since_ms: i64,
+    ) -> Result<BTreeMap<String, EvaluationCounts>, AnalyticsError> {
+        let mut connection = self.read().await?;
+        let mut flags: BTreeMap<String, EvaluationCounts> = BTreeMap::new();
+        for (flag, total) in
+            count::evaluations_since(&mut connection, environment.0, minute(since_ms)).await?
+        {
+            flags.entry(flag).or_default().add(total);
+        }
+        Ok(flags)
+    }
+
+    /// Evaluations of one flag from the minute of `from_ms` up to that of `to_ms`, which is not included,
+    /// in buckets. Every bucket of the range is there, also those in which nothing happened; a range of
+    /// more than 10,000 buckets is cut at its end.
+    pub async fn evaluations_of(
+        &self,
+        environment: EnvironmentId,
+        flag_key: &str,
+        (from_ms, to_ms): (i64, i64),
+        size: BucketSize,
+    ) -> Result<Vec<Bucket>, AnalyticsError> {
+        const MOST: i64 = 10_000;
+        let length = size.minutes();
+        let (from, to) = (minute(from_ms), minute(to_ms));
+        let first = from.div_euclid(length);
+        let last = (to - 1).div_euclid(length).min(first.saturating_add(MOST - 1));
+        let mut buckets: Vec<Bucket> = (first..=last)
+            .map(|index| Bucket { start_ms: index * length * MINUTE_MS, counts: EvaluationCounts::default() })
+            .collect();
+        let mut connection = self.read().await?;
+        let range = (from, to.min((last + 1).saturating_mul(length)));
+        for (start, total) in
+            count::evaluations_of(&mut connection, environment.0, flag_key, range, length).await?
+        {
+            let index = usize::try_from(start / length - first).ok();
+            if let Some(bucket) = index.and_then(|index| buckets.get_mut(index)) {
+                bucket.counts.add(total);
+            }
+        }
+        Ok(buckets)
+    }
+
+    /// How often a custom event happened since the minute of `since_ms`.
+    pub async fn custom_events_since(
+        &self,
+        environment: EnvironmentId,
+        event_key: &str,
+        since_ms: i64,
+    ) -> Result<u64, AnalyticsError> {
+        let mut connection = self.read().await?;
+        Ok(count::custom_since(&mut connection, environment.0, event_key, minute(since_ms)).await?)
+    }
+}

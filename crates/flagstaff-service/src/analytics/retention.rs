@@ -1,0 +1,110 @@
+//! What is forgotten, and when.
+
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnection;
+use tokio_util::sync::CancellationToken;
+
+use super::AnalyticsError;
+use super::effects::minute;
+use super::writer::Writer;
+use crate::error::chain;
+use crate::now_ms;
+use crate::store::StoreError;
+use crate::store::analytics::{EventStore, batch, context, count, instance};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// How long payload ids are known: an SDK repeats a payload after a second, a queue in between may take
+/// much longer.
+pub const KEEP_PAYLOADS_MS: i64 = DAY_MS;
+
+/// How long counts per minute are kept.
+pub const KEEP_COUNTS_MS: i64 = 90 * DAY_MS;
+
+/// How long an anonymous context counts after it was last seen.
+pub const KEEP_ANONYMOUS_MS: i64 = 30 * DAY_MS;
+
+/// How long a program is listed after its last report.
+pub const KEEP_INSTANCES_MS: i64 = 30 * DAY_MS;
+
+/// How often what is too old is looked for.
+const EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// How many rows are removed in one transaction, so that batches never wait long for it.
+const PIECE: i64 = 5000;
+
+/// Something too old, removed a piece at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sweep {
+    /// Payload ids before an instant.
+    Payloads(i64),
+    /// Evaluation counts of an environment before a minute.
+    Evaluations(i64, i64),
+    /// The few rows of everything else, as of now.
+    Rest(i64),
+}
+
+impl Sweep {
+    /// Removes a piece, and says how many rows.
+    pub(super) async fn run(self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+        match self {
+            Sweep::Payloads(before_ms) => batch::forget_payloads(connection, before_ms, PIECE).await,
+            Sweep::Evaluations(environment_id, minute) => {
+                count::forget_evaluations(connection, environment_id, minute, PIECE).await
+            }
+            Sweep::Rest(now) => {
+                let custom = count::forget_custom(connection, minute(now - KEEP_COUNTS_MS)).await?;
+                let day = (now - KEEP_ANONYMOUS_MS).div_euclid(DAY_MS);
+                let anonymous = context::forget_anonymous(connection, day).await?;
+                Ok(custom + anonymous + instance::forget(connection, now - KEEP_INSTANCES_MS).await?)
+            }
+        }
+    }
+}
+
+/// Removes what is too old, now and then, until it is stopped.
+pub(super) async fn run(store: EventStore, writer: Writer, stopping: CancellationToken) {
+    loop {
+        if let Err(error) = sweep(&store, &writer, now_ms()).await {
+            tracing::warn!(error = %chain(&error), "could not remove old counts; they stay until the next time");
+        }
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+/// Removes all that is too old at `now`.
+pub(super) async fn sweep(store: &EventStore, writer: &Writer, now: i64) -> Result<(), AnalyticsError> {
+    let mut sweeps = vec![Sweep::Payloads(now - KEEP_PAYLOADS_MS)];
+    let before = minute(now - KEEP_COUNTS_MS);
+    let environments = count::environments(&mut *store.read().await?).await?;
+    sweeps.extend(environments.into_iter().map(|environment| Sweep::Evaluations(environment, before)));
+    for sweep in sweeps {
+        while writer.sweep(sweep).await? >= PIECE as u64 {}
+    }
+    writer.sweep(Sweep::Rest(now)).await?;
+    Ok(())
+}
+
+/// Removes all of an environment.
+pub(super) async fn forget_environment(
+    connection: &mut SqliteConnection,
+    environment_id: i64,
+) -> Result<(), StoreError> {
+    for text in [
+        "DELETE FROM batch WHERE environment_id = $1",
+        "DELETE FROM set_aside_batch WHERE environment_id = $1",
+        "DELETE FROM evaluation_count WHERE environment_id = $1",
+        "DELETE FROM custom_count WHERE environment_id = $1",
+        "DELETE FROM context_term WHERE environment_id = $1",
+        "DELETE FROM context WHERE environment_id = $1",
+        "DELETE FROM anonymous_context WHERE environment_id = $1",
+        "DELETE FROM sdk_instance WHERE environment_id = $1",
+    ] {
+        sqlx::query(text).bind(environment_id).execute(&mut *connection).await?;
+    }
+    Ok(())
+}

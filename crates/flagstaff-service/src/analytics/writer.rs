@@ -1,0 +1,291 @@
+//! The one task that writes to the database of events.
+//!
+//! Batches are committed in groups: while one commit waits for the disk, the batches that come in
+//! meanwhile queue up and share the next. So the cost of making a batch durable is divided by the number
+//! of senders, and nobody waits for more than two commits. A batch is acknowledged after the commit that
+//! holds it; a payload id that is known, from an earlier commit or from the same group, is acknowledged
+//! and not stored again.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::AnalyticsError;
+use super::apply::apply;
+use super::effects::Effects;
+use super::recent::Recent;
+use super::retention::{self, Sweep};
+use crate::error::chain;
+use crate::store::StoreError;
+use crate::store::analytics::batch::{self, NewBatch, PayloadHash};
+use crate::store::analytics::instance::{self, SdkInstance};
+use crate::store::analytics::{EventStore, context};
+
+/// How many writes may wait; more make their senders wait before they are taken in.
+const WAITING: usize = 1024;
+
+/// How many waiting writes one commit takes at most.
+const GROUP: usize = 256;
+
+/// What became of a batch that was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is stored, and will be counted.
+    Stored,
+    /// Its payload id was seen within the last day, so it is stored already.
+    Known,
+}
+
+/// Hands writes to the task. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Job>,
+    shared: Arc<Shared>,
+}
+
+/// What the task shares with others.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// Told after each commit that stored batches.
+    pub(super) stored: Notify,
+    /// The place of the newest stored batch.
+    pub(super) newest: AtomicI64,
+    /// What need not be written again.
+    pub(super) recent: Mutex<Recent>,
+}
+
+type Reply<T> = oneshot::Sender<Result<T, AnalyticsError>>;
+
+enum Job {
+    Batch(NewBatch, Reply<Accepted>),
+    Instance(i64, SdkInstance, Reply<()>),
+    Apply(Arc<Effects>, Reply<()>),
+    SetAside(i64, String, Reply<()>),
+    ForgetContext { environment_id: i64, kind: String, key: String, reply: Reply<bool> },
+    ForgetEnvironment(i64, Reply<()>),
+    Sweep(Sweep, Reply<u64>),
+    Close(Reply<()>),
+}
+
+impl Writer {
+    /// Starts the task.
+    pub(super) async fn start(store: EventStore) -> Result<Self, AnalyticsError> {
+        let newest = batch::newest(&mut *store.read().await?).await?;
+        let shared = Arc::new(Shared {
+            stored: Notify::new(),
+            newest: AtomicI64::new(newest),
+            recent: Mutex::default(),
+        });
+        let (queue, jobs) = mpsc::channel(WAITING);
+        tokio::spawn(run(store, jobs, shared.clone()));
+        Ok(Self { queue, shared })
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Stores a batch. When this returns without an error it outlives a power cut.
+    pub(super) async fn batch(&self, batch: NewBatch) -> Result<Accepted, AnalyticsError> {
+        self.ask(|reply| Job::Batch(batch, reply)).await
+    }
+
+    /// Notes the report of a program.
+    pub(super) async fn instance(
+        &self,
+        environment_id: i64,
+        instance: SdkInstance,
+    ) -> Result<(), AnalyticsError> {
+        self.ask(|reply| Job::Instance(environment_id, instance, reply)).await
+    }
+
+    /// Removes counted batches and adds what they add up to, both or neither.
+    pub(super) async fn apply(&self, effects: Arc<Effects>) -> Result<(), AnalyticsError> {
+        self.ask(|reply| Job::Apply(effects, reply)).await
+    }
+
+    /// Keeps a batch that cannot be counted out of the way.
+    pub(super) async fn set_aside(&self, id: i64, reason: String) -> Result<(), AnalyticsError> {
+        self.ask(|reply| Job::SetAside(id, reason, reply)).await
+    }
+
+    /// Forgets a context, and says whether it was known.
+    pub(super) async fn forget_context(
+        &self,
+        environment_id: i64,
+        kind: &str,
+        key: &str,
+    ) -> Result<bool, AnalyticsError> {
+        let (kind, key) = (kind.to_owned(), key.to_owned());
+        self.ask(|reply| Job::ForgetContext { environment_id, kind, key, reply }).await
+    }
+
+    /// Forgets all of an environment.
+    pub(super) async fn forget_environment(&self, environment_id: i64) -> Result<(), AnalyticsError> {
+        self.ask(|reply| Job::ForgetEnvironment(environment_id, reply)).await
+    }
+
+    /// Removes a piece of what is too old, and says how many rows.
+    pub(super) async fn sweep(&self, sweep: Sweep) -> Result<u64, AnalyticsError> {
+        self.ask(|reply| Job::Sweep(sweep, reply)).await
+    }
+
+    /// Ends the task after what is queued.
+    pub(super) async fn close(&self) {
+        // An error means that it has ended already.
+        let _ = self.ask(Job::Close).await;
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, AnalyticsError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.send(job(reply)).await.map_err(|_| AnalyticsError::Stopped)?;
+        answer.await.map_err(|_| AnalyticsError::Stopped)?
+    }
+}
+
+async fn run(store: EventStore, mut jobs: mpsc::Receiver<Job>, shared: Arc<Shared>) {
+    let mut group = Vec::with_capacity(GROUP);
+    while jobs.recv_many(&mut group, GROUP).await > 0 {
+        let mut batches = Vec::new();
+        let mut others = Vec::new();
+        for job in group.drain(..) {
+            match job {
+                Job::Batch(batch, reply) => batches.push((batch, reply)),
+                other => others.push(other),
+            }
+        }
+        if !batches.is_empty() {
+            store_group(&store, batches, &shared).await;
+        }
+        for job in others {
+            if let Job::Close(reply) = job {
+                jobs.close();
+                let _ = reply.send(Ok(()));
+            } else {
+                do_alone(&store, job, &shared).await;
+            }
+        }
+    }
+}
+
+/// Stores batches in one transaction and answers each of their senders.
+async fn store_group(store: &EventStore, batches: Vec<(NewBatch, Reply<Accepted>)>, shared: &Shared) {
+    let group: Vec<&NewBatch> = batches.iter().map(|(batch, _)| batch).collect();
+    let stored = async {
+        let mut write = store.write().await?;
+        let accepted = insert_new(&mut write, &group).await?;
+        let newest = batch::newest(&mut write).await?;
+        write.commit().await?;
+        Ok::<_, StoreError>((accepted, newest))
+    };
+    // A sender that has hung up does not want its answer; its batch is stored all the same.
+    match stored.await {
+        Ok((accepted, newest)) => {
+            shared.newest.fetch_max(newest, Ordering::AcqRel);
+            shared.stored.notify_one();
+            for ((_, reply), accepted) in batches.into_iter().zip(accepted) {
+                let _ = reply.send(Ok(accepted));
+            }
+        }
+        Err(error) => {
+            tracing::error!(error = %chain(&error), batches = batches.len(), "could not store event batches");
+            let is_full = error.is_full();
+            for (_, reply) in batches {
+                let _ = reply.send(Err(AnalyticsError::NotStored { is_full }));
+            }
+        }
+    }
+}
+
+async fn insert_new(
+    connection: &mut SqliteConnection,
+    group: &[&NewBatch],
+) -> Result<Vec<Accepted>, StoreError> {
+    let mut in_group = HashSet::new();
+    let payloads: Vec<(PayloadHash, i64)> = group
+        .iter()
+        .filter_map(|batch| Some((batch.payload?, batch.received_ms)))
+        .filter(|(hash, _)| in_group.insert(*hash))
+        .collect();
+    let mut new: HashSet<PayloadHash> =
+        batch::insert_payloads(connection, &payloads).await?.into_iter().collect();
+    let accepted: Vec<Accepted> = group
+        .iter()
+        .map(|batch| match batch.payload {
+            // Taken out, so that a second batch of this id in the group is a known one.
+            Some(hash) if !new.remove(&hash) => Accepted::Known,
+            _ => Accepted::Stored,
+        })
+        .collect();
+    let stored: Vec<&NewBatch> = group
+        .iter()
+        .zip(&accepted)
+        .filter(|(_, accepted)| **accepted == Accepted::Stored)
+        .map(|(batch, _)| *batch)
+        .collect();
+    batch::insert(connection, &stored).await?;
+    Ok(accepted)
+}
+
+/// Does anything but a batch, in a transaction of its own.
+async fn do_alone(store: &EventStore, job: Job, shared: &Shared) {
+    // As above: whoever has gone does not want the answer.
+    match job {
+        Job::Instance(environment_id, instance, reply) => {
+            let done = transact(store, async |connection| {
+                instance::upsert(connection, environment_id, &instance).await
+            });
+            let _ = reply.send(done.await);
+        }
+        Job::Apply(effects, reply) => {
+            let done = transact(store, async |connection| apply(connection, &effects).await).await;
+            if done.is_ok() {
+                effects.note_written(&shared.recent);
+            }
+            let _ = reply.send(done);
+        }
+        Job::SetAside(id, reason, reply) => {
+            let done = transact(store, async |connection| batch::set_aside(connection, id, &reason).await);
+            let _ = reply.send(done.await);
+        }
+        Job::ForgetContext { environment_id, kind, key, reply } => {
+            let context = [(environment_id, &*kind, &*key, i64::MAX)];
+            let done = transact(store, async |connection| context::forget(connection, &context).await);
+            let done = done.await;
+            forget_recent(shared);
+            let _ = reply.send(done.map(|count| count > 0));
+        }
+        Job::ForgetEnvironment(environment_id, reply) => {
+            let done = transact(store, async |connection| {
+                retention::forget_environment(connection, environment_id).await
+            });
+            let done = done.await;
+            forget_recent(shared);
+            // Its batches are gone, too: whoever waits for them to be counted can go on.
+            shared.stored.notify_one();
+            let _ = reply.send(done);
+        }
+        Job::Sweep(sweep, reply) => {
+            let _ = reply.send(transact(store, async |connection| sweep.run(connection).await).await);
+        }
+        Job::Batch(..) | Job::Close(_) => unreachable!("handled by the caller"),
+    }
+}
+
+fn forget_recent(shared: &Shared) {
+    shared.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
+}
+
+/// Runs `work` in a transaction, which is kept if it succeeds.
+async fn transact<T>(
+    store: &EventStore,
+    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+) -> Result<T, AnalyticsError> {
+    let mut write = store.write().await?;
+    let done = work(&mut write).await?;
+    write.commit().await.map_err(StoreError::from)?;
+    Ok(done)
+}

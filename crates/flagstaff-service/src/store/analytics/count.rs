@@ -1,0 +1,162 @@
+//! Counts per minute: evaluations and custom events.
+
+use futures_util::TryStreamExt as _;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteConnection;
+
+use super::StoreError;
+use super::rows::run;
+use crate::analytics::effects::{Counted, NONE};
+
+/// Evaluations to add: of a flag, by what they are counted by.
+pub type EvaluationRow<'a> = (i64, &'a str, Counted, i64);
+
+/// Custom events to add: environment, key, minute, count.
+pub type CustomRow<'a> = (i64, &'a str, i64, i64);
+
+/// A variation index, or none, and how often it was served.
+pub type VariationTotal = (Option<i64>, u64);
+
+/// Adds evaluations.
+pub async fn add_evaluations(
+    connection: &mut SqliteConnection,
+    rows: &[EvaluationRow<'_>],
+) -> Result<(), StoreError> {
+    let text = (
+        "INSERT INTO evaluation_count (environment_id, flag_key, minute, variation, version, count) VALUES",
+        6,
+        "ON CONFLICT (environment_id, flag_key, minute, variation, version)
+         DO UPDATE SET count = evaluation_count.count + excluded.count",
+    );
+    run(connection, rows, text, |query, (environment_id, flag, counted, count)| {
+        query
+            .bind(*environment_id)
+            .bind(*flag)
+            .bind(counted.minute)
+            .bind(counted.variation)
+            .bind(counted.version)
+            .bind(*count)
+    })
+    .await?;
+    Ok(())
+}
+
+/// Adds custom events.
+pub async fn add_custom(connection: &mut SqliteConnection, rows: &[CustomRow<'_>]) -> Result<(), StoreError> {
+    let text = (
+        "INSERT INTO custom_count (environment_id, event_key, minute, count) VALUES",
+        4,
+        "ON CONFLICT (environment_id, event_key, minute)
+         DO UPDATE SET count = custom_count.count + excluded.count",
+    );
+    run(connection, rows, text, |query, (environment_id, key, minute, count)| {
+        query.bind(*environment_id).bind(*key).bind(*minute).bind(*count)
+    })
+    .await?;
+    Ok(())
+}
+
+/// Evaluations of all flags since a minute, by flag and variation, in the order of flag keys.
+pub async fn evaluations_since(
+    connection: &mut SqliteConnection,
+    environment_id: i64,
+    minute: i64,
+) -> Result<Vec<(String, VariationTotal)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT flag_key, variation, sum(count) FROM evaluation_count
+         WHERE environment_id = $1 AND minute >= $2 GROUP BY flag_key, variation ORDER BY flag_key, variation",
+    )
+    .bind(environment_id)
+    .bind(minute)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, total(row.try_get(1)?, row.try_get(2)?)))).collect()
+}
+
+/// Evaluations of one flag from a minute up to another, that one not included, in buckets of so many
+/// minutes: the bucket's first minute, then the variation, in that order. Buckets without are left out.
+pub async fn evaluations_of(
+    connection: &mut SqliteConnection,
+    environment_id: i64,
+    flag_key: &str,
+    (from, to): (i64, i64),
+    bucket: i64,
+) -> Result<Vec<(i64, VariationTotal)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT minute - minute % $5 AS bucket, variation, sum(count) FROM evaluation_count
+         WHERE environment_id = $1 AND flag_key = $2 AND minute >= $3 AND minute < $4
+         GROUP BY bucket, variation ORDER BY bucket, variation",
+    )
+    .bind(environment_id)
+    .bind(flag_key)
+    .bind(from)
+    .bind(to)
+    .bind(bucket)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, total(row.try_get(1)?, row.try_get(2)?)))).collect()
+}
+
+/// Custom events of one key since a minute.
+pub async fn custom_since(
+    connection: &mut SqliteConnection,
+    environment_id: i64,
+    event_key: &str,
+    minute: i64,
+) -> Result<u64, StoreError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT CAST(coalesce(sum(count), 0) AS BIGINT) FROM custom_count
+         WHERE environment_id = $1 AND event_key = $2 AND minute >= $3",
+    )
+    .bind(environment_id)
+    .bind(event_key)
+    .bind(minute)
+    .fetch_one(connection)
+    .await?;
+    Ok(count.unsigned_abs())
+}
+
+/// The environments that have counts, by skipping from one to the next in the index.
+pub async fn environments(connection: &mut SqliteConnection) -> Result<Vec<i64>, StoreError> {
+    let rows = sqlx::query_scalar::<_, i64>(
+        "WITH RECURSIVE known (id) AS (
+             SELECT min(environment_id) FROM evaluation_count
+             UNION ALL
+             SELECT (SELECT min(environment_id) FROM evaluation_count WHERE environment_id > known.id)
+             FROM known WHERE known.id IS NOT NULL)
+         SELECT id FROM known WHERE id IS NOT NULL",
+    )
+    .fetch(connection);
+    Ok(rows.try_collect().await?)
+}
+
+/// Removes evaluation counts of an environment older than a minute, at most `limit`; says how many.
+pub async fn forget_evaluations(
+    connection: &mut SqliteConnection,
+    environment_id: i64,
+    minute: i64,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let deleted = sqlx::query(
+        "DELETE FROM evaluation_count WHERE (environment_id, flag_key, minute, variation, version) IN (
+             SELECT environment_id, flag_key, minute, variation, version FROM evaluation_count
+             WHERE environment_id = $1 AND minute < $2 LIMIT $3)",
+    )
+    .bind(environment_id)
+    .bind(minute)
+    .bind(limit)
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Removes counts of custom events older than a minute.
+pub async fn forget_custom(connection: &mut SqliteConnection, minute: i64) -> Result<u64, StoreError> {
+    let deleted =
+        sqlx::query("DELETE FROM custom_count WHERE minute < $1").bind(minute).execute(connection).await?;
+    Ok(deleted.rows_affected())
+}
+
+fn total(variation: i64, count: i64) -> VariationTotal {
+    ((variation != NONE).then_some(variation), count.unsigned_abs())
+}
