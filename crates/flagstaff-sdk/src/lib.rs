@@ -1,1 +1,67 @@
-//! placeholder
+//! Feature flags in a Rust program: evaluated in memory, kept up to date in the background.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use flagstaff_sdk::{Client, Config, Context};
+//!
+//! let client = Client::start(Config::new("sdk-demo-production"))?;
+//! client.wait_until_ready(Duration::from_secs(5));
+//! let context = Context::builder("user-1").set("email", "user-1@example.com").build()?;
+//! if client.variation("checkout-redesign", &context, false) {
+//!     // the new checkout
+//! }
+//! client.close();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`Client::variation`] never fails, never waits and takes no lock. A client has one thread of its
+//! own, whatever the program does: it may be synchronous, run on any executor, and fork.
+//!
+//! | Room | What stands there |
+//! |---|---|
+//! | [`Client`] | variation, all_flags_state, track, identify, flush, close |
+//! | [`Config`] | one builder; sensible with only an SDK key |
+//! | `data_source` | where flags come from: a stream, or polls |
+//! | [`DataSourceStatus`] | how that is going |
+//! | `events` | what is reported, and how little of it happens on the caller's thread |
+//! | `fork` | what a child process does about it all; the only `unsafe` code |
+//!
+//! # Building another language's SDK on this one
+//!
+//! - [`EventContext`] is what a context must offer; implement it, and its supertrait
+//!   [`ContextRead`], for a form of your own, and it is read in place.
+//! - [`Client::evaluate_with`] hands the result to a closure, borrowed from the data set, and
+//!   allocates nothing. It takes any [`EventDefault`] for what events need of the caller's default.
+//! - [`Client::track`], [`Client::identify`] and [`Client::all_flags_state`] take any [`EventContext`].
+//! - [`LogSink`], set by [`Config::log_to`], takes the log lines; [`Config::identity`] says who the
+//!   SDK is; [`Config::answer_when_closed`] and [`Config::sdk_key_may_be_missing`] settle where
+//!   languages differ.
+//! - [`Client::data_source_status`], [`Client::is_initialized`], [`Client::is_offline`] and
+//!   [`Client::data_set`] read the state.
+
+mod client;
+mod clock;
+mod config;
+mod context;
+mod data_source;
+mod evaluation;
+mod events;
+mod fork;
+mod http;
+mod log;
+mod runtime;
+mod shared;
+mod value;
+
+pub use client::{AllFlagsState, Client};
+pub use config::{Config, ConfigError};
+pub use context::EventContext;
+pub use data_source::{DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready};
+pub use flagstaff_eval::{
+    AttributeRef, AttributeValue, Context, ContextError, ContextRead, DataSet, Detail, ErrorKind, ListRead,
+    PreparedFlag, Reason, ReasonKind, Value,
+};
+pub use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions, FlagState};
+pub use flagstaff_wire::diagnostic::{Platform, Sdk};
+pub use log::{LogLevel, LogSink};
+pub use value::{EventDefault, FlagValue, VariationDefault, VariationDetail};

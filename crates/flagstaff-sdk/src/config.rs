@@ -1,0 +1,593 @@
+//! How a client is configured: one builder, sensible with only an SDK key.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flagstaff_eval::AttributeRef;
+use flagstaff_wire::diagnostic::{Platform, Sdk};
+use flagstaff_wire::headers::ApplicationTags;
+use flagstaff_wire::redaction::Redaction;
+use flagstaff_wire::{headers, paths};
+use url::Url;
+
+use crate::log::LogSink;
+
+/// Polling more often than this is refused: a service has many clients.
+const SHORTEST_POLL_INTERVAL: Duration = Duration::from_secs(30);
+/// Diagnostics more often than this are refused.
+const SHORTEST_DIAGNOSTIC_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How a client is configured.
+///
+/// ```
+/// use flagstaff_sdk::Config;
+///
+/// let config = Config::new("sdk-demo-production").application_id("shop").private_attributes(["email"]);
+/// ```
+///
+/// Values are checked by [`Client::start`](crate::Client::start), all at once.
+#[derive(Clone)]
+#[must_use]
+pub struct Config {
+    pub(crate) sdk_key: String,
+    pub(crate) sdk_key_may_be_missing: bool,
+    pub(crate) stream_base: Option<String>,
+    pub(crate) poll_base: Option<String>,
+    pub(crate) events_base: Option<String>,
+    pub(crate) streaming: bool,
+    pub(crate) initial_reconnect_delay: Duration,
+    pub(crate) stream_read_timeout: Duration,
+    pub(crate) poll_interval: Duration,
+    pub(crate) any_poll_interval: bool,
+    pub(crate) payload_filter: Option<String>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) read_timeout: Duration,
+    pub(crate) http_proxy: Option<String>,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) verify_tls: bool,
+    pub(crate) offline: bool,
+    pub(crate) answer_when_closed: bool,
+    pub(crate) send_events: bool,
+    pub(crate) events_capacity: usize,
+    pub(crate) flush_interval: Duration,
+    pub(crate) context_keys_capacity: usize,
+    pub(crate) context_keys_flush_interval: Duration,
+    pub(crate) redaction: Redaction,
+    pub(crate) omit_anonymous_contexts: bool,
+    pub(crate) compress_events: bool,
+    pub(crate) close_timeout: Duration,
+    pub(crate) diagnostic_opt_out: bool,
+    pub(crate) diagnostic_interval: Duration,
+    pub(crate) any_diagnostic_interval: bool,
+    pub(crate) start_wait: Duration,
+    pub(crate) application_id: Option<String>,
+    pub(crate) application_version: Option<String>,
+    pub(crate) wrapper_name: Option<String>,
+    pub(crate) wrapper_version: Option<String>,
+    pub(crate) user_agent: String,
+    pub(crate) sdk: Sdk,
+    pub(crate) platform: Platform,
+    pub(crate) log_sink: Option<Arc<dyn LogSink>>,
+}
+
+/// Why a client was not started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No SDK key, and the client is not offline.
+    #[error("the SDK key is missing; only an offline client needs none")]
+    MissingSdkKey,
+    /// The key cannot stand in a header. It is not repeated here: it may be a secret in the wrong place.
+    #[error(
+        "the SDK key has characters other than letters, digits, `.`, `_` and `-`, or more than 8192 of them"
+    )]
+    BadSdkKey,
+    /// A base URI is none.
+    #[error("the {which} URI `{uri}` is not an http or https URL")]
+    BadUri {
+        /// `stream`, `poll`, `events` or `proxy`.
+        which: &'static str,
+        /// What was given.
+        uri: String,
+    },
+    /// A duration or number is too small.
+    #[error("{setting} is {given}, and must be at least {least}")]
+    TooSmall {
+        /// The name of the setting.
+        setting: &'static str,
+        /// What was given.
+        given: String,
+        /// The least it may be.
+        least: String,
+    },
+    /// A payload filter is none.
+    #[error(
+        "payload filter `{key}` must begin with a letter or digit and go on with those, `.`, `_` and `-`"
+    )]
+    BadFilter {
+        /// What was given.
+        key: String,
+    },
+    /// An application tag is none.
+    #[error("application {tag} `{value}` must be 1 to 64 letters, digits, `.`, `_` and `-`")]
+    BadApplicationTag {
+        /// `id` or `version`.
+        tag: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// A private attribute cannot be one.
+    #[error("private attribute `{reference}` is not a name or a path like `/address/city`")]
+    BadPrivateAttribute {
+        /// What was given.
+        reference: String,
+    },
+    /// A wrapper's name or version cannot stand in a header.
+    #[error("wrapper `{value}` has characters that cannot be sent")]
+    BadWrapper {
+        /// What was given.
+        value: String,
+    },
+    /// The file of certificate authorities cannot be read, or has none in it.
+    #[error("could not read certificate authorities from `{path}`: {reason}")]
+    BadCaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The HTTP client could not be set up.
+    #[error("could not set up the HTTP client")]
+    Http {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The operating system refused a thread.
+    #[error("could not start the client's thread")]
+    Thread {
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Config {
+    /// A configuration with this SDK key and nothing else said.
+    pub fn new(sdk_key: impl Into<String>) -> Self {
+        let version = env!("CARGO_PKG_VERSION");
+        Self {
+            sdk_key: sdk_key.into(),
+            sdk_key_may_be_missing: false,
+            stream_base: None,
+            poll_base: None,
+            events_base: None,
+            streaming: true,
+            initial_reconnect_delay: Duration::from_secs(1),
+            stream_read_timeout: Duration::from_secs(300),
+            poll_interval: SHORTEST_POLL_INTERVAL,
+            any_poll_interval: false,
+            payload_filter: None,
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(15),
+            http_proxy: None,
+            ca_file: None,
+            verify_tls: true,
+            offline: false,
+            answer_when_closed: false,
+            send_events: true,
+            events_capacity: 10_000,
+            flush_interval: Duration::from_secs(5),
+            context_keys_capacity: 1_000,
+            context_keys_flush_interval: Duration::from_secs(300),
+            redaction: Redaction::default(),
+            omit_anonymous_contexts: false,
+            compress_events: false,
+            close_timeout: Duration::from_secs(5),
+            diagnostic_opt_out: false,
+            diagnostic_interval: Duration::from_secs(900),
+            any_diagnostic_interval: false,
+            start_wait: Duration::from_secs(5),
+            application_id: None,
+            application_version: None,
+            wrapper_name: None,
+            wrapper_version: None,
+            user_agent: format!("FlagstaffRustClient/{version}"),
+            sdk: Sdk { name: "flagstaff-rust-sdk".to_owned(), version: version.to_owned(), ..Sdk::default() },
+            platform: Platform {
+                name: "Rust".to_owned(),
+                os_arch: std::env::consts::ARCH.to_owned(),
+                os_name: match std::env::consts::OS {
+                    "linux" => "Linux",
+                    "macos" => "MacOS",
+                    "windows" => "Windows",
+                    other => other,
+                }
+                .to_owned(),
+                ..Platform::default()
+            },
+            log_sink: None,
+        }
+    }
+
+    /// Takes streams, polls and events to one service. Without this and the three that follow, the
+    /// environment variable `FLAGSTAFF_URL` does the same, and without that the hosts are
+    /// LaunchDarkly's.
+    pub fn base_uri(self, uri: impl Into<String>) -> Self {
+        let uri = uri.into();
+        self.stream_uri(uri.clone()).poll_uri(uri.clone()).events_uri(uri)
+    }
+
+    /// Takes streams to another host.
+    pub fn stream_uri(mut self, uri: impl Into<String>) -> Self {
+        self.stream_base = Some(uri.into());
+        self
+    }
+
+    /// Takes polls to another host.
+    pub fn poll_uri(mut self, uri: impl Into<String>) -> Self {
+        self.poll_base = Some(uri.into());
+        self
+    }
+
+    /// Takes events to another host.
+    pub fn events_uri(mut self, uri: impl Into<String>) -> Self {
+        self.events_base = Some(uri.into());
+        self
+    }
+
+    /// Whether changes are streamed, as they are by default, or polled.
+    pub fn stream(mut self, stream: bool) -> Self {
+        self.streaming = stream;
+        self
+    }
+
+    /// The first delay before a broken stream is opened again; it doubles up to 30 s. Default 1 s.
+    pub fn initial_reconnect_delay(mut self, delay: Duration) -> Self {
+        self.initial_reconnect_delay = delay;
+        self
+    }
+
+    /// A stream on which nothing comes for so long is taken for dead. Default 5 min; services send
+    /// something every 3 min.
+    pub fn stream_read_timeout(mut self, timeout: Duration) -> Self {
+        self.stream_read_timeout = timeout;
+        self
+    }
+
+    /// How often flags are polled if they are not streamed. Default and least 30 s.
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.poll_interval = interval;
+        self
+    }
+
+    /// Lets the poll interval be anything. For tests against a service of one's own.
+    pub fn allow_any_poll_interval(mut self) -> Self {
+        self.any_poll_interval = true;
+        self
+    }
+
+    /// Receives only the flags of this filter.
+    pub fn payload_filter(mut self, key: impl Into<String>) -> Self {
+        self.payload_filter = Some(key.into());
+        self
+    }
+
+    /// How long a connection may take. Default 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long an answer may take, once connected. Default 15 s.
+    pub fn read_timeout(mut self, timeout: Duration) -> Self {
+        self.read_timeout = timeout;
+        self
+    }
+
+    /// Sends all requests through this HTTP proxy, which may carry `user:password@`. Without it,
+    /// `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` of the environment count.
+    pub fn http_proxy(mut self, url: impl Into<String>) -> Self {
+        self.http_proxy = Some(url.into());
+        self
+    }
+
+    /// Trusts the certificate authorities in this PEM file instead of the public ones.
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca_file = Some(path.into());
+        self
+    }
+
+    /// Whether the service's certificate is checked. Off is for tests: anybody could then hand out flags.
+    pub fn verify_tls(mut self, verify: bool) -> Self {
+        self.verify_tls = verify;
+        self
+    }
+
+    /// Whether nothing is connected to, and every variation is the default.
+    pub fn offline(mut self, offline: bool) -> Self {
+        self.offline = offline;
+        self
+    }
+
+    /// Whether a closed client goes on answering from the flags it last knew. By default it answers
+    /// with defaults, so that a closed client is noticed.
+    pub fn answer_when_closed(mut self, answer: bool) -> Self {
+        self.answer_when_closed = answer;
+        self
+    }
+
+    /// Whether evaluations are reported. Default true.
+    pub fn send_events(mut self, send: bool) -> Self {
+        self.send_events = send;
+        self
+    }
+
+    /// How many events are kept between two flushes; more are lost, and counted. Default 10,000.
+    pub fn events_capacity(mut self, capacity: usize) -> Self {
+        self.events_capacity = capacity;
+        self
+    }
+
+    /// How often events are sent. Default 5 s.
+    pub fn flush_interval(mut self, interval: Duration) -> Self {
+        self.flush_interval = interval;
+        self
+    }
+
+    /// How many contexts are remembered as reported. Default 1,000.
+    pub fn context_keys_capacity(mut self, capacity: usize) -> Self {
+        self.context_keys_capacity = capacity;
+        self
+    }
+
+    /// How often those are forgotten, and so reported again. Default 5 min.
+    pub fn context_keys_flush_interval(mut self, interval: Duration) -> Self {
+        self.context_keys_flush_interval = interval;
+        self
+    }
+
+    /// Attributes that are used to evaluate but never leave the program: names, or paths like
+    /// `/address/city`.
+    pub fn private_attributes<R: Into<AttributeRef>>(
+        mut self,
+        references: impl IntoIterator<Item = R>,
+    ) -> Self {
+        self.redaction.private_attributes.extend(references.into_iter().map(Into::into));
+        self
+    }
+
+    /// Whether no attribute but the key ever leaves the program.
+    pub fn all_attributes_private(mut self, private: bool) -> Self {
+        self.redaction.all_attributes_private = private;
+        self
+    }
+
+    /// Whether anonymous contexts are left out of what is reported of contexts.
+    pub fn omit_anonymous_contexts(mut self, omit: bool) -> Self {
+        self.omit_anonymous_contexts = omit;
+        self
+    }
+
+    /// Whether events are sent compressed. Default false.
+    pub fn compress_events(mut self, compress: bool) -> Self {
+        self.compress_events = compress;
+        self
+    }
+
+    /// How long `close` may take for the last events. Default 5 s.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// Whether the client does not report of itself.
+    pub fn diagnostic_opt_out(mut self, opt_out: bool) -> Self {
+        self.diagnostic_opt_out = opt_out;
+        self
+    }
+
+    /// How often the client reports of itself. Default 15 min, least 1 min.
+    pub fn diagnostic_interval(mut self, interval: Duration) -> Self {
+        self.diagnostic_interval = interval;
+        self
+    }
+
+    /// Lets the diagnostic interval be anything. For tests against a service of one's own.
+    pub fn allow_any_diagnostic_interval(mut self) -> Self {
+        self.any_diagnostic_interval = true;
+        self
+    }
+
+    /// How long the program is going to wait for flags, for the diagnostic report only.
+    pub fn reported_start_wait(mut self, wait: Duration) -> Self {
+        self.start_wait = wait;
+        self
+    }
+
+    /// Names the application with each request.
+    pub fn application_id(mut self, id: impl Into<String>) -> Self {
+        self.application_id = Some(id.into());
+        self
+    }
+
+    /// Says the application's version with each request.
+    pub fn application_version(mut self, version: impl Into<String>) -> Self {
+        self.application_version = Some(version.into());
+        self
+    }
+
+    /// Names a library that wraps this one.
+    pub fn wrapper(mut self, name: impl Into<String>, version: Option<&str>) -> Self {
+        self.wrapper_name = Some(name.into());
+        self.wrapper_version = version.map(str::to_owned);
+        self
+    }
+
+    /// For an SDK of another language that is built on this one: who it is, and what it runs on.
+    /// `user_agent` is `Name/Version`.
+    pub fn identity(mut self, user_agent: impl Into<String>, sdk: Sdk, platform: Platform) -> Self {
+        self.user_agent = user_agent.into();
+        self.sdk = sdk;
+        self.platform = platform;
+        self
+    }
+
+    /// For an SDK of another language whose users may leave out the key, and then learn from the
+    /// service that it is missing.
+    pub fn sdk_key_may_be_missing(mut self) -> Self {
+        self.sdk_key_may_be_missing = true;
+        self
+    }
+
+    /// Takes log lines elsewhere than to `tracing`.
+    pub fn log_to(mut self, sink: Arc<dyn LogSink>) -> Self {
+        self.log_sink = Some(sink);
+        self
+    }
+
+    /// Refuses what cannot be, and settles what was left to the environment.
+    pub(crate) fn checked(mut self) -> Result<Self, ConfigError> {
+        self.check_key()?;
+        let service = std::env::var("FLAGSTAFF_URL").ok().filter(|url| !url.is_empty());
+        if let (None, None, None, Some(service)) =
+            (&self.stream_base, &self.poll_base, &self.events_base, service)
+        {
+            self = self.base_uri(service);
+        }
+        for (which, base) in
+            [("stream", &self.stream_base), ("poll", &self.poll_base), ("events", &self.events_base)]
+        {
+            check_uri(which, base.as_deref())?;
+        }
+        check_uri("proxy", self.http_proxy.as_deref())?;
+        if !self.any_poll_interval {
+            at_least("the poll interval", self.poll_interval, SHORTEST_POLL_INTERVAL)?;
+        }
+        if !self.any_diagnostic_interval {
+            at_least("the diagnostic interval", self.diagnostic_interval, SHORTEST_DIAGNOSTIC_INTERVAL)?;
+        }
+        let shortest = Duration::from_millis(1);
+        for (setting, duration) in [
+            ("the poll interval", self.poll_interval),
+            ("the diagnostic interval", self.diagnostic_interval),
+            ("the flush interval", self.flush_interval),
+            ("the context keys flush interval", self.context_keys_flush_interval),
+            ("the connect time-out", self.connect_timeout),
+            ("the read time-out", self.read_timeout),
+            ("the stream read time-out", self.stream_read_timeout),
+            ("the initial reconnect delay", self.initial_reconnect_delay),
+        ] {
+            at_least(setting, duration, shortest)?;
+        }
+        for (setting, capacity) in [
+            ("the events capacity", self.events_capacity),
+            ("the context keys capacity", self.context_keys_capacity),
+        ] {
+            if capacity == 0 {
+                let (given, least) = ("0".to_owned(), "1".to_owned());
+                return Err(ConfigError::TooSmall { setting, given, least });
+            }
+        }
+        self.check_names()?;
+        Ok(self)
+    }
+
+    fn check_key(&self) -> Result<(), ConfigError> {
+        if self.sdk_key.is_empty() {
+            let needed = !self.offline && !self.sdk_key_may_be_missing;
+            return if needed { Err(ConfigError::MissingSdkKey) } else { Ok(()) };
+        }
+        if headers::is_sdk_key(&self.sdk_key) { Ok(()) } else { Err(ConfigError::BadSdkKey) }
+    }
+
+    fn check_names(&self) -> Result<(), ConfigError> {
+        if let Some(key) = self.payload_filter.as_ref().filter(|key| !paths::is_filter_key(key)) {
+            return Err(ConfigError::BadFilter { key: key.clone() });
+        }
+        for (tag, value) in [("id", &self.application_id), ("version", &self.application_version)] {
+            if let Some(value) = value.as_ref().filter(|value| !ApplicationTags::is_valid(value)) {
+                return Err(ConfigError::BadApplicationTag { tag, value: value.clone() });
+            }
+        }
+        for value in [&self.wrapper_name, &self.wrapper_version].into_iter().flatten() {
+            if http::HeaderValue::from_str(value).is_err() {
+                return Err(ConfigError::BadWrapper { value: value.clone() });
+            }
+        }
+        if let Some(bad) = self.redaction.private_attributes.iter().find(|reference| !reference.is_valid()) {
+            return Err(ConfigError::BadPrivateAttribute { reference: bad.to_string() });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tags(&self) -> ApplicationTags {
+        let mut tags = ApplicationTags::default();
+        if let Some(id) = &self.application_id {
+            tags.set_id(id);
+        }
+        if let Some(version) = &self.application_version {
+            tags.set_version(version);
+        }
+        tags
+    }
+
+    pub(crate) fn url(&self, base: Base, path: &str) -> String {
+        let filtered = matches!(base, Base::Stream | Base::Poll);
+        let base = match base {
+            Base::Stream => self.stream_base.as_deref().unwrap_or(paths::DEFAULT_STREAM_BASE),
+            Base::Poll => self.poll_base.as_deref().unwrap_or(paths::DEFAULT_POLL_BASE),
+            Base::Events => self.events_base.as_deref().unwrap_or(paths::DEFAULT_EVENTS_BASE),
+        };
+        let mut url = paths::join(base, path);
+        if let (true, Some(filter)) = (filtered, &self.payload_filter) {
+            // A checked key has nothing in it that would have to be encoded.
+            url.push_str(&format!("?{}={filter}", paths::FILTER));
+        }
+        url
+    }
+}
+
+/// Which of the three hosts.
+#[derive(Clone, Copy)]
+pub(crate) enum Base {
+    Stream,
+    Poll,
+    Events,
+}
+
+fn check_uri(which: &'static str, uri: Option<&str>) -> Result<(), ConfigError> {
+    let Some(uri) = uri else { return Ok(()) };
+    match Url::parse(uri) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
+        // What stands before the `@` of a proxy is a secret.
+        _ => {
+            let uri = uri.rsplit('@').next().unwrap_or(uri).to_owned();
+            Err(ConfigError::BadUri { which, uri })
+        }
+    }
+}
+
+fn at_least(setting: &'static str, given: Duration, least: Duration) -> Result<(), ConfigError> {
+    if given < least {
+        let (given, least) = (format!("{given:?}"), format!("{least:?}"));
+        return Err(ConfigError::TooSmall { setting, given, least });
+    }
+    Ok(())
+}
+
+/// Without the key.
+impl std::fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Config")
+            .field("sdk_key", &headers::Masked(&self.sdk_key))
+            .field("stream_uri", &self.stream_base)
+            .field("poll_uri", &self.poll_base)
+            .field("events_uri", &self.events_base)
+            .field("stream", &self.streaming)
+            .field("offline", &self.offline)
+            .field("send_events", &self.send_events)
+            .finish_non_exhaustive()
+    }
+}

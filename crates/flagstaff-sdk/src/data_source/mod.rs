@@ -1,0 +1,27 @@
+//! Where flags come from.
+//!
+//! A data source runs on the client's thread until the client is closed. It never gives up, and it
+//! never hammers: see `backoff`.
+
+mod backoff;
+mod polling;
+mod status;
+mod streaming;
+
+use std::sync::Arc;
+
+pub use status::{DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready};
+
+pub(crate) use status::StatusCell;
+
+use crate::http::Http;
+use crate::shared::Shared;
+
+/// Receives flags for as long as the client lives.
+pub(crate) async fn run(shared: Arc<Shared>, http: Arc<Http>) {
+    if shared.config.streaming {
+        streaming::run(&shared, &http).await;
+    } else {
+        polling::run(&shared, &http).await;
+    }
+}

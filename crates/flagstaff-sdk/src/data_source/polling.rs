@@ -1,0 +1,90 @@
+//! All flags, every so often.
+//!
+//! | What happens | What is done |
+//! |---|---|
+//! | 200 | replaces everything; the client is initialized; the `ETag` is sent next time |
+//! | 304 | nothing changed |
+//! | a body that cannot be read | INVALID_DATA; asked again at the next tick |
+//! | no connection, 3xx, 400, 408, 429, 5xx | asked again at the next tick |
+//! | any other 4xx, a certificate that is not valid | asked again after 5 minutes to an hour; whoever waits for the first flags is released |
+//!
+//! Flags stay in use whatever happens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flagstaff_eval::DataSet;
+use flagstaff_eval::model::FlagData;
+use flagstaff_wire::paths;
+use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
+use tokio::time::Instant;
+
+use super::DataSourceErrorKind;
+use super::backoff::{self, Backoff};
+use super::streaming::{Failure, report};
+use crate::config::Base;
+use crate::http::Http;
+use crate::log::LogLevel;
+use crate::shared::Shared;
+
+pub(super) async fn run(shared: &Arc<Shared>, http: &Http) {
+    let interval = shared.config.poll_interval;
+    let url = shared.config.url(Base::Poll, paths::POLL);
+    shared.log.write(LogLevel::Info, format_args!("polling {url} every {interval:?}"));
+    let mut backoff = Backoff::new(interval);
+    let mut etag = None;
+    loop {
+        let asked = Instant::now();
+        let next = match poll(shared, http, &url, &mut etag).await {
+            Ok(()) => {
+                backoff.good_poll();
+                interval
+            }
+            Err(failure) => {
+                let delay = match failure.extended {
+                    true => backoff.failed(true, backoff::random()).max(interval),
+                    false => interval,
+                };
+                report(shared, &failure, delay, "polling");
+                shared.status.failed(failure.error, failure.extended);
+                delay
+            }
+        };
+        tokio::time::sleep_until(asked + next.max(Duration::from_millis(1))).await;
+    }
+}
+
+async fn poll(
+    shared: &Shared,
+    http: &Http,
+    url: &str,
+    etag: &mut Option<HeaderValue>,
+) -> Result<(), Failure> {
+    let mut request = http.get(url);
+    if let Some(etag) = etag {
+        request = request.header(IF_NONE_MATCH, etag.clone());
+    }
+    let response = request.send().await.map_err(|error| Failure::request(&error))?;
+    http.remember(&response);
+    match response.status().as_u16() {
+        200 => {}
+        304 if etag.is_some() => {
+            shared.status.valid();
+            return Ok(());
+        }
+        _ => return Err(Failure::response(response.status())),
+    }
+    let new_etag = response.headers().get(ETAG).cloned();
+    let body = response.bytes().await.map_err(|error| Failure::request(&error))?;
+    let data: FlagData = serde_json::from_slice(&body).map_err(|error| {
+        Failure::ordinary(DataSourceErrorKind::InvalidData, format!("the flags cannot be read: {error}"))
+    })?;
+    drop(body);
+    let is_first = !shared.is_initialized();
+    shared.replace_data(DataSet::from_model(data));
+    *etag = new_etag;
+    if is_first {
+        shared.log.write(LogLevel::Info, format_args!("the first flags have come"));
+    }
+    Ok(())
+}

@@ -1,0 +1,262 @@
+//! How receiving flags is going, and waiting for the first of them.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::fork;
+use crate::shared::Shared;
+
+/// How receiving flags is going.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct DataSourceStatus {
+    /// The state.
+    pub state: DataSourceState,
+    /// Since when.
+    pub state_since: SystemTime,
+    /// What went wrong last, if anything ever did.
+    pub last_error: Option<DataSourceError>,
+}
+
+/// The state of the data source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DataSourceState {
+    /// No full data set has come yet.
+    Initializing,
+    /// Flags are up to date.
+    Valid,
+    /// Flags are those last known; the data source is trying to get newer ones.
+    Interrupted,
+    /// The client was closed, or is offline.
+    Off,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct DataSourceError {
+    /// Of what kind it is.
+    pub kind: DataSourceErrorKind,
+    /// The HTTP status, if the service answered with one that is an error.
+    pub status_code: Option<u16>,
+    /// What happened, in words; no secrets in it.
+    pub message: String,
+    /// When.
+    pub time: SystemTime,
+}
+
+/// Kinds of errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DataSourceErrorKind {
+    /// Something unexpected.
+    Unknown,
+    /// The service could not be reached, or the connection broke.
+    NetworkError,
+    /// The service answered with an error.
+    ErrorResponse,
+    /// What the service sent cannot be read.
+    InvalidData,
+    /// The flags could not be stored.
+    StoreError,
+}
+
+impl DataSourceState {
+    /// The wire spelling, `INITIALIZING`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DataSourceState::Initializing => "INITIALIZING",
+            DataSourceState::Valid => "VALID",
+            DataSourceState::Interrupted => "INTERRUPTED",
+            DataSourceState::Off => "OFF",
+        }
+    }
+}
+
+impl DataSourceErrorKind {
+    /// The wire spelling, `NETWORK_ERROR`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DataSourceErrorKind::Unknown => "UNKNOWN",
+            DataSourceErrorKind::NetworkError => "NETWORK_ERROR",
+            DataSourceErrorKind::ErrorResponse => "ERROR_RESPONSE",
+            DataSourceErrorKind::InvalidData => "INVALID_DATA",
+            DataSourceErrorKind::StoreError => "STORE_ERROR",
+        }
+    }
+}
+
+impl DataSourceError {
+    pub(crate) fn new(kind: DataSourceErrorKind, message: String) -> Self {
+        Self { kind, status_code: None, message, time: SystemTime::now() }
+    }
+
+    pub(crate) fn response(status: u16) -> Self {
+        let said = match status {
+            401 | 403 => " (wrong SDK key)",
+            _ => "",
+        };
+        let message = format!("the service answered {status}{said}");
+        let kind = DataSourceErrorKind::ErrorResponse;
+        Self { status_code: Some(status), ..Self::new(kind, message) }
+    }
+}
+
+/// The status, and whoever waits for the first data set.
+pub(crate) struct StatusCell {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    status: DataSourceStatus,
+    /// The last attempt failed in a way that time alone does not mend: waiting is of no use.
+    hopeless: bool,
+    waiting: Vec<Waker>,
+}
+
+impl StatusCell {
+    pub(crate) fn new(offline: bool) -> Self {
+        let state = if offline { DataSourceState::Off } else { DataSourceState::Initializing };
+        let status = DataSourceStatus { state, state_since: SystemTime::now(), last_error: None };
+        Self { inner: Mutex::new(Inner { status, hopeless: false, waiting: Vec::new() }) }
+    }
+
+    pub(crate) fn status(&self) -> DataSourceStatus {
+        let _unforked = fork::guard();
+        self.lock().status.clone()
+    }
+
+    /// Flags are up to date.
+    pub(crate) fn valid(&self) {
+        self.change(|inner| {
+            inner.hopeless = false;
+            inner.enter(DataSourceState::Valid)
+        });
+    }
+
+    /// An attempt failed. `hopeless` releases whoever waits for the first data set.
+    pub(crate) fn failed(&self, error: DataSourceError, hopeless: bool) {
+        self.change(|inner| {
+            inner.status.last_error = Some(error);
+            inner.hopeless = hopeless;
+            match inner.status.state {
+                DataSourceState::Valid => inner.enter(DataSourceState::Interrupted),
+                _ => hopeless,
+            }
+        });
+    }
+
+    /// The client was closed.
+    pub(crate) fn off(&self) {
+        self.change(|inner| inner.enter(DataSourceState::Off));
+    }
+
+    /// In a child process: nobody of the parent's waits here. The caller holds a fork guard.
+    pub(crate) fn leave_parent(&self) {
+        let mut inner = self.lock();
+        // They belong to threads and runtimes that this process does not have.
+        std::mem::forget(std::mem::take(&mut inner.waiting));
+        inner.hopeless = false;
+        if inner.status.state == DataSourceState::Valid {
+            inner.enter(DataSourceState::Interrupted);
+        }
+    }
+
+    /// Makes a change; wakes whoever waits, outside the lock, if it says so.
+    fn change(&self, change: impl FnOnce(&mut Inner) -> bool) {
+        let woken = {
+            let _unforked = fork::guard();
+            let mut inner = self.lock();
+            // Off is for good: what a request still brings in does not matter.
+            if inner.status.state == DataSourceState::Off || !change(&mut inner) {
+                return;
+            }
+            std::mem::take(&mut inner.waiting)
+        };
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// The caller holds a fork guard.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// True if the state is a new one.
+    fn enter(&mut self, state: DataSourceState) -> bool {
+        let changed = self.status.state != state;
+        if changed {
+            self.status.state = state;
+            self.status.state_since = SystemTime::now();
+        }
+        changed
+    }
+}
+
+/// Waits for the first full data set; gives whether there is one. False at once if the client is
+/// closed or offline, or if the service refused it: it goes on trying, but waiting would be long.
+///
+/// Works on any executor.
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Ready {
+    shared: Arc<Shared>,
+}
+
+impl Ready {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Waits on this thread, for `timeout` at most.
+    pub(crate) fn wait(mut self, timeout: Duration) -> bool {
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let mut task = TaskContext::from_waker(&waker);
+        let started = Instant::now();
+        loop {
+            if let Poll::Ready(ready) = Pin::new(&mut self).poll(&mut task) {
+                return ready;
+            }
+            // Wakes may be spurious; a time-out that reaches beyond the end of time does not end.
+            let Some(left) = timeout.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) else {
+                return false;
+            };
+            std::thread::park_timeout(left);
+        }
+    }
+}
+
+impl Future for Ready {
+    type Output = bool;
+
+    fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<bool> {
+        if self.shared.is_initialized() {
+            return Poll::Ready(!self.shared.is_closed());
+        }
+        let _unforked = fork::guard();
+        let mut inner = self.shared.status.lock();
+        match inner.status.state {
+            DataSourceState::Valid | DataSourceState::Interrupted => Poll::Ready(true),
+            DataSourceState::Off => Poll::Ready(false),
+            DataSourceState::Initializing if inner.hopeless => Poll::Ready(false),
+            DataSourceState::Initializing => {
+                if !inner.waiting.iter().any(|waker| waker.will_wake(task.waker())) {
+                    inner.waiting.push(task.waker().clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

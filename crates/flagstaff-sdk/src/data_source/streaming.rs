@@ -1,0 +1,189 @@
+//! Flags as they change, over one long answer.
+//!
+//! | What happens | What is done |
+//! |---|---|
+//! | `put` | replaces everything; the client is initialized |
+//! | `patch`, `delete` | put in if their version is higher |
+//! | an event or a path that is not known | passed over |
+//! | data that cannot be read | INVALID_DATA; the connection is dropped and opened again |
+//! | the stream ends or breaks, no connection, 3xx, 400, 408, 429, 5xx | opened again, ordinary delays |
+//! | nothing comes for 5 minutes, not even a comment | taken for dead, opened again |
+//! | any other 4xx, a certificate that is not valid | tried again after 5 minutes to an hour; whoever waits for the first flags is released |
+//!
+//! Flags stay in use whatever happens.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flagstaff_eval::{DataSet, Entry};
+use flagstaff_wire::paths;
+use flagstaff_wire::sse::{SseEvent, SseParser};
+use flagstaff_wire::stream::{ItemKind, StreamMessage};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL};
+use tokio::time::timeout;
+
+use super::backoff::{self, Backoff};
+use super::{DataSourceError, DataSourceErrorKind};
+use crate::clock::now_ms;
+use crate::config::Base;
+use crate::fork;
+use crate::http::{Http, StatusClass, classify, describe, is_certificate_error};
+use crate::log::LogLevel;
+use crate::shared::Shared;
+
+/// Why a connection ended.
+pub(super) struct Failure {
+    pub(super) error: DataSourceError,
+    /// Whether time alone does not mend it.
+    pub(super) extended: bool,
+}
+
+impl Failure {
+    pub(super) fn ordinary(kind: DataSourceErrorKind, message: String) -> Self {
+        Self { error: DataSourceError::new(kind, message), extended: false }
+    }
+
+    pub(super) fn request(error: &reqwest::Error) -> Self {
+        Self {
+            error: DataSourceError::new(DataSourceErrorKind::NetworkError, describe(error)),
+            extended: is_certificate_error(error),
+        }
+    }
+
+    pub(super) fn response(status: reqwest::StatusCode) -> Self {
+        let extended = classify(status) == StatusClass::Unrecoverable;
+        Self { error: DataSourceError::response(status.as_u16()), extended }
+    }
+}
+
+pub(super) async fn run(shared: &Arc<Shared>, http: &Http) {
+    let mut backoff = Backoff::new(shared.config.initial_reconnect_delay);
+    let url = shared.config.url(Base::Stream, paths::STREAM);
+    shared.log.write(LogLevel::Info, format_args!("opening the stream {url}"));
+    loop {
+        let mut connection = Connection { shared, good_since: None };
+        let failure = connection.read(http, &url, &mut backoff).await;
+        if let Some(since) = connection.good_since {
+            backoff.was_good_for(since.elapsed());
+        }
+        let delay = backoff.failed(failure.extended, backoff::random());
+        report(shared, &failure, delay, "the stream");
+        shared.status.failed(failure.error, failure.extended);
+        tokio::time::sleep(delay).await;
+    }
+}
+
+/// One log line for each failure.
+pub(super) fn report(shared: &Shared, failure: &Failure, delay: Duration, what: &str) {
+    let level = if failure.extended { LogLevel::Error } else { LogLevel::Warn };
+    let message = &failure.error.message;
+    shared.log.write(level, format_args!("{what} failed and is tried again in {delay:.1?}: {message}"));
+}
+
+struct Connection<'s> {
+    shared: &'s Shared,
+    /// When the first event came.
+    good_since: Option<Instant>,
+}
+
+impl Connection<'_> {
+    /// Reads until the connection ends, one way or another.
+    async fn read(&mut self, http: &Http, url: &str, backoff: &mut Backoff) -> Failure {
+        let started_ms = now_ms();
+        let opened = self.open(http, url).await;
+        if let Some(events) = &self.shared.events {
+            events.diagnostics.stream_init(started_ms, opened.is_err());
+        }
+        let mut response = match opened {
+            Ok(response) => response,
+            Err(failure) => return failure,
+        };
+        let patience = self.shared.config.stream_read_timeout;
+        let mut parser = SseParser::default();
+        let mut events = Vec::new();
+        loop {
+            let piece = match timeout(patience, response.chunk()).await {
+                Ok(Ok(Some(piece))) => piece,
+                Ok(Ok(None)) => return network_error("the service ended it".to_owned()),
+                Ok(Err(error)) => return Failure::request(&error),
+                Err(_) => return network_error(format!("nothing came for {patience:?}")),
+            };
+            if let Err(error) = parser.feed(&piece, &mut events) {
+                return Failure::ordinary(DataSourceErrorKind::InvalidData, error.to_string());
+            }
+            if let Some(retry_ms) = parser.retry_ms() {
+                backoff.set_initial(Duration::from_millis(retry_ms));
+            }
+            for event in events.drain(..) {
+                self.good_since.get_or_insert_with(Instant::now);
+                if let Err(failure) = self.apply(event) {
+                    return failure;
+                }
+            }
+        }
+    }
+
+    async fn open(&self, http: &Http, url: &str) -> Result<reqwest::Response, Failure> {
+        let config = &self.shared.config;
+        let request = http
+            .stream(url)
+            .header(ACCEPT, "text/event-stream")
+            .header(CACHE_CONTROL, "no-cache")
+            // A compressed stream may hold a change back until its block is full.
+            .header(ACCEPT_ENCODING, "identity");
+        let patience = config.connect_timeout + config.read_timeout;
+        let response = match timeout(patience, request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(Failure::request(&error)),
+            Err(_) => return Err(network_error(format!("there was no answer for {patience:?}"))),
+        };
+        http.remember(&response);
+        match response.status().as_u16() {
+            200 => Ok(response),
+            _ => Err(Failure::response(response.status())),
+        }
+    }
+
+    fn apply(&self, event: SseEvent) -> Result<(), Failure> {
+        let message = StreamMessage::read(event.name(), event.data()).map_err(|error| {
+            let message = format!("{error}: {}", error.source);
+            Failure::ordinary(DataSourceErrorKind::InvalidData, message)
+        })?;
+        // A put of many megabytes is not kept while its flags are made ready.
+        drop(event);
+        let data = &self.shared.data;
+        match message {
+            Some(StreamMessage::Put(flags)) => {
+                let is_first = !self.shared.is_initialized();
+                self.shared.replace_data(DataSet::from_model(flags));
+                if is_first {
+                    self.shared.log.write(LogLevel::Info, format_args!("the first flags have come"));
+                }
+            }
+            Some(StreamMessage::PatchFlag(key, flag)) => {
+                let entry = Entry::flag(&key, *flag);
+                let _unforked = fork::guard();
+                data.upsert_flag(entry);
+            }
+            Some(StreamMessage::PatchSegment(key, segment)) => {
+                let entry = Entry::segment(&key, *segment);
+                let _unforked = fork::guard();
+                data.upsert_segment(entry);
+            }
+            Some(StreamMessage::Delete { kind: ItemKind::Flag, key, version }) => {
+                let _unforked = fork::guard();
+                data.upsert_flag(Entry::tombstone(&key, version));
+            }
+            Some(StreamMessage::Delete { kind: ItemKind::Segment, key, version }) => {
+                let _unforked = fork::guard();
+                data.upsert_segment(Entry::tombstone(&key, version));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn network_error(message: String) -> Failure {
+    Failure::ordinary(DataSourceErrorKind::NetworkError, message)
+}

@@ -1,0 +1,168 @@
+//! One evaluation, from the flag's key to what is reported of it: the hot path.
+//!
+//! Source of the order of checks: the protocol's *SDK call order*. No lock is taken and nothing is
+//! allocated as long as nothing is new: the flag was counted, and the context reported, before.
+
+use std::sync::Arc;
+
+use flagstaff_eval::{DataSet, Detail, ErrorKind, PreparedFlag, Value, evaluate};
+
+use crate::client::Client;
+use crate::clock::now_ms;
+use crate::context::EventContext;
+use crate::events::Evaluated;
+use crate::log::LogLevel;
+use crate::shared::Shared;
+use crate::value::EventDefault;
+
+/// What the caller asks for.
+pub(crate) struct Question<'q, C: ?Sized, D: ?Sized, A> {
+    pub(crate) flag_key: &'q str,
+    pub(crate) context: &'q C,
+    pub(crate) default: &'q D,
+    pub(crate) with_reason: bool,
+    /// Whether a value is of the type that the caller wants.
+    pub(crate) accepts: A,
+}
+
+impl Client {
+    /// Evaluates, reports, and hands the result to `use_detail`, borrowed from the data set.
+    #[inline]
+    pub(crate) fn answer<C, D, A, R>(
+        &self,
+        question: &Question<'_, C, D, A>,
+        use_detail: impl FnOnce(Detail<'_>) -> R,
+    ) -> R
+    where
+        C: EventContext + ?Sized,
+        D: EventDefault + ?Sized,
+        A: Fn(&Value) -> bool,
+    {
+        let shared = self.shared();
+        // A legacy user may have an empty key, a Rust context never; the data set has one answer to both.
+        if shared.answers() {
+            let data = shared.data.load();
+            if let Some(flag) = data.flag(question.flag_key) {
+                return use_detail(evaluated(shared, &data, flag, question));
+            }
+        }
+        self.answer_without(question, use_detail)
+    }
+
+    /// There is no such flag, or no answer to be given yet, or any more.
+    #[cold]
+    fn answer_without<C, D, A, R>(
+        &self,
+        question: &Question<'_, C, D, A>,
+        use_detail: impl FnOnce(Detail<'_>) -> R,
+    ) -> R
+    where
+        C: EventContext + ?Sized,
+        D: EventDefault + ?Sized,
+        A: Fn(&Value) -> bool,
+    {
+        let shared = self.shared();
+        let key = question.flag_key;
+        if shared.is_silent() {
+            let why = if shared.is_closed() { "closed" } else { "offline" };
+            if shared.is_closed() {
+                shared.log.once(
+                    LogLevel::Warn,
+                    format_args!(
+                        "flag `{key}` was asked for, but the client is {why}: its default is served"
+                    ),
+                );
+            }
+            return use_detail(Detail::error(ErrorKind::ClientNotReady));
+        }
+        let data = shared.data.load();
+        let kind = match data.flag(key) {
+            // Not all flags have come, but this one has.
+            Some(flag) => return use_detail(evaluated(shared, &data, flag, question)),
+            None if shared.is_initialized() => ErrorKind::FlagNotFound,
+            None => ErrorKind::ClientNotReady,
+        };
+        drop(data);
+        match kind {
+            ErrorKind::FlagNotFound => shared.log.once(
+                LogLevel::Info,
+                format_args!("flag `{key}` was asked for, but there is no such flag: its default is served"),
+            ),
+            _ => shared.log.once(
+                LogLevel::Warn,
+                format_args!("flags were asked for before any have come: their defaults are served"),
+            ),
+        }
+        if let Some(events) = &shared.events {
+            let (context, default) = (question.context, question.default);
+            let of = Evaluated { context, default, with_reason: question.with_reason, now_ms: now_ms() };
+            events.unknown(key, &of);
+        }
+        use_detail(Detail::error(kind))
+    }
+}
+
+#[inline]
+fn evaluated<'d, C, D, A>(
+    shared: &Shared,
+    data: &'d DataSet,
+    flag: &'d Arc<PreparedFlag>,
+    question: &Question<'_, C, D, A>,
+) -> Detail<'d>
+where
+    C: EventContext + ?Sized,
+    D: EventDefault + ?Sized,
+    A: Fn(&Value) -> bool,
+{
+    let context = question.context;
+    let Some(events) = &shared.events else {
+        return checked(shared, flag, evaluate(data, flag, context, &mut |_| {}), question);
+    };
+    let now_ms = now_ms();
+    let with_reason = question.with_reason;
+    let detail = evaluate(data, flag, context, &mut |result| {
+        let of = Evaluated { context, default: &(), with_reason, now_ms };
+        events.prerequisite(&result, || data.flag(result.flag.key()), &of);
+    });
+    let detail = checked(shared, flag, detail, question);
+    let of = Evaluated { context, default: question.default, with_reason, now_ms };
+    events.evaluated(flag, || Some(flag), &detail, &of);
+    detail
+}
+
+/// The detail as the caller gets it: without a value if it has no variation or is of another type.
+#[inline]
+fn checked<'d, C, D, A>(
+    shared: &Shared,
+    flag: &PreparedFlag,
+    detail: Detail<'d>,
+    question: &Question<'_, C, D, A>,
+) -> Detail<'d>
+where
+    C: ?Sized,
+    D: EventDefault + ?Sized,
+    A: Fn(&Value) -> bool,
+{
+    match (detail.variation_index, detail.value) {
+        (Some(_), Some(value)) if (question.accepts)(value) => detail,
+        (Some(_), Some(_)) => {
+            shared.log.once(
+                LogLevel::Warn,
+                format_args!(
+                    "flag `{}` has a value of another type than was asked for: its default is served",
+                    flag.key()
+                ),
+            );
+            Detail::error(ErrorKind::WrongType)
+        }
+        _ => {
+            if detail.reason.error_kind() == Some(ErrorKind::MalformedFlag) {
+                shared.log.once(
+                    LogLevel::Error,
+                    format_args!("flag `{}` contradicts itself: its default is served", flag.key()),
+                );
+            }
+            Detail { value: None, variation_index: None, reason: detail.reason }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Requests: TLS, proxy, and the headers that every request carries.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flagstaff_wire::headers;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use reqwest::{Client, NoProxy, Proxy, RequestBuilder, Response, StatusCode};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use crate::config::{Config, ConfigError};
+use crate::fork::{self, Connection};
+
+/// Sends requests on behalf of one client.
+pub(crate) struct Http {
+    client: Client,
+    read_timeout: Duration,
+}
+
+impl Http {
+    /// `roots` are the certificate authorities; none if certificates are not to be checked.
+    pub(crate) fn new(
+        config: &Config,
+        roots: Option<RootCertStore>,
+        instance_id: &str,
+    ) -> Result<Self, ConfigError> {
+        let failed = |source: Box<dyn Error + Send + Sync>| ConfigError::Http { source };
+        let mut builder = Client::builder()
+            .default_headers(default_headers(config, instance_id))
+            .connect_timeout(config.connect_timeout)
+            .tls_backend_preconfigured(tls(roots).map_err(|error| failed(error.into()))?)
+            // The proxy is what follows, and nothing the operating system says.
+            .no_proxy();
+        for proxy in proxies(config).map_err(|error| failed(error.into()))? {
+            builder = builder.proxy(proxy);
+        }
+        let client = builder.build().map_err(|error| failed(error.into()))?;
+        Ok(Self { client, read_timeout: config.read_timeout })
+    }
+
+    /// A request whose answer is to be there in time.
+    pub(crate) fn get(&self, url: &str) -> RequestBuilder {
+        self.client.get(url).timeout(self.read_timeout)
+    }
+
+    /// A request whose answer takes as long as it takes.
+    pub(crate) fn stream(&self, url: &str) -> RequestBuilder {
+        self.client.get(url)
+    }
+
+    pub(crate) fn post(&self, url: &str) -> RequestBuilder {
+        self.client.post(url).timeout(self.read_timeout)
+    }
+
+    /// Remembers the connection an answer came on, for a child process to close its copy.
+    pub(crate) fn remember(&self, response: &Response) {
+        use hyper_util::client::legacy::connect::HttpInfo;
+        if let Some(info) = response.extensions().get::<HttpInfo>() {
+            fork::remember(Connection { local: info.local_addr(), remote: info.remote_addr() });
+        }
+    }
+}
+
+fn default_headers(config: &Config, instance_id: &str) -> HeaderMap {
+    let tags = config.tags().header();
+    let wrapper = headers::wrapper(config.wrapper_name.as_deref(), config.wrapper_version.as_deref());
+    let mut map = HeaderMap::new();
+    // Values that cannot stand in a header were refused with the configuration.
+    let mut set = |name: HeaderName, value: &str| {
+        if let Ok(mut value) = HeaderValue::from_str(value) {
+            value.set_sensitive(name == AUTHORIZATION);
+            map.insert(name, value);
+        }
+    };
+    set(AUTHORIZATION, &config.sdk_key);
+    set(USER_AGENT, &config.user_agent);
+    set(HeaderName::from_static(headers::INSTANCE_ID), instance_id);
+    if let Some(tags) = tags {
+        set(HeaderName::from_static(headers::TAGS), &tags);
+    }
+    if let Some(wrapper) = wrapper {
+        set(HeaderName::from_static(headers::WRAPPER), &wrapper);
+    }
+    map
+}
+
+/// The certificate authorities to trust; none if certificates are not to be checked.
+pub(crate) fn roots(config: &Config) -> Result<Option<RootCertStore>, ConfigError> {
+    if !config.verify_tls {
+        return Ok(None);
+    }
+    let mut roots = RootCertStore::empty();
+    let Some(path) = &config.ca_file else {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        return Ok(Some(roots));
+    };
+    let bad = |reason: String| ConfigError::BadCaFile { path: path.clone(), reason };
+    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| bad(error.to_string()))? {
+        let certificate = certificate.map_err(|error| bad(error.to_string()))?;
+        roots.add(certificate).map_err(|error| bad(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(bad("there is no certificate in it".to_owned()));
+    }
+    Ok(Some(roots))
+}
+
+fn tls(roots: Option<RootCertStore>) -> Result<ClientConfig, rustls::Error> {
+    let provider = Arc::new(ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    Ok(match roots {
+        Some(roots) => builder.with_root_certificates(roots).with_no_client_auth(),
+        None => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+            .with_no_client_auth(),
+    })
+}
+
+/// Takes any certificate: see [`Config::verify_tls`].
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The proxy of the configuration, for everything; else those of the environment.
+fn proxies(config: &Config) -> Result<Vec<Proxy>, reqwest::Error> {
+    if let Some(url) = &config.http_proxy {
+        return Ok(vec![Proxy::all(url)?]);
+    }
+    let variable = |name: &str| {
+        let value = std::env::var(name).or_else(|_| std::env::var(name.to_uppercase()));
+        value.ok().filter(|value| !value.is_empty())
+    };
+    let mut proxies = Vec::new();
+    if let Some(url) = variable("https_proxy") {
+        proxies.push(Proxy::https(url)?.no_proxy(NoProxy::from_env()));
+    }
+    // A CGI program's `HTTP_PROXY` is what a client sent it as a header: only the lower-case name counts.
+    if let Some(url) = std::env::var("http_proxy").ok().filter(|value| !value.is_empty()) {
+        proxies.push(Proxy::http(url)?.no_proxy(NoProxy::from_env()));
+    }
+    Ok(proxies)
+}
+
+/// What an answer's status means for whoever asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StatusClass {
+    Success,
+    /// Trying again may help.
+    Recoverable,
+    /// Trying again helps only once somebody has changed something.
+    Unrecoverable,
+}
+
+/// Source: the protocol's table of HTTP statuses.
+pub(crate) fn classify(status: StatusCode) -> StatusClass {
+    match status.as_u16() {
+        200..=299 => StatusClass::Success,
+        400 | 408 | 429 => StatusClass::Recoverable,
+        401..=499 => StatusClass::Unrecoverable,
+        _ => StatusClass::Recoverable,
+    }
+}
+
+/// What went wrong, down to the cause, without the address: that may have a proxy's password in it.
+pub(crate) fn describe(error: &reqwest::Error) -> String {
+    let mut text = match error {
+        error if error.is_timeout() => "it took too long".to_owned(),
+        error if error.is_connect() => "no connection".to_owned(),
+        error if error.is_body() || error.is_decode() => "the connection broke".to_owned(),
+        error if error.is_redirect() => "too many redirects".to_owned(),
+        _ => "the request failed".to_owned(),
+    };
+    if let Some(cause) = causes(error).last() {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+    }
+    text
+}
+
+/// Whether the service's certificate is the trouble: time alone does not mend that.
+pub(crate) fn is_certificate_error(error: &reqwest::Error) -> bool {
+    fn is_one(error: &(dyn Error + 'static)) -> bool {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return matches!(
+                error,
+                rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented
+            );
+        }
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        wrapped.is_some_and(|error| is_one(error))
+    }
+    causes(error).any(is_one)
+}
+
+/// What is behind an error, from the outside in.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    let mut next = error.source();
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = cause.source();
+        Some(cause)
+    })
+}

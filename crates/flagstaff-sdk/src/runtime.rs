@@ -1,0 +1,93 @@
+//! The client's own thread: one, with a runtime of its own, whatever the program runs on.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::unbounded_channel;
+
+use crate::config::ConfigError;
+use crate::http::Http;
+use crate::shared::Shared;
+use crate::{data_source, events, fork};
+
+/// What the client's thread is told.
+pub(crate) enum Command {
+    /// Send events now.
+    Flush(Option<Done>),
+    /// End: send the last events before the deadline, close all connections.
+    Close {
+        /// When to give up on the last events.
+        deadline: Instant,
+        /// Told once all is closed.
+        done: Option<Done>,
+    },
+}
+
+impl Command {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self {
+            Command::Close { deadline, .. } => Some(*deadline),
+            Command::Flush(_) => None,
+        }
+    }
+}
+
+/// The end that is told. If it goes away untold, that says no.
+pub(crate) struct Done(SyncSender<bool>);
+
+/// The end that waits.
+pub(crate) struct Wait(Receiver<bool>);
+
+impl Done {
+    pub(crate) fn channel() -> (Done, Wait) {
+        let (sender, receiver) = sync_channel(1);
+        (Done(sender), Wait(receiver))
+    }
+
+    pub(crate) fn set(self, value: bool) {
+        // Whoever waited may have given up.
+        let _ = self.0.try_send(value);
+    }
+}
+
+impl Wait {
+    /// What was told, or no if nothing was in time.
+    pub(crate) fn wait(self, timeout: Duration) -> bool {
+        self.0.recv_timeout(timeout).unwrap_or(false)
+    }
+}
+
+/// Starts the client's thread in this process.
+pub(crate) fn start(shared: &Arc<Shared>) -> Result<(), ConfigError> {
+    fork::close_inherited_connections();
+    let instance_id = shared.instance_id().to_string();
+    let http = Http::new(&shared.config, shared.roots.clone(), &instance_id)?;
+    let (sender, mut commands) = unbounded_channel();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| ConfigError::Thread { source })?;
+    let for_thread = shared.clone();
+    std::thread::Builder::new()
+        .name("flagstaff-sdk".to_owned())
+        .spawn(move || {
+            let closing = runtime.block_on(async {
+                let http = Arc::new(http);
+                let source = tokio::spawn(data_source::run(for_thread.clone(), http.clone()));
+                let closing = events::run(for_thread, http, &mut commands).await;
+                source.abort();
+                // The connection is closed once its task is gone.
+                let _ = source.await;
+                closing
+            });
+            // A look-up of a name may hang in a thread of its own: it is not waited for.
+            runtime.shutdown_background();
+            if let Some(Command::Close { done: Some(done), .. }) = closing {
+                done.set(true);
+            }
+        })
+        .map_err(|source| ConfigError::Thread { source })?;
+    shared.connect(sender);
+    Ok(())
+}
