@@ -1,1 +1,70 @@
-fn main() {}
+//! The one executable.
+//!
+//! Exit codes: 0 done, 1 it could not be done (one line on stderr says why), 2 the command line is
+//! wrong. Only what a command is asked for goes to stdout; logs go to stderr.
+
+mod options;
+mod owner_link;
+mod serve;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Feature flags you host yourself
+#[derive(Debug, Parser)]
+#[command(name = "flagstaff", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service
+    Serve(options::Serve),
+    /// Make a one-time link with which the owner signs in and sets a password
+    OwnerLink(options::OwnerLink),
+    /// Print the version
+    Version,
+    /// Print a script that completes commands in a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Why a command failed, with everything behind it, in one line.
+type Failure = String;
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(options) => serve::run(options),
+        Command::OwnerLink(options) => owner_link::run(options),
+        Command::Version => print(&format!("flagstaff {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "flagstaff", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "flagstaff: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints to stdout; a reader that is gone is no failure of ours.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(format!("could not print: {error}"))
+        }
+        _ => Ok(()),
+    }
+}

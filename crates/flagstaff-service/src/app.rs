@@ -89,6 +89,12 @@ pub enum StartError {
         /// The folder.
         path: PathBuf,
     },
+    /// The first project could not be made.
+    #[error("could not fill the empty database")]
+    Seed {
+        /// Why.
+        source: Box<crate::management::ChangeError>,
+    },
     /// The database of flags.
     #[error("could not start on the database of flags")]
     Store(#[from] StoreError),
@@ -122,10 +128,7 @@ impl App {
     }
 
     async fn open(config: Config, lock: File) -> Result<(SharedApp, FirstStart), StartError> {
-        let existed = config.data.join(crate::store::DATABASE_FILE).exists();
-        if existed {
-            setup::check_kind(&config).await?;
-        }
+        setup::check_kind(&config).await?;
         let store = Store::open(&config.data).await?;
         let first_start = setup::first_start(&store, &config).await?;
         let app = App {

@@ -13,6 +13,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::analytics::AnalyticsError;
+use crate::auth::Forbidden;
+use crate::management::ChangeError;
 use crate::store::StoreError;
 
 /// An error as it is answered. Rooms make their own errors; this is made from them at the door.
@@ -133,8 +135,12 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let said = cause.to_string();
+        // Some libraries repeat the cause in their own words.
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         source = cause.source();
     }
     text
@@ -162,8 +168,46 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> Self {
+        let message = error.to_string();
+        match error {
+            ChangeError::Forbidden(_) => Self::forbidden(message),
+            ChangeError::Unknown { .. } => Self::not_found(message),
+            ChangeError::Duplicate { .. } | ChangeError::InUse { .. } | ChangeError::TestFailed { .. } => {
+                Self::conflict(message)
+            }
+            ChangeError::VersionConflict { current, .. } => {
+                Self::new(StatusCode::CONFLICT, "optimistic_locking_error", message)
+                    .with_current(serde_json::json!({"version": current}))
+            }
+            ChangeError::Invalid { .. } | ChangeError::CommentRequired { .. } => Self::bad_request(message),
+            ChangeError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<Forbidden> for ApiError {
+    fn from(error: Forbidden) -> Self {
+        Self::forbidden(error.to_string())
+    }
+}
+
 impl From<AnalyticsError> for ApiError {
     fn from(error: AnalyticsError) -> Self {
-        Self::internal(error)
+        let unavailable = |code, message| Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
+        if error.is_full() {
+            return unavailable(
+                "storage_full",
+                "the disk is full: nothing was stored; free some space and try again",
+            );
+        }
+        match error {
+            AnalyticsError::Store(_) => Self::internal(error),
+            AnalyticsError::NotStored { .. } => {
+                unavailable("not_stored", "the events could not be stored; send them again")
+            }
+            AnalyticsError::Stopped => unavailable("stopping", "the service is stopping; send this again"),
+        }
     }
 }

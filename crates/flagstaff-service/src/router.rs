@@ -1,15 +1,41 @@
 //! Every path in one table.
+//!
+//! | Paths | Room |
+//! |---|---|
+//! | `/all`, `/flags`, `/sdk/…`, `/status`, `/metrics` | [`delivery`] |
+//! | `/bulk`, `/diagnostic` | [`ingest`] |
+//! | `/api/v2…` | [`admin_api`] |
+//! | `/`, `/ui/…` | [`dashboard`] |
 
-use axum::Router;
+use axum::extract::{DefaultBodyLimit, OriginalUri};
+use axum::http::{Method, StatusCode};
+use axum::response::Redirect;
+use axum::routing::get;
+use axum::{Router, middleware};
 
+use crate::error::ApiError;
 use crate::{SharedApp, admin_api, dashboard, delivery, ingest};
 
 /// The whole service as one router.
 pub fn router(app: SharedApp) -> Router {
     Router::new()
+        .route("/", get(async || Redirect::temporary("/ui/")))
         .merge(delivery::router())
         .merge(ingest::router())
         .merge(admin_api::router())
         .merge(dashboard::router())
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(app.config.body_limit))
+        .layer(middleware::from_fn_with_state(app.clone(), delivery::metrics::count))
         .with_state(app)
+}
+
+async fn unknown_path(OriginalUri(uri): OriginalUri) -> ApiError {
+    ApiError::not_found(format!("there is nothing at `{}`", uri.path().escape_debug()))
+}
+
+async fn wrong_method(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
+    let message = format!("`{method}` is not possible at `{}`", uri.path().escape_debug());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }

@@ -4,7 +4,7 @@
 CREATE TABLE setting (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
-) STRICT;
+);
 
 CREATE TABLE member (
     id            INTEGER PRIMARY KEY,
@@ -15,21 +15,21 @@ CREATE TABLE member (
     role          TEXT NOT NULL,
     password_hash TEXT,                   -- argon2id; none until one is chosen
     created_at    BIGINT NOT NULL
-) STRICT;
+);
 
 CREATE TABLE session (
     token_hash TEXT PRIMARY KEY,          -- SHA-256 of the cookie
     member_id  BIGINT NOT NULL REFERENCES member (id) ON DELETE CASCADE,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
-) STRICT;
+);
 CREATE INDEX session_by_expiry ON session (expires_at);
 
 CREATE TABLE sign_in_link (
     token_hash TEXT PRIMARY KEY,
     member_id  BIGINT NOT NULL REFERENCES member (id) ON DELETE CASCADE,
     expires_at BIGINT NOT NULL
-) STRICT;
+);
 
 CREATE TABLE access_token (
     id           INTEGER PRIMARY KEY,
@@ -44,7 +44,7 @@ CREATE TABLE access_token (
     created_at   BIGINT NOT NULL,
     changed_at   BIGINT NOT NULL,
     last_used_at BIGINT
-) STRICT;
+);
 
 CREATE TABLE project (
     id         INTEGER PRIMARY KEY,
@@ -55,7 +55,7 @@ CREATE TABLE project (
     using_environment_id BIGINT NOT NULL, -- what new flags get
     using_mobile_key     BIGINT NOT NULL,
     created_at BIGINT NOT NULL
-) STRICT;
+);
 
 CREATE TABLE environment (
     id              INTEGER PRIMARY KEY,
@@ -80,7 +80,7 @@ CREATE TABLE environment (
     version         BIGINT NOT NULL,      -- rises with each change to this row's settings
     created_at      BIGINT NOT NULL,
     UNIQUE (project_id, key)
-) STRICT;
+);
 
 CREATE TABLE flag (
     id          INTEGER PRIMARY KEY,
@@ -91,7 +91,7 @@ CREATE TABLE flag (
     definition  TEXT NOT NULL,            -- what all environments share
     created_at  BIGINT NOT NULL,
     UNIQUE (project_id, key)
-) STRICT;
+);
 
 CREATE TABLE flag_targeting (
     flag_id        BIGINT NOT NULL REFERENCES flag (id) ON DELETE CASCADE,
@@ -101,7 +101,7 @@ CREATE TABLE flag_targeting (
     changed_at     BIGINT NOT NULL,
     changed_by     TEXT NOT NULL,         -- the actor's name
     PRIMARY KEY (flag_id, environment_id)
-) STRICT;
+);
 CREATE INDEX flag_targeting_by_environment ON flag_targeting (environment_id, version);
 
 CREATE TABLE segment (
@@ -116,7 +116,7 @@ CREATE TABLE segment (
     segment        TEXT NOT NULL,         -- as SDKs get it
     created_at     BIGINT NOT NULL,
     UNIQUE (environment_id, key)
-) STRICT;
+);
 
 CREATE TABLE metric (
     id          INTEGER PRIMARY KEY,
@@ -132,7 +132,7 @@ CREATE TABLE metric (
     success     TEXT NOT NULL,            -- HigherThanBaseline or LowerThanBaseline
     created_at  BIGINT NOT NULL,
     UNIQUE (project_id, key)
-) STRICT;
+);
 
 -- What SDKs have to be told, in order. One row per changed item; the item itself is read where it
 -- rests.
@@ -142,7 +142,7 @@ CREATE TABLE change_log (
     kind           TEXT NOT NULL,         -- flag or segment
     key            TEXT NOT NULL,
     PRIMARY KEY (environment_id, sequence)
-) STRICT, WITHOUT ROWID;
+) WITHOUT ROWID;
 
 CREATE TABLE audit_entry (
     id              INTEGER PRIMARY KEY,
@@ -159,5 +159,5 @@ CREATE TABLE audit_entry (
     comment         TEXT NOT NULL,
     before          TEXT,                 -- JSON
     after           TEXT                  -- JSON
-) STRICT;
+);
 CREATE INDEX audit_entry_by_item ON audit_entry (project_key, kind, key, id);

@@ -1,12 +1,59 @@
-//! Flags out to SDKs.
+//! Flags out to server-side SDKs: streams, polls, and how the service is.
+//!
+//! Everything sent is made once per environment version and shared by all connections: see
+//! [`crate::live_environment::Image`].
 
 pub mod metrics;
+mod poll;
+mod status;
+mod stream;
 
 use axum::Router;
+use axum::http::{HeaderName, HeaderValue};
+use axum::routing::get;
+use flagstaff_wire::{headers, paths};
+use serde::Deserialize;
 
 use crate::SharedApp;
+use crate::error::ApiError;
+use crate::live_environment::LiveEnvironment;
 
 /// The paths of this room.
 pub fn router() -> Router<SharedApp> {
     Router::new()
+        .route(paths::STREAM, get(stream::all))
+        .route(paths::STREAM_FLAGS, get(stream::flags))
+        .route(paths::POLL, get(poll::all))
+        .route(paths::POLL_FLAGS, get(poll::flags))
+        .route(&format!("{}/{{key}}", paths::POLL_FLAGS), get(poll::flag))
+        .route(paths::POLL_SEGMENTS, get(poll::segments))
+        .route(&format!("{}/{{key}}", paths::POLL_SEGMENTS), get(poll::segment))
+        .route(paths::STATUS, get(status::status))
+        .route("/metrics", get(metrics::metrics))
+}
+
+/// The query of streams and polls.
+#[derive(Debug, Deserialize)]
+struct Filtered {
+    filter: Option<String>,
+}
+
+impl Filtered {
+    /// Payload filters belong to environments; an unknown one is 404.
+    fn check(&self) -> Result<(), ApiError> {
+        match self.filter.as_deref() {
+            None | Some("") => Ok(()),
+            Some(filter) => {
+                let shown = filter.escape_debug();
+                Err(ApiError::not_found(format!("there is no payload filter `{shown}` in this environment")))
+            }
+        }
+    }
+}
+
+/// The environment's id, which SDKs pass on to their hooks.
+fn environment_id(live: &LiveEnvironment) -> (HeaderName, HeaderValue) {
+    let id = HeaderValue::try_from(live.about().environment.client_side_id.as_str());
+    let id = id.unwrap_or_else(|_| unreachable!("a client-side ID is plain text"));
+    (HeaderName::from_static(headers::ENVIRONMENT_ID), id)
 }

@@ -73,7 +73,7 @@ impl LiveEnvironments {
             };
             if live.about.load().environment.version != head.version {
                 renewed = true;
-                live.about.store(Arc::new(about(&mut snapshot, head.id).await?));
+                live.describe(about(&mut snapshot, head.id).await?);
             }
             let sequence = live.sequence();
             if sequence < head.sequence {
@@ -81,6 +81,9 @@ impl LiveEnvironments {
                 live.apply(updates, head.sequence);
             }
             by_id.insert(head.id, live);
+        }
+        for (_, gone) in known.by_id.iter().filter(|(id, _)| !by_id.contains_key(id)) {
+            gone.close();
         }
         if renewed || by_id.len() != known.by_id.len() {
             self.table.store(Arc::new(Table::of(by_id)));

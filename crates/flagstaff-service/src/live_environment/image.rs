@@ -98,6 +98,11 @@ impl Packed {
         self.plain.clone()
     }
 
+    /// Compressed, if somebody asked before.
+    pub fn gzip_if_done(&self) -> Option<Bytes> {
+        self.gzip.get().cloned()
+    }
+
     /// Compressed. The first call takes its time: off the async threads, for a large body.
     pub fn gzip(&self) -> Bytes {
         let compress = || {

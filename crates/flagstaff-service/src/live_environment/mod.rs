@@ -12,7 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use flagstaff_eval::{Entry, SharedDataSet, model};
+use flagstaff_wire::stream::{
+    ItemKind as WireKind, write_delete, write_delete_at, write_patch, write_patch_at,
+};
+use serde_json::value::RawValue;
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 
 pub use follow::{LiveEnvironments, follow};
 pub use image::{Image, Packed};
@@ -34,6 +39,8 @@ pub struct LiveEnvironment {
     state: Mutex<State>,
     changes: broadcast::Sender<Change>,
     loaded_at: i64,
+    /// Cancelled when the keys that subscribers came with stop counting.
+    keys: ArcSwap<CancellationToken>,
 }
 
 /// An environment's names, keys and settings.
@@ -113,6 +120,7 @@ impl LiveEnvironment {
             state: Mutex::new(state),
             changes: broadcast::Sender::new(MOST_BEHIND),
             loaded_at: crate::now_ms(),
+            keys: ArcSwap::default(),
         }
     }
 
@@ -139,6 +147,24 @@ impl LiveEnvironment {
     /// Since when it is loaded, in Unix milliseconds.
     pub fn loaded_at(&self) -> i64 {
         self.loaded_at
+    }
+
+    /// Cancelled when the SDK key of now stops counting: it was replaced, or the environment is gone.
+    pub fn key_revoked(&self) -> CancellationToken {
+        CancellationToken::clone(&self.keys.load())
+    }
+
+    /// Takes over new names, keys and settings.
+    fn describe(&self, about: About) {
+        let old = self.about.swap(Arc::new(about));
+        if old.environment.sdk_key != self.about.load().environment.sdk_key {
+            self.close();
+        }
+    }
+
+    /// Sends everybody away who came with the keys of now.
+    fn close(&self) {
+        self.keys.swap(Arc::default()).cancel();
     }
 
     /// How many subscribers there are.
@@ -228,27 +254,37 @@ impl Item {
 
 impl Change {
     fn patch(kind: ItemKind, key: &str, item: &Item) -> Self {
-        let message = |path: &str| {
-            let head = format!("event: patch\ndata: {{\"path\":{},\"data\":", serde_json::Value::from(path));
-            [head.as_bytes(), &item.json, b"}\n\n"].concat().into()
-        };
-        Self::of(kind, key, message)
+        // Checked JSON of our own: taken over as it is, not read again.
+        let json =
+            String::from_utf8(item.json.to_vec()).ok().and_then(|json| RawValue::from_string(json).ok());
+        let json = json.unwrap_or_else(|| unreachable!("an item is JSON"));
+        Self {
+            all: message(|out| write_patch(out, kind.on_the_wire(), key, &json)),
+            flags: (kind == ItemKind::Flag)
+                .then(|| message(|out| write_patch_at(out, &format!("/{key}"), &json))),
+        }
     }
 
     fn delete(kind: ItemKind, key: &str, version: u64) -> Self {
-        Self::of(kind, key, |path| {
-            let path = serde_json::Value::from(path);
-            format!("event: delete\ndata: {{\"path\":{path},\"version\":{version}}}\n\n").into()
-        })
+        Self {
+            all: message(|out| write_delete(out, kind.on_the_wire(), key, version)),
+            flags: (kind == ItemKind::Flag)
+                .then(|| message(|out| write_delete_at(out, &format!("/{key}"), version))),
+        }
     }
+}
 
-    /// A path is the collection, if the stream has several, and the whole key as it is.
-    fn of(kind: ItemKind, key: &str, message: impl Fn(&str) -> Bytes) -> Self {
-        match kind {
-            ItemKind::Flag => {
-                Self { all: message(&format!("/flags/{key}")), flags: Some(message(&format!("/{key}"))) }
-            }
-            ItemKind::Segment => Self { all: message(&format!("/segments/{key}")), flags: None },
+fn message(write: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>) -> Bytes {
+    let mut out = Vec::new();
+    write(&mut out).unwrap_or_else(|error| unreachable!("what is written is JSON already: {error}"));
+    out.into()
+}
+
+impl ItemKind {
+    fn on_the_wire(self) -> WireKind {
+        match self {
+            ItemKind::Flag => WireKind::Flag,
+            ItemKind::Segment => WireKind::Segment,
         }
     }
 }

@@ -1,4 +1,29 @@
 //! The rules for changing projects, environments and flags. Both faces call it; nothing else changes
-//! one. A change is checked and written in one transaction; what changes nothing writes nothing.
+//! one.
+//!
+//! Each change is checked and written in one transaction: the row, its version, an audit entry, and
+//! an entry in the change log that live environments follow. Nothing has been written when one of
+//! these functions fails, and what changes nothing writes nothing. When one returns, the live
+//! environments of this process have the change.
 
+pub mod access_token;
+pub mod demo;
+pub mod environment;
+mod error;
+pub mod flag;
+pub mod name;
+pub mod project;
 pub mod setup;
+pub mod user;
+
+pub use error::ChangeError;
+
+use crate::App;
+
+/// Has the live environments take over what was just committed. If that fails, they do it on their
+/// own a moment later: the change is saved all the same.
+async fn publish(app: &App) {
+    if let Err(error) = app.live.catch_up().await {
+        tracing::warn!(error = %crate::error::chain(&error), "a change is saved and reaches SDKs a moment later");
+    }
+}

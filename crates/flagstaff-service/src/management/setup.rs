@@ -1,8 +1,16 @@
-//! The first start: what stands in an empty database.
+//! The first start: what stands in an empty database, and which database a start refuses.
 
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::project::{self, NewProject};
+use super::{ChangeError, demo};
 use crate::app::StartError;
+use crate::auth::{Actor, Role, session};
 use crate::config::Config;
-use crate::store::{Store, StoreError};
+use crate::now_ms;
+use crate::store::member::{self, Member};
+use crate::store::{DATABASE_FILE, Store, StoreError, new_public_id, setting};
 
 /// What the start made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +20,7 @@ pub enum FirstStart {
     Continued,
     /// The demo.
     Demo,
-    /// A first project and an owner who signs in by this path.
+    /// A first project, and an owner who signs in by this path.
     Owner {
         /// The one-time link's path.
         sign_in_path: String,
@@ -20,11 +28,79 @@ pub enum FirstStart {
 }
 
 /// Refuses a demo where there is something else, and the other way round, before anything is written.
-pub async fn check_kind(_config: &Config) -> Result<(), StartError> {
-    Ok(())
+///
+/// A database without a word on what it is was being made when the process was killed: it is empty.
+pub async fn check_kind(config: &Config) -> Result<(), StartError> {
+    let path = config.data.join(DATABASE_FILE);
+    if !path.exists() {
+        return Ok(());
+    }
+    let not_ours = || StartError::NotADemo { path: config.data.clone() };
+    let opened = SqliteConnectOptions::new().filename(&path).read_only(true).connect().await;
+    let mut connection = opened.map_err(|source| StoreError::Open { path: path.clone(), source })?;
+    let kind = kind(&mut connection).await;
+    connection.close().await.map_err(StoreError::from)?;
+    match (kind?, config.demo) {
+        (Some(kind), true) if kind != "true" => Err(not_ours()),
+        (Some(kind), false) if kind == "true" => Err(StartError::IsADemo { path: config.data.clone() }),
+        _ => Ok(()),
+    }
 }
 
-/// Seeds an empty database.
-pub async fn first_start(_store: &Store, _config: &Config) -> Result<FirstStart, StoreError> {
-    Ok(FirstStart::Continued)
+async fn kind(connection: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
+    let tables: Vec<(String,)> = sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table'")
+        .fetch_all(&mut *connection)
+        .await?;
+    if tables.is_empty() {
+        return Ok(None);
+    }
+    if !tables.iter().any(|(name,)| name == "setting") {
+        // Somebody else's database.
+        return Ok(Some("foreign".to_owned()));
+    }
+    setting::get(connection, setting::DEMO).await
+}
+
+/// Seeds a database that has nothing yet, in one transaction.
+pub async fn first_start(store: &Store, config: &Config) -> Result<FirstStart, StartError> {
+    let mut write = store.write().await?;
+    if setting::get(&mut write, setting::DEMO).await?.is_some() {
+        return Ok(FirstStart::Continued);
+    }
+    let seeded = if config.demo { demo::seed(&mut write).await } else { seed(&mut write).await };
+    let first_start = seeded.map_err(|error| StartError::Seed { source: Box::new(error) })?;
+    setting::set(&mut write, setting::DEMO, if config.demo { "true" } else { "false" }).await?;
+    write.commit().await?;
+    Ok(first_start)
+}
+
+/// A first project, and an owner who has yet to choose a password.
+async fn seed(connection: &mut SqliteConnection) -> Result<FirstStart, ChangeError> {
+    let new = NewProject { key: "default".to_owned(), name: "Default".to_owned(), ..NewProject::default() };
+    project::insert(connection, &Actor::system(), &new).await?;
+    let owner = Member {
+        id: 0,
+        public_id: new_public_id(),
+        email: "owner".to_owned(),
+        first_name: String::new(),
+        last_name: String::new(),
+        role: Role::Owner,
+        password_hash: None,
+        created_at: now_ms(),
+    };
+    let owner_id = member::insert(connection, &owner).await?;
+    Ok(FirstStart::Owner { sign_in_path: session::make_link(connection, owner_id).await? })
+}
+
+/// Makes a new one-time sign-in link for the first owner and gives its path; the earlier ones stop
+/// working. Also while the service runs.
+pub async fn owner_link(store: &Store) -> Result<Option<String>, StoreError> {
+    let mut write = store.write().await?;
+    let members = member::list(&mut write).await?;
+    let Some(owner) = members.into_iter().find(|member| member.role == Role::Owner) else {
+        return Ok(None);
+    };
+    let path = session::make_link(&mut write, owner.id).await?;
+    write.commit().await?;
+    Ok(Some(path))
 }

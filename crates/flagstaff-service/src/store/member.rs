@@ -64,6 +64,13 @@ pub async fn by_id(connection: &mut SqliteConnection, id: i64) -> Result<Option<
     Ok(row.as_ref().map(read))
 }
 
+/// The member with this public id.
+pub async fn by_public_id(connection: &mut SqliteConnection, id: &str) -> Result<Option<Member>, StoreError> {
+    let row =
+        sqlx::query("SELECT * FROM member WHERE public_id = $1").bind(id).fetch_optional(connection).await?;
+    Ok(row.as_ref().map(read))
+}
+
 /// All members, the first one first.
 pub async fn list(connection: &mut SqliteConnection) -> Result<Vec<Member>, StoreError> {
     let rows = sqlx::query("SELECT * FROM member ORDER BY id").fetch_all(connection).await?;

@@ -11,6 +11,7 @@
 //! [`Store::write`] to change.
 
 pub mod access_token;
+pub mod analytics;
 pub mod audit;
 pub mod change_log;
 pub mod environment;

@@ -78,8 +78,12 @@ pub async fn insert(connection: &mut SqliteConnection, project: &Project) -> Res
     Ok(row.get("id"))
 }
 
-/// Writes name, tags and availability.
+/// Writes name, tags and availability. The environments count as changed: they carry the name.
 pub async fn update(connection: &mut SqliteConnection, project: &Project) -> Result<(), StoreError> {
+    sqlx::query("UPDATE environment SET version = version + 1 WHERE project_id = $1")
+        .bind(project.id)
+        .execute(&mut *connection)
+        .await?;
     sqlx::query(
         "UPDATE project SET name = $1, tags = $2, using_environment_id = $3, using_mobile_key = $4 WHERE id = $5",
     )

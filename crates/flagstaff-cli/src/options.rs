@@ -1,0 +1,107 @@
+//! What can be said on the command line, in the environment as `FLAGSTAFF_<NAME>`, and in a TOML
+//! file. The command line comes first, then the environment, then the file, then the default.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use flagstaff_service::Config;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::Failure;
+
+const LISTEN: &str = "127.0.0.1:8030";
+const DATA: &str = "./flagstaff-data";
+const LOG: &str = "info";
+
+/// Options of `flagstaff serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Where to take requests; port 0 picks a free one [default: 127.0.0.1:8030]
+    #[arg(long, env = "FLAGSTAFF_LISTEN", value_name = "HOST:PORT")]
+    listen: Option<SocketAddr>,
+    /// The folder that holds the databases [default: ./flagstaff-data]
+    #[arg(long, env = "FLAGSTAFF_DATA", value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// Start with demo flags and well-known keys; only on an empty folder, only on loopback
+    #[arg(long, env = "FLAGSTAFF_DEMO", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    demo: Option<bool>,
+    /// How often an idle stream gets a comment line, in seconds; 0 turns it off [default: 180]
+    #[arg(long, env = "FLAGSTAFF_HEARTBEAT_INTERVAL", value_name = "SECONDS")]
+    heartbeat_interval: Option<u64>,
+    /// What is logged: error, warn, info, debug, or by module [default: info]
+    #[arg(long, env = "FLAGSTAFF_LOG", value_name = "FILTER")]
+    log: Option<String>,
+    /// A TOML file with these options by name: listen = "127.0.0.1:8030"
+    #[arg(long, env = "FLAGSTAFF_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Options of `flagstaff owner-link`.
+#[derive(Debug, Args)]
+pub(crate) struct OwnerLink {
+    /// Where the service takes requests [default: 127.0.0.1:8030]
+    #[arg(long, env = "FLAGSTAFF_LISTEN", value_name = "HOST:PORT")]
+    listen: Option<SocketAddr>,
+    /// The service's data folder [default: ./flagstaff-data]
+    #[arg(long, env = "FLAGSTAFF_DATA", value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// The TOML file the service was started with
+    #[arg(long, env = "FLAGSTAFF_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// The TOML file. A name that is not an option is an error: most likely a misspelt one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    listen: Option<SocketAddr>,
+    data: Option<PathBuf>,
+    demo: Option<bool>,
+    heartbeat_interval: Option<u64>,
+    log: Option<String>,
+}
+
+impl Serve {
+    /// The service's configuration, and what is logged.
+    pub(crate) fn resolve(self) -> Result<(Config, String), Failure> {
+        let file: File = read(self.config.as_deref())?;
+        let mut config = Config::new(data(self.data, file.data));
+        config.listen = listen(self.listen, file.listen);
+        config.demo = self.demo.or(file.demo).unwrap_or(false);
+        if let Some(seconds) = self.heartbeat_interval.or(file.heartbeat_interval) {
+            config.heartbeat_interval = (seconds > 0).then(|| Duration::from_secs(seconds));
+        }
+        Ok((config, self.log.or(file.log).unwrap_or_else(|| LOG.to_owned())))
+    }
+}
+
+impl OwnerLink {
+    /// Where the service takes requests, and its data folder.
+    pub(crate) fn resolve(self) -> Result<(SocketAddr, PathBuf), Failure> {
+        let file: File = read(self.config.as_deref())?;
+        Ok((listen(self.listen, file.listen), data(self.data, file.data)))
+    }
+}
+
+fn listen(said: Option<SocketAddr>, in_file: Option<SocketAddr>) -> SocketAddr {
+    said.or(in_file)
+        .unwrap_or_else(|| LISTEN.parse().unwrap_or_else(|_| unreachable!("the default is an address")))
+}
+
+fn data(said: Option<PathBuf>, in_file: Option<PathBuf>) -> PathBuf {
+    said.or(in_file).unwrap_or_else(|| DATA.into())
+}
+
+fn read<T: Default + DeserializeOwned>(path: Option<&Path>) -> Result<T, Failure> {
+    let Some(path) = path else {
+        return Ok(T::default());
+    };
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("could not read the configuration `{shown}`: {error}"))?;
+    toml::from_str(&text)
+        .map_err(|error| format!("could not understand the configuration `{shown}`: {error}"))
+}

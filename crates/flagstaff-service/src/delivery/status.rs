@@ -1,0 +1,71 @@
+//! `GET /status`: whether the service is well, in the shape that monitoring of this field reads.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use crate::SharedApp;
+use crate::auth::secret::mask;
+use crate::live_environment::LiveEnvironment;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    environments: BTreeMap<String, Environment>,
+    status: &'static str,
+    version: &'static str,
+    client_version: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Environment {
+    sdk_key: String,
+    env_id: String,
+    mobile_key: String,
+    env_key: String,
+    env_name: String,
+    proj_key: String,
+    proj_name: String,
+    status: &'static str,
+    connection_status: Since,
+    data_store_status: Since,
+}
+
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Since {
+    state: &'static str,
+    state_since: i64,
+}
+
+/// `GET /status`. An environment is there once it is loaded, so each is connected.
+pub(super) async fn status(State(app): State<SharedApp>) -> Json<Status> {
+    let environments = app.live.all();
+    Json(Status {
+        environments: environments.iter().map(|live| environment(live)).collect(),
+        status: "healthy",
+        version: env!("CARGO_PKG_VERSION"),
+        client_version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+fn environment(live: &LiveEnvironment) -> (String, Environment) {
+    let about = live.about();
+    let valid = Since { state: "VALID", state_since: live.loaded_at() };
+    let shown = Environment {
+        sdk_key: mask(&about.environment.sdk_key),
+        env_id: about.environment.client_side_id.clone(),
+        mobile_key: mask(&about.environment.mobile_key),
+        env_key: about.environment.key.clone(),
+        env_name: about.environment.name.clone(),
+        proj_key: about.project.key.clone(),
+        proj_name: about.project.name.clone(),
+        status: "connected",
+        connection_status: valid,
+        data_store_status: valid,
+    };
+    (format!("{} {}", about.project.key, about.environment.key), shown)
+}

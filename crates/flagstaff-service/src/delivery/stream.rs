@@ -1,0 +1,226 @@
+//! Streams: a put of everything, then each change.
+//!
+//! Source: the wire protocol, streaming. A subscriber gets the data set and every change after it;
+//! both are shared, so that a connection costs only its place in line. A reader that takes no byte
+//! for a while is cut by the connection itself (see `listen`); one that falls more than
+//! [`MOST_BEHIND`] changes behind is cut here, never allowed to skip one. While its first put is
+//! being written it may fall behind: then it gets a new put instead.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Query, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Filtered, environment_id};
+use crate::SharedApp;
+use crate::auth::SdkEnvironment;
+use crate::error::ApiError;
+use crate::live_environment::{Change, Image, LiveEnvironment, MOST_BEHIND};
+
+/// Puts that are written at the same time; others wait their turn, so that a storm of reconnects
+/// makes each put quick rather than all slow.
+pub(super) const PUTS_AT_ONCE: usize = 256;
+/// How long a slow reader of its put may hold a turn.
+const LONGEST_TURN: Duration = Duration::from_secs(2);
+
+/// `GET /all`: flags and segments.
+pub(super) async fn all(
+    State(app): State<SharedApp>,
+    SdkEnvironment(live): SdkEnvironment,
+    Query(query): Query<Filtered>,
+) -> Result<Response, ApiError> {
+    query.check()?;
+    Ok(open(app, live, Contents::All))
+}
+
+/// `GET /flags`: flags alone, for SDKs of the time before segments.
+pub(super) async fn flags(State(app): State<SharedApp>, SdkEnvironment(live): SdkEnvironment) -> Response {
+    open(app, live, Contents::Flags)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Contents {
+    All,
+    Flags,
+}
+
+fn open(app: SharedApp, live: Arc<LiveEnvironment>, contents: Contents) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate")),
+        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+        environment_id(&live),
+    ];
+    let subscriber = Subscriber::new(app, live, contents);
+    let body = stream::unfold(subscriber, |mut subscriber| async move {
+        let chunk = subscriber.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(chunk), subscriber))
+    });
+    (headers, Body::from_stream(body)).into_response()
+}
+
+/// One connected SDK.
+struct Subscriber {
+    app: SharedApp,
+    live: Arc<LiveEnvironment>,
+    contents: Contents,
+    image: Arc<Image>,
+    changes: Receiver<Change>,
+    revoked: CancellationToken,
+    step: Step,
+    /// While the put is written: gives the turn back after its time.
+    turn: Option<AbortHandle>,
+}
+
+enum Step {
+    /// Before the put.
+    Head,
+    /// The put's data.
+    Data,
+    /// The put's end.
+    Tail,
+    /// Just after a put: falling behind meanwhile is no fault of the reader's.
+    Fresh,
+    /// Keeping up.
+    Live,
+    /// Nothing more.
+    Over,
+}
+
+impl Subscriber {
+    fn new(app: SharedApp, live: Arc<LiveEnvironment>, contents: Contents) -> Self {
+        let revoked = live.key_revoked();
+        let (image, changes) = live.subscribe();
+        app.metrics.stream_opened();
+        Self { app, live, contents, image, changes, revoked, step: Step::Head, turn: None }
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            match self.step {
+                Step::Head => {
+                    self.take_turn().await;
+                    self.step = Step::Data;
+                    return Some(Bytes::from_static(match self.contents {
+                        Contents::All => b"event: put\ndata: {\"path\":\"/\",\"data\":",
+                        Contents::Flags => b"event: put\ndata: ",
+                    }));
+                }
+                Step::Data => {
+                    self.step = Step::Tail;
+                    return Some(match self.contents {
+                        Contents::All => self.image.all().plain(),
+                        Contents::Flags => self.image.all_flags().plain(),
+                    });
+                }
+                Step::Tail => {
+                    self.step = Step::Fresh;
+                    return Some(Bytes::from_static(match self.contents {
+                        Contents::All => b"}\n\n",
+                        Contents::Flags => b"\n\n",
+                    }));
+                }
+                Step::Fresh | Step::Live => {
+                    self.give_turn_back();
+                    if let Some(chunk) = self.next_change().await {
+                        return Some(chunk);
+                    }
+                }
+                Step::Over => return None,
+            }
+        }
+    }
+
+    /// Waits for a change that concerns this stream, a heartbeat, or the end. None means: look at the
+    /// step again.
+    async fn next_change(&mut self) -> Option<Bytes> {
+        let quiet_until = self.app.config.heartbeat_interval.map(|interval| Instant::now() + interval);
+        loop {
+            let received = tokio::select! {
+                biased;
+                () = self.app.stopping.cancelled() => {
+                    self.step = Step::Over;
+                    return Some(Bytes::from_static(b"retry: 1000\n\n"));
+                }
+                () = self.revoked.cancelled() => {
+                    self.step = Step::Over;
+                    return None;
+                }
+                received = self.changes.recv() => received,
+                () = until(quiet_until) => return Some(Bytes::from_static(b":\n\n")),
+            };
+            match received {
+                Ok(change) => {
+                    self.step = Step::Live;
+                    let chunk = match self.contents {
+                        Contents::All => Some(change.all),
+                        Contents::Flags => change.flags,
+                    };
+                    if chunk.is_some() {
+                        self.app.metrics.change_sent();
+                        return chunk;
+                    }
+                }
+                Err(RecvError::Lagged(_)) if matches!(self.step, Step::Fresh) => {
+                    (self.image, self.changes) = self.live.subscribe();
+                    self.step = Step::Head;
+                    return None;
+                }
+                Err(RecvError::Lagged(_)) => {
+                    tracing::info!("a stream is cut: its reader fell more than {MOST_BEHIND} changes behind");
+                    self.app.metrics.stream_cut();
+                    self.step = Step::Over;
+                    return None;
+                }
+                Err(RecvError::Closed) => {
+                    self.step = Step::Over;
+                    return None;
+                }
+            }
+        }
+    }
+
+    async fn take_turn(&mut self) {
+        let turns = self.app.metrics.put_turns.clone();
+        let turn = tokio::select! {
+            turn = turns.acquire_owned() => turn,
+            () = self.app.stopping.cancelled() => return,
+        };
+        if let Ok(turn) = turn {
+            let holder = tokio::spawn(async move {
+                tokio::time::sleep(LONGEST_TURN).await;
+                drop(turn);
+            });
+            self.turn = Some(holder.abort_handle());
+        }
+    }
+
+    fn give_turn_back(&mut self) {
+        if let Some(turn) = self.turn.take() {
+            turn.abort();
+        }
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.give_turn_back();
+        self.app.metrics.stream_closed();
+    }
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,547 @@
+//! Making, changing and deleting flags.
+//!
+//! [`change`] makes typed changes, [`rewrite`] lets the caller edit a [`Draft`]; both then go through
+//! the same checks and the same writing. An environment is touched only if something changes in it,
+//! and an item's version is the environment's sequence, so that it never falls.
+
+mod apply;
+pub mod change;
+mod remove_variation;
+mod rules;
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value, json};
+use sqlx::SqliteConnection;
+
+pub use change::FlagChange;
+
+use super::{ChangeError, name, publish};
+use crate::auth::{Action, Actor, secret};
+use crate::store::audit::{self, AuditEntry};
+use crate::store::change_log::{self, ItemKind};
+use crate::store::environment::{self, Environment};
+use crate::store::flag::{self, FlagRow, TargetingRow};
+use crate::store::member::{self, Member};
+use crate::store::project::{self, Project};
+use crate::store::targeting::{FlagDefinition, Targeting, sdk_flag};
+use crate::store::{StoreError, new_public_id};
+use crate::{App, now_ms};
+
+/// A flag as it is: its definition, and its targeting in every environment.
+#[derive(Clone, Debug)]
+pub struct FlagState {
+    /// Its project.
+    pub project: Project,
+    /// What all environments share.
+    pub flag: FlagRow,
+    /// The targeting, in the order in which the environments were made.
+    pub environments: Vec<(Environment, TargetingRow)>,
+    /// Who looks after it.
+    pub maintainer: Option<Member>,
+}
+
+/// What a change edits: the definition, and the targeting by environment key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    /// What all environments share.
+    pub definition: FlagDefinition,
+    /// Who gets which variation, by environment key.
+    pub environments: BTreeMap<String, Targeting>,
+}
+
+/// Which flag is changed, why, and against what.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Edit<'a> {
+    /// The project.
+    pub project_key: &'a str,
+    /// The flag.
+    pub flag_key: &'a str,
+    /// Why, in the words of who changes it; may be empty.
+    pub comment: &'a str,
+    /// The version of the flag that the writer saw; a newer one is a conflict.
+    pub expected_version: Option<u64>,
+    /// The version of the targeting in one environment that the writer saw, by environment key.
+    pub expected_targeting: Option<(&'a str, u64)>,
+}
+
+/// A flag that is to be made.
+#[derive(Clone, Debug, Default)]
+pub struct NewFlag {
+    /// Its stable name.
+    pub key: String,
+    /// What all environments share.
+    pub definition: FlagDefinition,
+    /// Whether it starts on.
+    pub on: bool,
+}
+
+/// Reads a flag.
+pub async fn get(app: &App, project_key: &str, flag_key: &str) -> Result<FlagState, ChangeError> {
+    let mut snapshot = app.store.snapshot().await?;
+    load(&mut snapshot, project_key, flag_key).await
+}
+
+/// Turns a flag on or off in one environment. `seen` is the targeting's version on the page from
+/// which it was done, if that has to be the current one.
+pub async fn turn(
+    app: &App,
+    actor: &Actor,
+    edit: &Edit<'_>,
+    environment_key: &str,
+    on: bool,
+) -> Result<FlagState, ChangeError> {
+    let change = if on { FlagChange::TurnFlagOn } else { FlagChange::TurnFlagOff };
+    self::change(app, actor, edit, Some(environment_key), &[change]).await
+}
+
+/// Makes typed changes, all or none. Those of targeting are made in `environment_key`.
+pub async fn change(
+    app: &App,
+    actor: &Actor,
+    edit: &Edit<'_>,
+    environment_key: Option<&str>,
+    changes: &[FlagChange],
+) -> Result<FlagState, ChangeError> {
+    let mut others = HashMap::new();
+    for key in changes.iter().flat_map(FlagChange::other_flags) {
+        let mut snapshot = app.store.snapshot().await?;
+        let project = project_by_key(&mut snapshot, edit.project_key).await?;
+        if let Some(other) = flag::by_key(&mut snapshot, project.id, key).await? {
+            others.insert(key.to_owned(), other.definition);
+        }
+    }
+    rewrite(app, actor, edit, |draft| {
+        if let Some(environment_key) = environment_key {
+            draft.targeting(environment_key)?;
+        }
+        let around = apply::Surroundings { environment_key, others: &others };
+        for (place, change) in changes.iter().enumerate() {
+            apply::apply(draft, &around, &format!("instructions[{place}]"), change)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Lets `edit_draft` change the current state, checks what comes out, and writes it. Nobody else
+/// writes meanwhile.
+pub async fn rewrite(
+    app: &App,
+    actor: &Actor,
+    edit: &Edit<'_>,
+    edit_draft: impl FnOnce(&mut Draft) -> Result<(), ChangeError> + Send,
+) -> Result<FlagState, ChangeError> {
+    let mut write = app.store.write().await?;
+    let (state, changed) = rewrite_in(&mut write, actor, edit, edit_draft).await?;
+    if changed {
+        write.commit().await?;
+        publish(app).await;
+    }
+    Ok(state)
+}
+
+/// As [`rewrite`], inside a transaction; also says whether anything changed.
+pub(super) async fn rewrite_in(
+    connection: &mut SqliteConnection,
+    actor: &Actor,
+    edit: &Edit<'_>,
+    edit_draft: impl FnOnce(&mut Draft) -> Result<(), ChangeError> + Send,
+) -> Result<(FlagState, bool), ChangeError> {
+    actor.may(Action::ChangeFlags)?;
+    name::check_text("comment", edit.comment)?;
+    let before = load(connection, edit.project_key, edit.flag_key).await?;
+    edit.check_expectations(&before)?;
+    let old = Draft::of(&before);
+    let mut new = old.clone();
+    edit_draft(&mut new)?;
+    if new == old {
+        return Ok((before, false));
+    }
+    check(connection, &before, &old, &new, edit.comment).await?;
+    save(connection, actor, &before, &old, &new, edit.comment).await?;
+    Ok((load(connection, edit.project_key, edit.flag_key).await?, true))
+}
+
+/// Makes a flag, in every environment of the project.
+pub async fn create(
+    app: &App,
+    actor: &Actor,
+    project_key: &str,
+    new: NewFlag,
+    comment: &str,
+) -> Result<FlagState, ChangeError> {
+    actor.may(Action::ChangeFlags)?;
+    let mut write = app.store.write().await?;
+    insert(&mut write, actor, project_key, &new, comment).await?;
+    let after = load(&mut write, project_key, &new.key).await?;
+    write.commit().await?;
+    publish(app).await;
+    Ok(after)
+}
+
+/// Deletes a flag in every environment; refused while it is a prerequisite.
+pub async fn delete(app: &App, actor: &Actor, edit: &Edit<'_>) -> Result<(), ChangeError> {
+    actor.may(Action::ChangeFlags)?;
+    name::check_text("comment", edit.comment)?;
+    let mut write = app.store.write().await?;
+    let before = load(&mut write, edit.project_key, edit.flag_key).await?;
+    edit.check_expectations(&before)?;
+    if let Some(dependent) = dependents(&mut write, &before, |_| true).await?.into_iter().next() {
+        return Err(ChangeError::InUse {
+            what: format!("flag `{}`", edit.flag_key),
+            by: format!("flag `{}` as a prerequisite in `{}`", dependent.flag_key, dependent.environment_key),
+        });
+    }
+    for (environment, _) in &before.environments {
+        require_comment(environment, edit.comment)?;
+        let sequence = environment::next_sequence(&mut write, environment.id).await?;
+        change_log::append(&mut write, environment.id, sequence, ItemKind::Flag, edit.flag_key).await?;
+    }
+    flag::delete(&mut write, before.flag.id).await?;
+    let entry = AuditEntry {
+        action: "delete",
+        before: Some(whole(&before)),
+        ..entry(edit.project_key, edit.flag_key, edit.comment)
+    };
+    audit::append(&mut write, actor, now_ms(), entry).await?;
+    write.commit().await?;
+    publish(app).await;
+    Ok(())
+}
+
+/// Makes a flag inside a transaction.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    actor: &Actor,
+    project_key: &str,
+    new: &NewFlag,
+    comment: &str,
+) -> Result<(), ChangeError> {
+    name::check_key("key", &new.key)?;
+    name::check_text("comment", comment)?;
+    rules::check_definition(&new.definition)?;
+    let project = project_by_key(connection, project_key).await?;
+    let now = now_ms();
+    let mut row = FlagRow {
+        id: 0,
+        public_id: new_public_id(),
+        project_id: project.id,
+        key: new.key.clone(),
+        version: 1,
+        definition: new.definition.clone(),
+        created_at: now,
+    };
+    row.id = flag::insert(connection, &row).await.map_err(|error| {
+        ChangeError::duplicate(error, "flag", &new.key, format!("project `{project_key}`"))
+    })?;
+    for environment in environment::of_project(connection, project.id).await? {
+        require_comment(&environment, comment)?;
+        let mut targeting = first_targeting(&new.definition, &environment);
+        targeting.on = new.on;
+        write_targeting(connection, actor, &row, &environment, targeting, now).await?;
+    }
+    let after = load(connection, project_key, &new.key).await?;
+    let entry =
+        AuditEntry { action: "create", after: Some(whole(&after)), ..entry(project_key, &new.key, comment) };
+    audit::append(connection, actor, now, entry).await?;
+    Ok(())
+}
+
+/// What a flag starts with in an environment: off.
+pub(super) fn first_targeting(definition: &FlagDefinition, environment: &Environment) -> Targeting {
+    Targeting {
+        salt: secret::hex(&secret::random::<16>()),
+        fallthrough: flagstaff_eval::model::VariationOrRollout::variation(definition.defaults.on_variation),
+        off_variation: Some(definition.defaults.off_variation),
+        track_events: environment.default_track_events,
+        ..Targeting::default()
+    }
+}
+
+/// The project with this key.
+pub(super) async fn project_by_key(
+    connection: &mut SqliteConnection,
+    key: &str,
+) -> Result<Project, ChangeError> {
+    project::by_key(connection, key).await?.ok_or_else(|| ChangeError::unknown("project", key))
+}
+
+/// Reads a flag inside a transaction.
+pub(super) async fn load(
+    connection: &mut SqliteConnection,
+    project_key: &str,
+    flag_key: &str,
+) -> Result<FlagState, ChangeError> {
+    let project = project_by_key(connection, project_key).await?;
+    let flag = flag::by_key(connection, project.id, flag_key)
+        .await?
+        .ok_or_else(|| ChangeError::unknown_in("flag", flag_key, project_key))?;
+    let mut targeting: HashMap<_, _> = flag::targeting_of_flag(connection, &flag)
+        .await?
+        .into_iter()
+        .map(|row| (row.environment_id, row))
+        .collect();
+    let environments = environment::of_project(connection, project.id)
+        .await?
+        .into_iter()
+        .filter_map(|environment| targeting.remove(&environment.id).map(|row| (environment, row)))
+        .collect();
+    let maintainer = maintainer(connection, &flag.definition).await?;
+    Ok(FlagState { project, flag, environments, maintainer })
+}
+
+async fn maintainer(
+    connection: &mut SqliteConnection,
+    definition: &FlagDefinition,
+) -> Result<Option<Member>, StoreError> {
+    match &definition.maintainer_id {
+        Some(id) => member::by_public_id(connection, id).await,
+        None => Ok(None),
+    }
+}
+
+impl Draft {
+    /// The state as it is.
+    pub fn of(state: &FlagState) -> Self {
+        let environments = state
+            .environments
+            .iter()
+            .map(|(environment, row)| (environment.key.clone(), row.targeting.clone()))
+            .collect();
+        Self { definition: state.flag.definition.clone(), environments }
+    }
+
+    /// The targeting in one environment.
+    pub fn targeting(&mut self, environment_key: &str) -> Result<&mut Targeting, ChangeError> {
+        self.environments
+            .get_mut(environment_key)
+            .ok_or_else(|| ChangeError::unknown("environment", environment_key))
+    }
+}
+
+impl Edit<'_> {
+    fn check_expectations(&self, state: &FlagState) -> Result<(), ChangeError> {
+        let conflict = |expected, current| {
+            Err(ChangeError::VersionConflict { flag_key: self.flag_key.to_owned(), expected, current })
+        };
+        if let Some(expected) = self.expected_version.filter(|expected| *expected != state.flag.version) {
+            return conflict(expected, state.flag.version);
+        }
+        let Some((environment_key, expected)) = self.expected_targeting else {
+            return Ok(());
+        };
+        match state.environments.iter().find(|(environment, _)| environment.key == environment_key) {
+            Some((_, row)) if row.version != expected => conflict(expected, row.version),
+            Some(_) => Ok(()),
+            None => Err(ChangeError::unknown_in("environment", environment_key, self.project_key)),
+        }
+    }
+}
+
+async fn check(
+    connection: &mut SqliteConnection,
+    before: &FlagState,
+    old: &Draft,
+    new: &Draft,
+    comment: &str,
+) -> Result<(), ChangeError> {
+    let key = &before.flag.key;
+    rules::check_definition(&new.definition)?;
+    if new.definition.maintainer_id != old.definition.maintainer_id {
+        check_maintainer(connection, &new.definition).await?;
+    }
+    let fewer = old
+        .definition
+        .variations
+        .iter()
+        .position(|old| !new.definition.variations.iter().any(|variation| variation.id == old.id));
+    if let Some(removed) = fewer {
+        check_removed(connection, before, removed as i64).await?;
+    }
+    for (environment, _) in &before.environments {
+        let (Some(old_targeting), Some(targeting)) =
+            (old.environments.get(&environment.key), new.environments.get(&environment.key))
+        else {
+            continue;
+        };
+        if targeting == old_targeting && new.definition.variations.len() == old.definition.variations.len() {
+            continue;
+        }
+        require_comment(environment, comment)?;
+        let place = format!("environments.{}", environment.key);
+        rules::check_targeting(&place, key, &new.definition, targeting)?;
+        if targeting.prerequisites != old_targeting.prerequisites {
+            let others = prerequisites_in(connection, environment).await?;
+            rules::check_prerequisites(&place, key, targeting, &others)?;
+        }
+    }
+    Ok(())
+}
+
+async fn check_maintainer(
+    connection: &mut SqliteConnection,
+    definition: &FlagDefinition,
+) -> Result<(), ChangeError> {
+    let Some(id) = &definition.maintainer_id else {
+        return Ok(());
+    };
+    match member::by_public_id(connection, id).await? {
+        Some(_) => Ok(()),
+        None => {
+            Err(ChangeError::invalid("maintainerId", format!("there is no member `{}`", id.escape_debug())))
+        }
+    }
+}
+
+/// The indexes behind a removed variation shift; another flag that names one would mean another.
+async fn check_removed(
+    connection: &mut SqliteConnection,
+    before: &FlagState,
+    removed: i64,
+) -> Result<(), ChangeError> {
+    let dependents = dependents(connection, before, |variation| variation >= removed).await?;
+    match dependents.into_iter().next() {
+        None => Ok(()),
+        Some(dependent) => Err(ChangeError::InUse {
+            what: format!("variation {removed} of flag `{}`, or one behind it,", before.flag.key),
+            by: format!("flag `{}` as a prerequisite in `{}`", dependent.flag_key, dependent.environment_key),
+        }),
+    }
+}
+
+struct Dependent {
+    flag_key: String,
+    environment_key: String,
+}
+
+/// The flags that have this one as a prerequisite, with a variation that matters.
+async fn dependents(
+    connection: &mut SqliteConnection,
+    state: &FlagState,
+    matters: impl Fn(i64) -> bool,
+) -> Result<Vec<Dependent>, StoreError> {
+    let mut dependents = Vec::new();
+    for (environment, _) in &state.environments {
+        for (flag, row) in flag::in_environment(connection, environment.id).await? {
+            let needs = |known: &flagstaff_eval::model::Prerequisite| {
+                known.key == state.flag.key && matters(known.variation)
+            };
+            if row.targeting.prerequisites.iter().any(needs) {
+                dependents.push(Dependent { flag_key: flag.key, environment_key: environment.key.clone() });
+            }
+        }
+    }
+    Ok(dependents)
+}
+
+/// For each flag of the environment: how many variations it has, and its prerequisites.
+async fn prerequisites_in(
+    connection: &mut SqliteConnection,
+    environment: &Environment,
+) -> Result<HashMap<String, (usize, Vec<String>)>, StoreError> {
+    let rows = flag::in_environment(connection, environment.id).await?;
+    let item = |(flag, row): (FlagRow, TargetingRow)| {
+        let prerequisites = row.targeting.prerequisites.into_iter().map(|known| known.key).collect();
+        (flag.key, (flag.definition.variations.len(), prerequisites))
+    };
+    Ok(rows.into_iter().map(item).collect())
+}
+
+fn require_comment(environment: &Environment, comment: &str) -> Result<(), ChangeError> {
+    if environment.require_comments && comment.trim().is_empty() {
+        return Err(ChangeError::CommentRequired { environment_key: environment.key.clone() });
+    }
+    Ok(())
+}
+
+async fn save(
+    connection: &mut SqliteConnection,
+    actor: &Actor,
+    before: &FlagState,
+    old: &Draft,
+    new: &Draft,
+    comment: &str,
+) -> Result<(), ChangeError> {
+    let now = now_ms();
+    let (project_key, flag_key) = (&before.project.key, &before.flag.key);
+    let row = FlagRow {
+        version: before.flag.version + 1,
+        definition: new.definition.clone(),
+        ..before.flag.clone()
+    };
+    flag::update(connection, &row).await?;
+    if new.definition != old.definition {
+        let entry = AuditEntry {
+            action: "update",
+            before: Some(json!(old.definition)),
+            after: Some(json!(new.definition)),
+            ..entry(project_key, flag_key, comment)
+        };
+        audit::append(connection, actor, now, entry).await?;
+    }
+    // In the order of their ids, as everybody does who touches several.
+    for (environment, _) in &before.environments {
+        let (Some(old_targeting), Some(targeting)) =
+            (old.environments.get(&environment.key), new.environments.get(&environment.key))
+        else {
+            continue;
+        };
+        let as_sent = |draft: &Draft, targeting| sdk_flag(flag_key, &draft.definition, targeting, 0);
+        if targeting == old_targeting && as_sent(old, old_targeting) == as_sent(new, targeting) {
+            continue;
+        }
+        write_targeting(connection, actor, &row, environment, targeting.clone(), now).await?;
+        if targeting != old_targeting {
+            let entry = AuditEntry {
+                environment_key: Some(&environment.key),
+                action: "update",
+                before: Some(json!(old_targeting)),
+                after: Some(json!(targeting)),
+                ..entry(project_key, flag_key, comment)
+            };
+            audit::append(connection, actor, now, entry).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn write_targeting(
+    connection: &mut SqliteConnection,
+    actor: &Actor,
+    flag: &FlagRow,
+    environment: &Environment,
+    targeting: Targeting,
+    now: i64,
+) -> Result<(), StoreError> {
+    let sequence = environment::next_sequence(connection, environment.id).await?;
+    let row = TargetingRow {
+        environment_id: environment.id,
+        version: sequence,
+        targeting,
+        changed_at: now,
+        changed_by: actor.name.clone(),
+    };
+    flag::put_targeting(connection, flag.id, &row).await?;
+    change_log::append(connection, environment.id, sequence, ItemKind::Flag, &flag.key).await
+}
+
+fn entry<'a>(project_key: &'a str, flag_key: &'a str, comment: &'a str) -> AuditEntry<'a> {
+    AuditEntry {
+        project_key: Some(project_key),
+        kind: "flag",
+        key: flag_key,
+        comment,
+        ..AuditEntry::default()
+    }
+}
+
+/// Everything about a flag, for the audit log.
+fn whole(state: &FlagState) -> Value {
+    let environments: BTreeMap<_, _> = state
+        .environments
+        .iter()
+        .map(|(environment, row)| (&environment.key, json!(row.targeting)))
+        .collect();
+    json!({"definition": state.flag.definition, "environments": environments})
+}
