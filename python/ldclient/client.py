@@ -1,0 +1,274 @@
+"""The client: evaluates flags and reports what happened."""
+
+import warnings
+from typing import Any, Dict, Optional, Tuple, Union
+
+from ldclient import _native
+from ldclient.config import Config
+from ldclient.context import Context
+from ldclient.evaluation import EvaluationDetail
+from ldclient.flags_state import FeatureFlagsState
+from ldclient.interfaces import DataSourceStatusProvider
+from ldclient.impl.lifetime import closed_at_exit
+from ldclient.impl.status import NativeDataSourceStatusProvider
+from ldclient.util import check_uwsgi, log
+from ldclient.version import VERSION
+
+__all__ = ["LDClient", "Config"]
+
+_MISSING: Any = object()
+_LONG_WAIT = 60
+
+
+class LDClient:
+    """A client of one environment. Safe to share between threads; make one per program.
+
+    .. code-block:: python
+
+        with LDClient(Config("sdk-key")) as client:
+            if client.variation("new-checkout", Context.create("user-key"), False):
+                ...
+
+    Wherever a context is asked for, a user dictionary (``{"key": "user-key", "custom": {…}}``) will do,
+    by the rules of the time when users were dictionaries. It may also be given by the name ``user``.
+
+    A client goes on working in a process made by ``fork``: it connects again when it is first used there.
+    """
+
+    def __init__(
+        self,
+        sdk_key: Union[str, Config, None] = None,
+        config: Optional[Config] = None,
+        start_wait: float = 5,
+    ):
+        """Connects, and waits for flags for a while. Does not raise if there are none by then: the client
+        keeps trying, and evaluations give defaults meanwhile.
+
+        :param sdk_key: the secret key of an environment; or a config
+        :param config: how the client is set up
+        :param start_wait: how long to wait for flags, in seconds; 0 does not wait
+        :raises Exception: if there is a key both here and in the config
+        """
+        config, start_wait = _settled(sdk_key, config, start_wait)
+        check_uwsgi()
+        config._validate()
+        ignored = config._ignored()
+        if ignored:
+            log.warning(
+                "This version of ldclient has no support for the Config options %s yet; they are ignored",
+                ", ".join(ignored),
+            )
+        self._config = config
+        self._start(start_wait)
+        closed_at_exit(self)
+
+    def _start(self, start_wait: float) -> None:
+        config = self._config
+        native = _native.Client(config, VERSION)
+        self._native = native
+        # The bound method once and for all: looking it up each time would cost as much as an evaluation.
+        self._variation = native.variation
+        if config.offline:
+            log.info("Started LaunchDarkly Client in offline mode")
+            return
+        if config.use_ldd:
+            log.info("Started LaunchDarkly Client in LDD mode")
+            return
+        if start_wait > _LONG_WAIT:
+            log.warning(
+                "Client was configured to block for up to %s seconds when initializing. "
+                "We recommend blocking no longer than %s.",
+                start_wait,
+                _LONG_WAIT,
+            )
+        if start_wait > 0:
+            log.info("Waiting up to %s seconds for LaunchDarkly client to initialize...", start_wait)
+            native.wait_until_ready(start_wait)
+        if native.is_initialized():
+            log.info("Started LaunchDarkly Client: OK")
+        else:
+            log.warning(
+                "Initialization timeout exceeded for LaunchDarkly Client or an error occurred. "
+                "Feature Flags may not yet be available."
+            )
+
+    def variation(self, key: str, context: Union[Context, dict, None] = _MISSING, default: Any = _MISSING,
+                  *, user: Union[Context, dict, None] = _MISSING) -> Any:
+        """Returns the value of a flag for a context.
+
+        Never raises: an unknown flag, a client that is not ready, or a malformed flag all
+        return ``default``. Use :meth:`variation_detail` to learn which.
+
+        :param key: the flag key, as shown in the dashboard
+        :param context: who or what the flag is evaluated for
+        :param default: the value returned when the flag cannot be evaluated
+        :param user: another name of ``context``
+        """
+        if default is _MISSING or user is not _MISSING or context is _MISSING:
+            context = _one_of("variation", context, user)
+            _required("variation", "default", default)
+        return self._variation(key, context, default)
+
+    def variation_detail(self, key: str, context: Union[Context, dict, None] = _MISSING, default: Any = _MISSING,
+                         *, user: Union[Context, dict, None] = _MISSING) -> EvaluationDetail:
+        """Returns the value of a flag for a context, and why it is that value. Never raises.
+
+        :param key: the flag key, as shown in the dashboard
+        :param context: who or what the flag is evaluated for
+        :param default: the value returned when the flag cannot be evaluated
+        :param user: another name of ``context``
+        """
+        context = _one_of("variation_detail", context, user)
+        _required("variation_detail", "default", default)
+        return EvaluationDetail(*self._native.variation_detail(key, context, default))
+
+    def toggle(self, key: str, user: Union[Context, dict, None] = _MISSING, default: Any = False) -> Any:
+        """Earlier name of :meth:`variation`.
+
+        :param key: the flag key
+        :param user: who or what the flag is evaluated for
+        :param default: the value returned when the flag cannot be evaluated
+        """
+        log.warning("Deprecated method: toggle() called. Use variation() instead.")
+        return self.variation(key, user, default)
+
+    def track(self, event_name: str, context: Union[Context, dict, None] = _MISSING, data: Any = None,
+              metric_value: Optional[float] = None, *, user: Union[Context, dict, None] = _MISSING) -> None:
+        """Reports that something happened. Never raises.
+
+        :param event_name: what happened; the key of a metric, if it is measured
+        :param context: who or what it happened to
+        :param data: anything that has a JSON form
+        :param metric_value: a number, for metrics that measure one
+        :param user: another name of ``context``
+        """
+        context = _one_of("track", context, user)
+        self._native.track(event_name, context, data, metric_value)
+
+    def identify(self, context: Union[Context, dict, None] = _MISSING,
+                 *, user: Union[Context, dict, None] = _MISSING) -> None:
+        """Reports that a context exists. Not needed for contexts that flags are evaluated for. Never raises.
+
+        :param context: who or what exists
+        :param user: another name of ``context``
+        """
+        self._native.identify(_one_of("identify", context, user))
+
+    def all_flags(self, user: Union[Context, dict, None]) -> Optional[Dict[str, Any]]:
+        """The values of all flags by key; ``None`` if they cannot be evaluated. Reports nothing.
+
+        .. deprecated:: 6.0
+            Use :meth:`all_flags_state`.
+
+        :param user: who or what the flags are evaluated for
+        """
+        warnings.warn("all_flags() is deprecated, use all_flags_state()", DeprecationWarning, stacklevel=2)
+        state = self.all_flags_state(user)
+        return state.to_values_map() if state.valid else None
+
+    def all_flags_state(self, context: Union[Context, dict, None] = _MISSING, **kwargs) -> FeatureFlagsState:
+        """The values of all flags and what else is known of them. Reports nothing. Never raises.
+
+        :param context: who or what the flags are evaluated for
+        :param user: another name of ``context``
+        :param client_side_only: only flags that client-side SDKs may see
+        :param with_reasons: say why each flag has its value
+        :param details_only_for_tracked_flags: leave out version and reason of flags of which no event is made
+        :return: a state whose ``valid`` says whether the flags could be evaluated
+        """
+        context = _one_of("all_flags_state", context, kwargs.get("user", _MISSING))
+        state = self._native.all_flags_state(
+            context,
+            bool(kwargs.get("client_side_only", False)),
+            bool(kwargs.get("with_reasons", False)),
+            bool(kwargs.get("details_only_for_tracked_flags", False)),
+        )
+        return FeatureFlagsState(False) if state is None else FeatureFlagsState._of(*state)
+
+    def secure_mode_hash(self, context: Union[Context, dict, None] = _MISSING,
+                         *, user: Union[Context, dict, None] = _MISSING) -> str:
+        """The text that proves to a client-side SDK's service that a context comes from this server.
+
+        Never raises; empty if the context has no key, or the client no SDK key.
+
+        :param context: who or what the client-side SDK is to be trusted with
+        :param user: another name of ``context``
+        """
+        return self._native.secure_mode_hash(_one_of("secure_mode_hash", context, user))
+
+    def get_sdk_key(self) -> Optional[str]:
+        """The SDK key the client was made with."""
+        return self._config.sdk_key
+
+    def is_offline(self) -> bool:
+        """Whether the client makes no connection."""
+        return self._config.offline
+
+    def is_initialized(self) -> bool:
+        """Whether flags have been received, so that evaluations give more than defaults."""
+        return self._native.is_initialized()
+
+    def flush(self) -> None:
+        """Has events sent now, in the background, instead of when the flush interval is over.
+
+        A program that ends should call :meth:`close`, which waits until they are delivered.
+        """
+        self._native.flush()
+
+    def close(self) -> None:
+        """Delivers events and disconnects. May be called again; evaluations go on with the last flags."""
+        log.info("Closing LaunchDarkly client..")
+        self._native.close()
+
+    def postfork(self, start_wait: float = 5) -> None:
+        """Makes the client anew in a process made by ``fork``, instead of when it is first used there.
+
+        :param start_wait: how long to wait for flags, in seconds; 0 does not wait
+        """
+        self._start(start_wait)
+
+    @property
+    def data_source_status_provider(self) -> DataSourceStatusProvider:
+        """Tells how receiving flags is going."""
+        return NativeDataSourceStatusProvider(self._native)
+
+    def __enter__(self) -> "LDClient":
+        return self
+
+    def __exit__(self, exception_type, exception, traceback) -> None:
+        self.close()
+
+
+def _settled(sdk_key: Any, config: Any, start_wait: Any) -> Tuple[Config, float]:
+    """What the constructor's arguments amount to, in the order of either era."""
+    if isinstance(sdk_key, Config):
+        # (config, start_wait), as since 7.0
+        if isinstance(config, (int, float)) and not isinstance(config, bool):
+            start_wait, config = config, None
+        if config is not None:
+            raise Exception("LDClient was given two configs")
+        sdk_key, config = None, sdk_key
+    if config is None:
+        return Config(sdk_key) if sdk_key is not None else Config(), start_wait
+    if not isinstance(config, Config):
+        raise TypeError("config must be a Config, not %s" % type(config).__name__)
+    if sdk_key is None:
+        return config, start_wait
+    if config._settings["raw_sdk_key"]:
+        raise Exception("LDClient init received both sdk_key and config with sdk_key. Only one of either is expected")
+    return config.copy_with_new_sdk_key(sdk_key), start_wait
+
+
+def _one_of(method: str, context: Any, user: Any) -> Any:
+    """The context, by either of its names."""
+    if user is _MISSING:
+        _required(method, "context", context)
+        return context
+    if context is not _MISSING:
+        raise TypeError("%s() got values for both 'context' and 'user'" % method)
+    return user
+
+
+def _required(method: str, name: str, value: Any) -> None:
+    if value is _MISSING:
+        raise TypeError("%s() missing 1 required positional argument: '%s'" % (method, name))

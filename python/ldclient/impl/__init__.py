@@ -1,0 +1,1 @@
+"""How the public modules do it; nothing here is for direct use."""

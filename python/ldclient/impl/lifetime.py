@@ -1,0 +1,28 @@
+"""Clients that nobody closed are closed when the program ends, so that their last events arrive."""
+
+import atexit
+import weakref
+
+from ldclient import _native
+
+#: Longer than a flush takes; a program must not hang at its end because of events.
+_AT_MOST = 2.0
+
+_clients: weakref.WeakSet = weakref.WeakSet()
+
+
+def closed_at_exit(client) -> None:
+    """Has a client closed at the latest when the program ends.
+
+    :param client: the :class:`ldclient.client.LDClient`
+    """
+    _clients.add(client)
+
+
+def _close_all() -> None:
+    _native.close_all([client._native for client in _clients], _AT_MOST)
+    # After this no thread of ours calls into an interpreter that is being taken down.
+    _native.stop_logging()
+
+
+atexit.register(_close_all)

@@ -1,0 +1,4 @@
+"""The version of this package."""
+
+#: Also ``ldclient.__version__``.
+VERSION = "0.1.0"

@@ -1,0 +1,164 @@
+//! `ldclient.ContextBuilder` and `ldclient.ContextMultiBuilder`.
+
+use flagstaff_eval::Value;
+use flagstaff_eval::context::ContextBuilder as Builder;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyString, PyTuple};
+
+use crate::context::{Context, combine};
+use crate::logging;
+use crate::value::{FromPython, text_of};
+
+/// Builds a context of one kind. Can be built from more than once: contexts made before are unaffected.
+#[pyclass(module = "ldclient.context", name = "ContextBuilder", subclass)]
+pub(crate) struct ContextBuilder {
+    inner: Builder,
+}
+
+impl ContextBuilder {
+    pub(crate) fn of_key(key: &Bound<'_, PyAny>) -> Self {
+        Self { inner: flagstaff_eval::Context::builder(key_text(key)) }
+    }
+
+    pub(crate) fn of_context(context: &Context) -> Self {
+        let empty = || flagstaff_eval::Context::builder("");
+        Self { inner: context.single().map_or_else(empty, Builder::from) }
+    }
+
+    pub(crate) fn made(&self) -> Context {
+        self.inner.build().into()
+    }
+
+    pub(crate) fn set_kind(&mut self, kind: &Bound<'_, PyAny>) {
+        if let Ok(kind) = kind.cast::<PyString>() {
+            self.inner.try_set("kind", kind.to_string_lossy().as_ref());
+        }
+    }
+
+    pub(crate) fn set_anonymous(&mut self, anonymous: bool) {
+        self.inner.try_set("anonymous", anonymous);
+    }
+
+    /// False if the value was refused.
+    pub(crate) fn set_attribute(&mut self, name: &str, value: &Bound<'_, PyAny>) -> bool {
+        let mut convert = FromPython::default();
+        let value: Value = convert.value(value);
+        if let Some(type_name) = convert.replaced {
+            // The types of built-in attributes are checked, and never the text of something else.
+            if matches!(name, "kind" | "key" | "name" | "anonymous") {
+                return false;
+            }
+            Python::attach(|py| logging::warn_of_other_type(py, &type_name));
+        }
+        self.inner.try_set(name, value)
+    }
+
+    pub(crate) fn add_private(&mut self, reference: &Bound<'_, PyAny>) {
+        if let Ok(reference) = reference.extract::<String>() {
+            let builder = std::mem::replace(&mut self.inner, flagstaff_eval::Context::builder(""));
+            self.inner = builder.private(reference);
+        }
+    }
+}
+
+#[pymethods]
+impl ContextBuilder {
+    /// :param key: the context key; a number becomes text
+    #[new]
+    fn new(key: &Bound<'_, PyAny>) -> Self {
+        Self::of_key(key)
+    }
+
+    /// Sets the key.
+    #[pyo3(name = "key")]
+    fn py_key<'py>(slf: Bound<'py, Self>, key: &Bound<'py, PyAny>) -> Bound<'py, Self> {
+        slf.borrow_mut().inner.try_set("key", key_text(key));
+        slf
+    }
+
+    /// Sets the kind.
+    #[pyo3(name = "kind")]
+    fn py_kind<'py>(slf: Bound<'py, Self>, kind: &Bound<'py, PyAny>) -> Bound<'py, Self> {
+        slf.borrow_mut().set_kind(kind);
+        slf
+    }
+
+    /// Sets the name; ``None`` removes it.
+    #[pyo3(name = "name")]
+    fn py_name<'py>(slf: Bound<'py, Self>, name: &Bound<'py, PyAny>) -> Bound<'py, Self> {
+        slf.borrow_mut().set_attribute("name", name);
+        slf
+    }
+
+    /// Sets whether the context is left out of lists of known contexts.
+    #[pyo3(name = "anonymous")]
+    fn py_anonymous<'py>(slf: Bound<'py, Self>, anonymous: &Bound<'py, PyAny>) -> Bound<'py, Self> {
+        if let Ok(anonymous) = anonymous.cast::<PyBool>() {
+            slf.borrow_mut().set_anonymous(anonymous.is_true());
+        }
+        slf
+    }
+
+    /// Sets any attribute by its name; ``None`` removes it. See :meth:`try_set` for what is refused.
+    fn set<'py>(slf: Bound<'py, Self>, attribute: &str, value: &Bound<'py, PyAny>) -> Bound<'py, Self> {
+        slf.borrow_mut().set_attribute(attribute, value);
+        slf
+    }
+
+    /// Sets any attribute by its name; ``None`` removes it.
+    ///
+    /// :return: whether it was set. An empty name, ``_meta``, and a built-in attribute of the wrong
+    ///     type are refused: ``kind`` and ``key`` must be text, ``name`` text or ``None``,
+    ///     ``anonymous`` a bool
+    fn try_set(&mut self, attribute: &str, value: &Bound<'_, PyAny>) -> bool {
+        self.set_attribute(attribute, value)
+    }
+
+    /// Adds attributes that are used to evaluate but removed from events, as names or ``/path`` references.
+    #[pyo3(signature = (*attributes))]
+    fn private<'py>(slf: Bound<'py, Self>, attributes: &Bound<'py, PyTuple>) -> Bound<'py, Self> {
+        for reference in attributes.iter() {
+            slf.borrow_mut().add_private(&reference);
+        }
+        slf
+    }
+
+    /// Makes the context; look at its ``valid``.
+    fn build(&self) -> Context {
+        self.made()
+    }
+}
+
+/// Builds a context of several kinds.
+#[pyclass(module = "ldclient.context", name = "ContextMultiBuilder", subclass)]
+#[derive(Default)]
+pub(crate) struct ContextMultiBuilder {
+    contexts: Vec<Py<Context>>,
+}
+
+#[pymethods]
+impl ContextMultiBuilder {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a context; the members of a multi-context are added one by one.
+    fn add<'py>(slf: Bound<'py, Self>, context: Bound<'py, Context>) -> Bound<'py, Self> {
+        slf.borrow_mut().contexts.push(context.unbind());
+        slf
+    }
+
+    /// Makes the context; one member comes out as it went in.
+    fn build<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Context>> {
+        match self.contexts.as_slice() {
+            [only] => Ok(only.bind(py).clone()),
+            contexts => Bound::new(py, combine(contexts.iter().map(|context| context.bind(py).get()))),
+        }
+    }
+}
+
+/// A key as text: nothing for ``None``, `str()` of what is not text.
+fn key_text(key: &Bound<'_, PyAny>) -> String {
+    if key.is_none() { String::new() } else { text_of(key) }
+}

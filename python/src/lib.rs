@@ -1,0 +1,46 @@
+//! The native half of the Python package `ldclient`.
+//!
+//! `ldclient/*.py` holds the public modules, thin, with the familiar names; what happens at run time
+//! happens here.
+//!
+//! | Module | What stands there |
+//! |---|---|
+//! | `client` | `variation` and its family over a `flagstaff_sdk::Client` |
+//! | `settings` | `Config`, read into the client's configuration |
+//! | `caller` | what may be handed in as a context |
+//! | `context`, `context_builder` | `Context` and its builders |
+//! | `user` | a user dictionary, read in place |
+//! | `results` | reasons, and the state of all flags |
+//! | `value`, `names` | JSON and Python data; attribute names as Python strings |
+//! | `logging`, `messages` | Python's `logging`, and the words used there |
+
+mod caller;
+mod client;
+mod context;
+mod context_builder;
+mod logging;
+mod messages;
+mod names;
+mod results;
+mod settings;
+mod user;
+mod value;
+
+/// The native half of `ldclient`; not for direct use.
+#[pyo3::pymodule(name = "_native")]
+mod native {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use super::client::{Client, close_all};
+    #[pymodule_export]
+    use super::context::Context;
+    #[pymodule_export]
+    use super::context_builder::{ContextBuilder, ContextMultiBuilder};
+
+    /// Ends the thread that carries log lines to Python, before the interpreter ends.
+    #[pyfunction]
+    fn stop_logging(py: Python<'_>) {
+        super::logging::stop(py);
+    }
+}

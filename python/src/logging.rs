@@ -1,0 +1,207 @@
+//! Python's `logging`, as seen from here.
+//!
+//! The client's own thread must never wait for the interpreter: whoever forks holds the interpreter
+//! and waits for that thread. So its lines go into a queue, and two kinds of thread that may wait
+//! carry them on: Python's own, on their way out of a call, and one that does nothing else.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use flagstaff_sdk::{LogLevel, LogSink};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use crate::messages::{GIVING_UP, familiar};
+
+/// More lines than this are not kept for an interpreter that is busy elsewhere.
+const CAPACITY: usize = 1_000;
+/// How long the end of the program waits for the thread that carries lines.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// `logging.DEBUG`.
+const DEBUG: u32 = 10;
+
+/// Whether there are lines that no thread has carried on yet.
+static PENDING: AtomicBool = AtomicBool::new(false);
+/// Whether debug lines were wanted when the logger was last asked.
+static DEBUG_WANTED: AtomicBool = AtomicBool::new(false);
+static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Logs on `ldclient.util`, by the method named like the level: users put their own in its place.
+/// A logger that fails is none of the caller's business.
+pub(crate) fn log(py: Python<'_>, level: LogLevel, message: &str) {
+    let method = match level {
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warning",
+        LogLevel::Error => "error",
+    };
+    let written = logger(py).and_then(|logger| logger.call_method1(method, (message,)));
+    if let Err(error) = written {
+        error.write_unraisable(py, None);
+    }
+}
+
+/// Says once per type that attributes of it are used as text.
+pub(crate) fn warn_of_other_type(py: Python<'_>, type_name: &str) {
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let new = SAID.lock().unwrap_or_else(PoisonError::into_inner).insert(type_name.to_owned());
+    if new {
+        let message =
+            format!("Attributes of type {type_name} have no JSON form; their str() is used instead");
+        log(py, LogLevel::Warn, &message);
+    }
+}
+
+/// Asks the logger whether debug lines are wanted. Lines of other levels are few, and left to it.
+pub(crate) fn refresh_level(py: Python<'_>) {
+    let level = logger(py).and_then(|logger| logger.call_method0("getEffectiveLevel")?.extract::<u32>());
+    DEBUG_WANTED.store(level.is_ok_and(|level| level <= DEBUG), Ordering::Relaxed);
+}
+
+fn logger(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    let find = || Ok(py.import("ldclient.util")?.getattr("log")?.unbind());
+    LOGGER.get_or_try_init(py, find).map(|logger| logger.bind(py))
+}
+
+/// Where a client's lines go.
+pub(crate) struct Bridge {
+    /// Whether the client streams; if not, it polls.
+    streaming: bool,
+    /// Whether it was said that the service refuses the SDK key.
+    refused: AtomicBool,
+}
+
+impl Bridge {
+    pub(crate) fn new(streaming: bool) -> Self {
+        Self { streaming, refused: AtomicBool::new(false) }
+    }
+}
+
+impl LogSink for Bridge {
+    fn enabled(&self, level: LogLevel) -> bool {
+        level > LogLevel::Debug || DEBUG_WANTED.load(Ordering::Relaxed)
+    }
+
+    fn log(&self, level: LogLevel, line: &str) {
+        let Some(line) = familiar(level, line, self.streaming) else { return };
+        let refusal = line.ends_with(GIVING_UP);
+        // The client does go on trying, at long intervals, but that is nothing to repeat itself about.
+        if !(refusal && self.refused.swap(true, Ordering::Relaxed)) {
+            Carrier::of_this_process().push(level, &line);
+        }
+    }
+}
+
+/// Carries on what is waiting, on a thread that has the interpreter anyway.
+#[inline]
+pub(crate) fn drain(py: Python<'_>) {
+    if PENDING.load(Ordering::Relaxed) {
+        Carrier::of_this_process().carry(py);
+    }
+}
+
+/// Ends the thread that carries lines, before the interpreter ends. What comes later is not logged.
+pub(crate) fn stop(py: Python<'_>) {
+    let carrier = Carrier::of_this_process();
+    py.detach(|| carrier.stop());
+    carrier.carry(py);
+}
+
+/// The queue, and the thread that carries it. One per process: a child made by `fork` has no such
+/// thread, and its copy of the lock may be held for ever, so it starts over.
+struct Carrier {
+    process: u32,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    lines: VecDeque<(LogLevel, String)>,
+    lost: usize,
+    running: bool,
+    stopping: bool,
+}
+
+impl Carrier {
+    fn of_this_process() -> Arc<Self> {
+        static CURRENT: ArcSwapOption<Carrier> = ArcSwapOption::const_empty();
+        let process = std::process::id();
+        loop {
+            let current = CURRENT.load_full();
+            if let Some(carrier) = current.as_ref().filter(|carrier| carrier.process == process) {
+                return Arc::clone(carrier);
+            }
+            let made = Carrier { process, state: Mutex::default(), changed: Condvar::new() };
+            CURRENT.compare_and_swap(&current, Some(Arc::new(made)));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(self: &Arc<Self>, level: LogLevel, line: &str) {
+        let mut state = self.state();
+        if state.stopping {
+            return;
+        }
+        if state.lines.len() == CAPACITY {
+            state.lost += 1;
+            return;
+        }
+        state.lines.push_back((level, line.to_owned()));
+        PENDING.store(true, Ordering::Relaxed);
+        if !state.running {
+            let thread = std::thread::Builder::new().name("ldclient.log".to_owned());
+            let carrier = Arc::clone(self);
+            // Without a thread the lines wait for the next call of the program's.
+            state.running = thread.spawn(move || carrier.run()).is_ok();
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn run(&self) {
+        loop {
+            let mut state = self.state();
+            while state.lines.is_empty() && !state.stopping {
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            let stopping = state.stopping;
+            drop(state);
+            // None if the interpreter is ending, which is when nobody wants to hear anything.
+            if stopping || Python::try_attach(|py| self.carry(py)).is_none() {
+                break;
+            }
+        }
+        self.state().running = false;
+        self.changed.notify_all();
+    }
+
+    fn carry(&self, py: Python<'_>) {
+        let (lines, lost) = {
+            let mut state = self.state();
+            PENDING.store(false, Ordering::Relaxed);
+            (std::mem::take(&mut state.lines), std::mem::take(&mut state.lost))
+        };
+        for (level, line) in lines {
+            log(py, level, &line);
+        }
+        if lost > 0 {
+            log(py, LogLevel::Warn, &format!("{lost} log lines were lost because too many came at once"));
+        }
+        refresh_level(py);
+    }
+
+    fn stop(&self) {
+        let mut state = self.state();
+        state.stopping = true;
+        self.changed.notify_all();
+        let ended = self.changed.wait_timeout_while(state, STOP_TIMEOUT, |state| state.running);
+        drop(ended.unwrap_or_else(PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,112 @@
+//! `ldclient.Config`, read into the configuration of the client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flagstaff_sdk::{AttributeRef, Config, LogLevel, Platform, Sdk};
+use pyo3::prelude::*;
+
+use crate::logging::{self, Bridge};
+
+/// The name under which this SDK reports on itself.
+const SDK_NAME: &str = "python-server-sdk";
+/// The least the originals poll at. Only a program that replaces the property gets below it.
+const LEAST_POLL_INTERVAL: f64 = 30.0;
+
+/// Reads a Python config. What it cannot be is warned of here, and left out.
+pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str) -> PyResult<Config> {
+    let py = config.py();
+    let text = |name: &str| config.getattr(name)?.extract::<Option<String>>();
+    let flag = |name: &str| config.getattr(name)?.is_truthy();
+    let whole = |name: &str| config.getattr(name)?.extract::<usize>();
+    let seconds = |name: &str| Ok::<_, PyErr>(duration(config.getattr(name)?.extract::<f64>()?));
+
+    let http = config.getattr("http")?;
+    let mut made = Config::new(text("sdk_key")?.unwrap_or_default())
+        .sdk_key_may_be_missing()
+        .answer_when_closed(true)
+        .log_to(Arc::new(Bridge::new(flag("stream")?)))
+        .identity(format!("PythonClient/{version}"), sdk(version), platform(py)?)
+        .poll_uri(config.getattr("base_uri")?.extract::<String>()?)
+        .stream_uri(config.getattr("stream_base_uri")?.extract::<String>()?)
+        .events_uri(config.getattr("events_base_uri")?.extract::<String>()?)
+        .offline(flag("offline")? || flag("use_ldd")?)
+        .stream(flag("stream")?)
+        .initial_reconnect_delay(seconds("initial_reconnect_delay")?)
+        .poll_interval(seconds("poll_interval")?)
+        .send_events(flag("send_events")?)
+        .events_capacity(whole("events_max_pending")?)
+        .flush_interval(seconds("flush_interval")?)
+        .context_keys_capacity(whole("context_keys_capacity")?)
+        .context_keys_flush_interval(seconds("context_keys_flush_interval")?)
+        .compress_events(flag("enable_event_compression")?)
+        .omit_anonymous_contexts(flag("omit_anonymous_contexts")?)
+        .all_attributes_private(flag("all_attributes_private")?)
+        .private_attributes(private_attributes(config)?)
+        .diagnostic_opt_out(flag("diagnostic_opt_out")?)
+        .diagnostic_interval(seconds("diagnostic_recording_interval")?)
+        .connect_timeout(duration(http.getattr("connect_timeout")?.extract()?))
+        .read_timeout(duration(http.getattr("read_timeout")?.extract()?))
+        .verify_tls(!http.getattr("disable_ssl_verification")?.is_truthy()?);
+    if config.getattr("poll_interval")?.extract::<f64>()? < LEAST_POLL_INTERVAL {
+        made = made.allow_any_poll_interval();
+    }
+    if let Some(proxy) = http.getattr("http_proxy")?.extract::<Option<String>>()? {
+        made = made.http_proxy(proxy);
+    }
+    if let Some(path) = http.getattr("ca_certs")?.extract::<Option<String>>()? {
+        made = made.ca_file(path);
+    }
+    if http.getattr("cert_file")?.is_truthy()? {
+        logging::log(py, LogLevel::Warn, "HTTPConfig option cert_file is not supported yet and is ignored");
+    }
+    if let Some(filter) = text("payload_filter_key")? {
+        made = made.payload_filter(filter);
+    }
+    if let Some(name) = text("wrapper_name")? {
+        made = made.wrapper(name, text("wrapper_version")?.as_deref());
+    }
+    let application = config.getattr("application")?;
+    let tag = |name: &str| Ok::<_, PyErr>(application.get_item(name)?.extract::<String>()?);
+    let (id, version) = (tag("id")?, tag("version")?);
+    if !id.is_empty() {
+        made = made.application_id(id);
+    }
+    if !version.is_empty() {
+        made = made.application_version(version);
+    }
+    Ok(made)
+}
+
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
+
+fn private_attributes(config: &Bound<'_, PyAny>) -> PyResult<Vec<AttributeRef>> {
+    let names: Vec<String> = config.getattr("private_attributes")?.extract()?;
+    let (valid, others): (Vec<_>, Vec<_>) =
+        names.iter().map(|name| AttributeRef::new(name)).partition(AttributeRef::is_valid);
+    for other in others {
+        let message =
+            format!("Private attribute {other} is not a name or a path like /address/city; ignored");
+        logging::log(config.py(), LogLevel::Warn, &message);
+    }
+    Ok(valid)
+}
+
+fn sdk(version: &str) -> Sdk {
+    Sdk { name: SDK_NAME.to_owned(), version: version.to_owned(), ..Sdk::default() }
+}
+
+fn platform(py: Python<'_>) -> PyResult<Platform> {
+    let module = py.import("platform")?;
+    let ask = |name: &str| module.call_method0(name)?.extract::<String>();
+    let system = ask("system")?;
+    Ok(Platform {
+        name: "python".to_owned(),
+        os_arch: ask("machine")?,
+        os_name: if system == "Darwin" { "MacOS".to_owned() } else { system },
+        os_version: ask("release")?,
+        python_version: Some(ask("python_version")?),
+    })
+}

@@ -1,0 +1,158 @@
+"""A stand-in for the service: streams flags to clients, and keeps what they send."""
+
+import gzip
+import json
+import queue
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+#: Ten times what anything here takes.
+TIMEOUT = 20
+
+
+class FakeService:
+    """Serves ``flags`` and ``segments`` on a free port of this machine.
+
+    ``status`` other than 200 is what all requests for flags are answered with.
+    """
+
+    def __init__(self, flags=None, segments=None, status=200):
+        self.flags = {key: dict(flag, key=key) for key, flag in (flags or {}).items()}
+        self.segments = {key: dict(segment, key=key) for key, segment in (segments or {}).items()}
+        self.status = status
+        self.requests = []
+        self._arrived = threading.Condition()
+        self._streams = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"service": self}))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self):
+        return "http://127.0.0.1:%d" % self._server.server_address[1]
+
+    def uris(self):
+        """Keyword arguments for ``Config``."""
+        return {"base_uri": self.url, "events_uri": self.url, "stream_uri": self.url}
+
+    def data(self):
+        return {"flags": self.flags, "segments": self.segments}
+
+    def patch(self, key, **changes):
+        """Changes a flag, and tells all streams."""
+        flag = dict(self.flags.get(key, {"key": key}), **changes)
+        flag["version"] = flag.get("version", 1) + 1
+        self.flags[key] = flag
+        self._send("patch", {"path": "/flags/" + key, "data": flag})
+
+    def _send(self, event, data):
+        for stream in list(self._streams):
+            stream.put("event: %s\ndata: %s\n\n" % (event, json.dumps(data)))
+
+    def received(self, method, path):
+        """What has been asked for by this method at this path, oldest first."""
+        return [one for one in self.requests if one["method"] == method and one["path"].split("?")[0] == path]
+
+    def wait_for(self, condition):
+        """Waits until ``condition()`` holds something true, looking after each request; gives it."""
+        with self._arrived:
+            found = self._arrived.wait_for(condition, TIMEOUT)
+            assert found, "nothing like that within %s s; there were %r" % (TIMEOUT, self.requests)
+            return condition()
+
+    def events(self):
+        """All events that have arrived, oldest first."""
+        return [event for batch in self.received("POST", "/bulk") for event in batch["json"]]
+
+    def wait_for_events(self, count=1, **properties):
+        """Waits for events with these properties; gives them."""
+
+        def matching():
+            return [event for event in self.events() if all(event.get(k) == v for k, v in properties.items())]
+
+        self.wait_for(lambda: len(matching()) >= count)
+        return matching()
+
+    def keep(self, request):
+        with self._arrived:
+            self.requests.append(request)
+            self._arrived.notify_all()
+
+    def close(self):
+        for stream in list(self._streams):
+            stream.put(None)
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    service: FakeService
+
+    def do_GET(self):
+        self._keep(None)
+        path = self.path.split("?")[0]
+        if path not in ("/all", "/sdk/latest-all"):
+            self._answer(404)
+        elif self.service.status != 200:
+            self._answer(self.service.status)
+        elif path == "/all":
+            self._stream()
+        else:
+            self._poll()
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        self._keep(json.loads(body))
+        self._answer(202)
+
+    def _poll(self):
+        body = json.dumps(self.service.data()).encode()
+        etag = '"%x"' % (hash(body) & 0xFFFFFFFF)
+        if self.headers.get("If-None-Match") == etag:
+            self._answer(304)
+        else:
+            self._answer(200, body, {"ETag": etag, "Content-Type": "application/json"})
+
+    def _stream(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        messages = queue.SimpleQueue()
+        messages.put("event: put\ndata: %s\n\n" % json.dumps({"path": "/", "data": self.service.data()}))
+        self.service._streams.append(messages)
+        try:
+            while (message := messages.get()) is not None:
+                self.wfile.write(message.encode())
+                self.wfile.flush()
+        except OSError:
+            pass  # the client hung up
+        finally:
+            self.service._streams.remove(messages)
+            self.close_connection = True
+
+    def _answer(self, status, body=b"", headers=None):
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        if status != 304:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _keep(self, body):
+        self.service.keep(
+            {
+                "method": self.command,
+                "path": self.path,
+                "headers": {name.lower(): value for name, value in self.headers.items()},
+                "json": body,
+            }
+        )
+
+    def log_message(self, *args):
+        pass
