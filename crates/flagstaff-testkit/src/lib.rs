@@ -1,1 +1,16 @@
-//! placeholder
+//! What tests of several crates need. Only ever a development dependency.
+//!
+//! - [`FakeService`]: stands in for a flag service: streams, polls, and a sink for events, all of
+//!   which can be told to fail
+//! - [`FlagBuilder`], [`user`]: flags and contexts in one line
+//! - [`eventually`]: waits for what another thread is about to do
+
+mod fake_service;
+mod flags;
+mod http;
+mod wait;
+
+pub use fake_service::{Answer, FakeService};
+pub use flags::{FlagBuilder, all_data, flag, user};
+pub use http::Request;
+pub use wait::{PATIENCE, eventually};

@@ -1,0 +1,68 @@
+//! Wrong configurations are refused, with one sentence that says what would be right.
+
+use std::time::Duration;
+
+use flagstaff_sdk::{Client, Config};
+
+fn check(config: Config, sentence: &str) {
+    let error = Client::start(config).expect_err("the configuration is wrong");
+    assert_eq!(error.to_string(), sentence);
+}
+
+fn with_key() -> Config {
+    Config::new("sdk-key")
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_one_sentence() {
+    check(Config::new(""), "the SDK key is missing; only an offline client needs none");
+    check(
+        Config::new("sdk key"),
+        "the SDK key has characters other than letters, digits, `.`, `_` and `-`, or more than 8192 of them",
+    );
+    check(with_key().stream_uri("localhost:80"), "the stream URI `localhost:80` is not an http or https URL");
+    check(
+        with_key().http_proxy("socks://name:secret@proxy"),
+        "the proxy URI `proxy` is not an http or https URL",
+    );
+    check(
+        with_key().poll_interval(Duration::from_secs(3)),
+        "the poll interval is 3s, and must be at least 30s",
+    );
+    check(with_key().flush_interval(Duration::ZERO), "the flush interval is 0ns, and must be at least 1ms");
+    check(with_key().events_capacity(0), "the events capacity is 0, and must be at least 1");
+    check(
+        with_key().diagnostic_interval(Duration::from_secs(1)),
+        "the diagnostic interval is 1s, and must be at least 60s",
+    );
+    check(
+        with_key().payload_filter("-a"),
+        "payload filter `-a` must begin with a letter or digit and go on with those, `.`, `_` and `-`",
+    );
+    check(
+        with_key().application_id("my shop"),
+        "application id `my shop` must be 1 to 64 letters, digits, `.`, `_` and `-`",
+    );
+    check(
+        with_key().private_attributes(["/a//b"]),
+        "private attribute `/a//b` is not a name or a path like `/address/city`",
+    );
+    check(with_key().wrapper("a\nb", None), "wrapper `a\nb` has characters that cannot be sent");
+}
+
+#[test]
+fn a_file_of_certificates_must_have_some() {
+    let nowhere = Client::start(with_key().ca_file("/no/such/file")).expect_err("there is no such file");
+    assert!(nowhere.to_string().starts_with("could not read certificate authorities from `/no/such/file`: "));
+    let empty = std::env::temp_dir().join(format!("flagstaff-sdk-empty-{}.pem", std::process::id()));
+    std::fs::write(&empty, "nothing").unwrap();
+    let error = Client::start(with_key().ca_file(&empty)).expect_err("there is no certificate in it");
+    std::fs::remove_file(&empty).unwrap();
+    assert!(error.to_string().ends_with("there is no certificate in it"), "{error}");
+}
+
+#[test]
+fn a_key_is_not_shown() {
+    let config = Config::new("sdk-01234567-89ab-cdef-0123-456789abcdef");
+    assert!(!format!("{config:?}").contains("01234567"), "{config:?}");
+}

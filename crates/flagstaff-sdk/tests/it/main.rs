@@ -1,0 +1,12 @@
+//! The SDK by its public face, against a fake service.
+
+mod config;
+mod delivery;
+mod events;
+#[cfg(unix)]
+mod fork;
+mod lifecycle;
+mod polling;
+mod streaming;
+mod support;
+mod variation;

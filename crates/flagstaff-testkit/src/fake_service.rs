@@ -1,0 +1,283 @@
+//! Stands in for a flag service.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{BufReader, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use flagstaff_eval::Value;
+use flagstaff_wire::stream::{ItemKind, write_delete, write_patch, write_put};
+use flagstaff_wire::{paths, sse};
+
+use crate::flags::{FlagBuilder, all_data};
+use crate::http::{Request, read_request};
+use crate::wait::eventually;
+
+/// What a request is answered, instead of what a service would.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// A status, further headers and a body.
+    Status(u16, Vec<(&'static str, String)>, String),
+    /// A stream that begins with these bytes and stays open.
+    Stream(Vec<u8>),
+    /// The connection is closed without an answer.
+    Cut,
+    /// Nothing comes for so long; then the connection is closed.
+    Silence(Duration),
+}
+
+impl Answer {
+    /// A status with nothing else.
+    pub fn status(status: u16) -> Self {
+        Answer::Status(status, Vec::new(), String::new())
+    }
+}
+
+/// Stands in for a flag service, on a port of loopback that was free.
+///
+/// Answers like one: streams and polls give the flags it was told of, events are taken and kept. What
+/// it is told to answer instead goes to the next requests for that path, in order. Ends when dropped.
+pub struct FakeService {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    data: Value,
+    etag: Option<String>,
+    answers: HashMap<String, VecDeque<Answer>>,
+    always: HashMap<String, Answer>,
+    requests: Vec<Request>,
+    connections: Vec<TcpStream>,
+    streams: Vec<TcpStream>,
+    ended: bool,
+}
+
+impl FakeService {
+    /// Starts a service with these flags.
+    ///
+    /// # Panics
+    /// If there is no free port.
+    pub fn start(flags: impl IntoIterator<Item = FlagBuilder>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let address = listener.local_addr().expect("a listener has an address");
+        let state = Arc::new(Mutex::new(State { data: all_data(flags), ..State::default() }));
+        let accepting = state.clone();
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                if lock(&accepting).ended {
+                    return;
+                }
+                let state = accepting.clone();
+                std::thread::spawn(move || serve(connection, &state));
+            }
+        });
+        Self { address, state }
+    }
+
+    /// The base URI.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Answers the next request for `path` like this.
+    pub fn answer_next(&self, path: &str, answer: Answer) {
+        self.lock().answers.entry(path.to_owned()).or_default().push_back(answer);
+    }
+
+    /// Answers all requests for `path` like this, until [`FakeService::answer_as_usual`].
+    pub fn answer_always(&self, path: &str, answer: Answer) {
+        self.lock().always.insert(path.to_owned(), answer);
+    }
+
+    /// Takes back what was said of `path`.
+    pub fn answer_as_usual(&self, path: &str) {
+        let mut state = self.lock();
+        state.answers.remove(path);
+        state.always.remove(path);
+    }
+
+    /// Sets what new streams and polls give, and the `ETag` of polls.
+    pub fn set_flags(&self, flags: impl IntoIterator<Item = FlagBuilder>, etag: Option<&str>) {
+        let mut state = self.lock();
+        state.data = all_data(flags);
+        state.etag = etag.map(str::to_owned);
+    }
+
+    /// Sends a flag to all streams.
+    pub fn patch(&self, flag: FlagBuilder) {
+        let mut bytes = Vec::new();
+        let key = flag.key().to_owned();
+        write_patch(&mut bytes, ItemKind::Flag, &key, &flag.build()).expect("a flag can be written");
+        self.send(&bytes);
+    }
+
+    /// Deletes a flag in all streams.
+    ///
+    /// # Panics
+    /// Never in practice.
+    pub fn delete(&self, key: &str, version: u64) {
+        let mut bytes = Vec::new();
+        write_delete(&mut bytes, ItemKind::Flag, key, version).expect("a deletion can be written");
+        self.send(&bytes);
+    }
+
+    /// Sends bytes to all streams.
+    pub fn send(&self, bytes: &[u8]) {
+        // A stream that is closed by now is no stream any more.
+        self.lock().streams.retain_mut(|stream| stream.write_all(bytes).is_ok());
+    }
+
+    /// Breaks all connections, streams included.
+    pub fn cut_connections(&self) {
+        let mut state = self.lock();
+        state.streams.clear();
+        for connection in state.connections.drain(..) {
+            // It may be gone already.
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// How many streams were opened and not cut.
+    pub fn streams(&self) -> usize {
+        self.lock().streams.len()
+    }
+
+    /// Every request for `path` so far.
+    pub fn requests(&self, path: &str) -> Vec<Request> {
+        self.lock().requests.iter().filter(|request| request.path == path).cloned().collect()
+    }
+
+    /// The requests for `path`, once there are `count` of them.
+    ///
+    /// # Panics
+    /// If they do not come.
+    pub fn wait_for_requests(&self, path: &str, count: usize) -> Vec<Request> {
+        eventually(&format!("there were {count} requests for {path}"), || {
+            let requests = self.requests(path);
+            (requests.len() >= count).then_some(requests)
+        })
+    }
+
+    /// All analytics events so far, of all payloads.
+    pub fn events(&self) -> Vec<Value> {
+        self.requests(paths::EVENTS)
+            .iter()
+            .flat_map(|request| match request.json() {
+                Value::Array(events) => events,
+                other => panic!("a payload is an array, not {other}"),
+            })
+            .collect()
+    }
+
+    /// The analytics events of this kind so far.
+    pub fn events_of_kind(&self, kind: &str) -> Vec<Value> {
+        self.events().into_iter().filter(|event| event["kind"] == kind).collect()
+    }
+
+    /// How often this flag served this value, by all summaries so far.
+    pub fn counted(&self, flag_key: &str, value: &Value) -> u64 {
+        self.events_of_kind("summary")
+            .iter()
+            .filter_map(|summary| summary["features"][flag_key]["counters"].as_array())
+            .flatten()
+            .filter(|counter| counter["value"] == *value)
+            .filter_map(|counter| counter["count"].as_u64())
+            .sum()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for FakeService {
+    fn drop(&mut self) {
+        self.lock().ended = true;
+        self.cut_connections();
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn serve(connection: TcpStream, state: &Mutex<State>) {
+    let (Ok(reading), Ok(mut writing)) = (connection.try_clone(), connection.try_clone()) else { return };
+    lock(state).connections.push(connection);
+    let mut reading = BufReader::new(reading);
+    while let Ok(Some(request)) = read_request(&mut reading) {
+        let answer = {
+            let mut state = lock(state);
+            let answer = state.answer(&request);
+            state.requests.push(request);
+            answer
+        };
+        let goes_on = match answer {
+            Answer::Status(status, headers, body) => write_answer(&mut writing, status, &headers, &body),
+            Answer::Stream(bytes) => open_stream(&mut writing, &bytes, state),
+            Answer::Cut => false,
+            Answer::Silence(time) => {
+                std::thread::sleep(time);
+                false
+            }
+        };
+        if !goes_on {
+            let _ = writing.shutdown(Shutdown::Both);
+            return;
+        }
+    }
+}
+
+impl State {
+    fn answer(&mut self, request: &Request) -> Answer {
+        if let Some(answer) = self.answers.get_mut(&request.path).and_then(VecDeque::pop_front) {
+            return answer;
+        }
+        if let Some(answer) = self.always.get(&request.path) {
+            return answer.clone();
+        }
+        match request.path.as_str() {
+            paths::STREAM => {
+                let mut bytes = Vec::new();
+                write_put(&mut bytes, &self.data).expect("JSON can be written");
+                Answer::Stream(bytes)
+            }
+            paths::POLL if self.etag.is_some() && request.header("if-none-match") == self.etag.as_deref() => {
+                Answer::status(304)
+            }
+            paths::POLL => {
+                let etag = self.etag.iter().map(|etag| ("etag", etag.clone())).collect();
+                Answer::Status(200, etag, self.data.to_string())
+            }
+            paths::EVENTS | paths::DIAGNOSTIC => Answer::status(202),
+            _ => Answer::status(404),
+        }
+    }
+}
+
+fn write_answer(to: &mut TcpStream, status: u16, headers: &[(&str, String)], body: &str) -> bool {
+    let mut head = format!("HTTP/1.1 {status} Status\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    to.write_all(format!("{head}\r\n{body}").as_bytes()).is_ok()
+}
+
+/// The stream ends with its connection, so there is no length to give.
+fn open_stream(to: &mut TcpStream, bytes: &[u8], state: &Mutex<State>) -> bool {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+    let Ok(stream) = to.try_clone() else { return false };
+    // Under the lock: what is sent to all streams comes after what a stream begins with.
+    let mut state = lock(state);
+    let written = to.write_all(head.as_bytes()).and_then(|()| to.write_all(sse::HEARTBEAT));
+    if written.and_then(|()| to.write_all(bytes)).is_err() {
+        return false;
+    }
+    state.streams.push(stream);
+    true
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
