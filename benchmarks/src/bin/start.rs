@@ -21,16 +21,16 @@ fn main() {
 }
 
 fn ours(url: &str) -> flagstaff_sdk::Client {
-    let config = flagstaff_sdk::Config::builder("sdk-bench").relay(url).build().expect("a configuration");
+    let config = flagstaff_sdk::Config::new("sdk-bench").base_uri(url);
     let client = flagstaff_sdk::Client::start(config).expect("a client");
-    assert!(client.wait_until_ready(Duration::from_secs(60)), "the client has the flags");
+    client.wait_until_ready(Duration::from_secs(60));
+    assert!(client.is_initialized(), "the client has the flags");
     client
 }
 
 fn peer(url: &str) -> (launchdarkly_server_sdk::Client, tokio::runtime::Runtime) {
     use launchdarkly_server_sdk::{Client, ConfigBuilder, ServiceEndpointsBuilder};
-    let endpoints = ServiceEndpointsBuilder::new();
-    let mut endpoints = endpoints;
+    let mut endpoints = ServiceEndpointsBuilder::new();
     let config = ConfigBuilder::new("sdk-bench").service_endpoints(endpoints.relay_proxy(url)).build();
     let client = Client::build(config.expect("a configuration")).expect("a client");
     client.start_with_runtime().expect("it starts");
