@@ -1,6 +1,6 @@
 //! How often which variation was served.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::effects::minute;
 use super::{Analytics, AnalyticsError};
@@ -118,6 +118,23 @@ impl Analytics {
             }
         }
         Ok(buckets)
+    }
+
+    /// When each of these flags was last evaluated, to the minute, by flag key. Flags that never were are
+    /// not in it.
+    pub async fn last_evaluated(
+        &self,
+        environment: EnvironmentId,
+        flag_keys: &[&str],
+    ) -> Result<HashMap<String, i64>, AnalyticsError> {
+        let mut connection = self.read().await?;
+        let mut last = HashMap::new();
+        for key in flag_keys {
+            if let Some(minute) = count::last_evaluation(&mut connection, environment.0, key).await? {
+                last.insert((*key).to_owned(), minute * MINUTE_MS);
+            }
+        }
+        Ok(last)
     }
 
     /// How often a custom event happened since the minute of `since_ms`.

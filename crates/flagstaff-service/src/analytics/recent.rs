@@ -5,8 +5,8 @@ use std::hash::{BuildHasher, Hash};
 
 use foldhash::quality::RandomState;
 
-/// How much later a context must be seen for its last-seen time to be written again.
-const LAST_SEEN_STEP_MS: i64 = 30_000;
+/// How much later, or earlier, a context must be seen for that to be written again.
+const LAST_SEEN_STEP_MS: u64 = 30_000;
 
 /// How many entries a generation holds; there are two.
 const GENERATION: usize = 50_000;
@@ -32,7 +32,7 @@ impl Recent {
 
     /// Whether what has this mark was written so recently that seeing it at `seen_ms` says nothing new.
     pub fn holds(&self, mark: u64, seen_ms: i64) -> bool {
-        self.written.get(mark).is_some_and(|written| seen_ms < written.saturating_add(LAST_SEEN_STEP_MS))
+        self.written.get(mark).is_some_and(|written| seen_ms.abs_diff(written) < LAST_SEEN_STEP_MS)
     }
 
     /// Notes that what has this mark is now written as seen at `seen_ms`. `context` is the mark of the
@@ -93,8 +93,9 @@ mod tests {
         let mark = recent.mark(1, "{}");
         assert!(!recent.holds(mark, 1000));
         recent.note(mark, 0, 1000);
-        assert!(recent.holds(mark, 1000 + LAST_SEEN_STEP_MS - 1));
-        assert!(!recent.holds(mark, 1000 + LAST_SEEN_STEP_MS));
+        let step = LAST_SEEN_STEP_MS as i64;
+        assert!(recent.holds(mark, 1000 + step - 1) && recent.holds(mark, 1000 - step + 1));
+        assert!(!recent.holds(mark, 1000 + step) && !recent.holds(mark, 1000 - step));
         assert!(!recent.holds(recent.mark(1, "{\"changed\":1}"), 1000));
         assert!(!recent.holds(recent.mark(2, "{}"), 1000));
         recent.clear();

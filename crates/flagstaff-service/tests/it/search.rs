@@ -110,7 +110,7 @@ async fn every_word_must_be_met() {
 #[tokio::test]
 async fn exact_matches_come_first() {
     let people = usual().await;
-    people.check("ann", &["u-2", "Ann", "u-3"]).await;
+    people.check("ann", &["Ann", "u-2", "u-3"]).await;
     people.check("anna", &["u-3"]).await;
     people.check("u-", &["u-2", "u-3"]).await;
 }

@@ -97,6 +97,22 @@ pub async fn evaluations_of(
     rows.iter().map(|row| Ok((row.try_get(0)?, total(row.try_get(1)?, row.try_get(2)?)))).collect()
 }
 
+/// The last minute in which a flag was evaluated, if it ever was.
+pub async fn last_evaluation(
+    connection: &mut SqliteConnection,
+    environment_id: i64,
+    flag_key: &str,
+) -> Result<Option<i64>, StoreError> {
+    // The end of a stretch of the primary key: one look-up, however much was counted.
+    Ok(sqlx::query_scalar(
+        "SELECT max(minute) FROM evaluation_count WHERE environment_id = $1 AND flag_key = $2",
+    )
+    .bind(environment_id)
+    .bind(flag_key)
+    .fetch_one(connection)
+    .await?)
+}
+
 /// Custom events of one key since a minute.
 pub async fn custom_since(
     connection: &mut SqliteConnection,

@@ -1,0 +1,197 @@
+//! A demo service on a free port, and requests to it, byte by byte.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use flagstaff_service::analytics::{Analytics, EvaluationCounts};
+use flagstaff_service::store::EnvironmentId;
+use flagstaff_service::store::analytics::instance::SdkInstance;
+use flagstaff_service::{App, Config, Running};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Ten times what is expected.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A folder that goes with the test.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("flagstaff-test-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A folder that is left over harms nobody.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A running demo service.
+#[derive(Debug)]
+pub(crate) struct Service {
+    running: Running,
+    folder: Folder,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+}
+
+impl Service {
+    pub(crate) async fn demo() -> Self {
+        Self::start(Folder::new()).await
+    }
+
+    async fn start(folder: Folder) -> Self {
+        let mut config = Config::new(folder.path());
+        config.listen = ([127, 0, 0, 1], 0).into();
+        config.demo = true;
+        Self { running: App::start(config).await.unwrap(), folder }
+    }
+
+    pub(crate) async fn restart(self) -> Self {
+        self.running.stop().await;
+        Self::start(self.folder).await
+    }
+
+    pub(crate) async fn stop(self) {
+        self.running.stop().await;
+    }
+
+    pub(crate) fn analytics(&self) -> &Analytics {
+        &self.running.app().analytics
+    }
+
+    /// Waits until every stored batch is counted.
+    pub(crate) async fn counted(&self) {
+        assert!(self.analytics().wait_until_counted(PATIENCE).await, "batches were not counted in time");
+    }
+
+    fn environment(&self, key: &str) -> EnvironmentId {
+        let all = self.running.app().live.all();
+        all.iter().find(|live| live.about().environment.key == key).unwrap().id()
+    }
+
+    pub(crate) async fn evaluations(
+        &self,
+        environment: &str,
+    ) -> std::collections::BTreeMap<String, EvaluationCounts> {
+        self.analytics().evaluations_last_hour(self.environment(environment)).await.unwrap()
+    }
+
+    pub(crate) async fn sdk_instances(&self, environment: &str) -> Vec<SdkInstance> {
+        self.analytics().sdk_instances(self.environment(environment)).await.unwrap()
+    }
+
+    /// Sends a request with the length of its body, and reads the answer to its end.
+    pub(crate) async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let mut request = head(method, path, headers);
+        request.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+        request.extend_from_slice(body);
+        self.exchange(&request).await
+    }
+
+    /// Sends a body in chunks of unequal length.
+    pub(crate) async fn request_chunked(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut request = head("POST", path, headers);
+        request.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n");
+        let (first, rest) = body.split_at(body.len() / 3);
+        for chunk in [first, rest, b""] {
+            request.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            request.extend_from_slice(chunk);
+            request.extend_from_slice(b"\r\n");
+        }
+        self.exchange(&request).await
+    }
+
+    async fn exchange(&self, request: &[u8]) -> Answer {
+        let exchange = async {
+            let (mut from, mut to) = TcpStream::connect(self.running.address()).await.unwrap().into_split();
+            // A service that refuses a long body answers before it has read all of it.
+            let write = async {
+                let _ = to.write_all(request).await;
+                to
+            };
+            let read = async {
+                let mut answer = Vec::new();
+                // After a refusal the connection may end in a reset; what came before counts.
+                let _ = from.read_to_end(&mut answer).await;
+                answer
+            };
+            tokio::join!(write, read).1
+        };
+        parse(&tokio::time::timeout(PATIENCE, exchange).await.expect("the service did not answer in time"))
+    }
+}
+
+fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.into_bytes()
+}
+
+fn parse(answer: &[u8]) -> Answer {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer with headers");
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let mut lines = head.split("\r\n");
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+        .collect();
+    let mut body = answer[end + 4..].to_vec();
+    if headers
+        .iter()
+        .any(|(name, value)| name.eq_ignore_ascii_case("transfer-encoding") && value == "chunked")
+    {
+        body = joined(&body);
+    }
+    Answer { status: status.expect("a status"), headers, body }
+}
+
+fn joined(mut chunks: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(end) = chunks.windows(2).position(|window| window == b"\r\n") {
+        let length =
+            std::str::from_utf8(&chunks[..end]).ok().and_then(|hex| usize::from_str_radix(hex, 16).ok());
+        let length = length.expect("the length of a chunk");
+        body.extend_from_slice(&chunks[end + 2..end + 2 + length]);
+        chunks = &chunks[end + 4 + length..];
+        if length == 0 {
+            break;
+        }
+    }
+    body
+}
