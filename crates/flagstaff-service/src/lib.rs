@@ -27,6 +27,7 @@ pub mod config;
 pub mod dashboard;
 pub mod delivery;
 pub mod error;
+mod extract;
 pub mod ingest;
 mod listen;
 pub mod live_environment;

@@ -1,12 +1,32 @@
-//! The JSON face, `/api/v2`.
+//! The JSON face, `/api/v2`: REST in the shapes of version 20240415.
+//!
+//! Handlers parse a request into a typed change, call [`crate::management`], and represent what comes
+//! back. Unknown properties of a request are ignored, properties of a wrong type are 400.
 
+mod access_token;
+mod body;
+mod environment;
+mod flag;
+mod json_patch;
+mod link;
+mod params;
+mod project;
+mod root;
 pub mod user;
+mod version;
 
-use axum::Router;
+use axum::{Router, middleware};
 
 use crate::SharedApp;
 
 /// The paths of this room.
 pub fn router() -> Router<SharedApp> {
-    Router::new().merge(user::router())
+    Router::new()
+        .merge(root::router())
+        .merge(project::router())
+        .merge(environment::router())
+        .merge(flag::router())
+        .merge(access_token::router())
+        .merge(user::router())
+        .layer(middleware::from_fn(version::check))
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -10,6 +9,7 @@ use bytes::Bytes;
 use super::{Filtered, environment_id};
 use crate::auth::SdkEnvironment;
 use crate::error::ApiError;
+use crate::extract::{Asked, Keys};
 use crate::live_environment::{Image, LiveEnvironment, Packed};
 
 /// Bodies from this size on are compressed; below, the headers outweigh it.
@@ -18,7 +18,7 @@ const WORTH_COMPRESSING: usize = 1024;
 /// `GET /sdk/latest-all`
 pub(super) async fn all(
     SdkEnvironment(live): SdkEnvironment,
-    Query(query): Query<Filtered>,
+    Asked(query): Asked<Filtered>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     query.check()?;
@@ -38,7 +38,7 @@ pub(super) async fn segments(SdkEnvironment(live): SdkEnvironment, headers: Head
 /// `GET /sdk/latest-flags/{key}`
 pub(super) async fn flag(
     SdkEnvironment(live): SdkEnvironment,
-    Path(key): Path<String>,
+    Keys(key): Keys<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     one(&live, &headers, "flag", &key, live.image().flag(&key))
@@ -47,7 +47,7 @@ pub(super) async fn flag(
 /// `GET /sdk/latest-segments/{key}`
 pub(super) async fn segment(
     SdkEnvironment(live): SdkEnvironment,
-    Path(key): Path<String>,
+    Keys(key): Keys<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     one(&live, &headers, "segment", &key, live.image().segment(&key))

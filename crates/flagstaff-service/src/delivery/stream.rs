@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -24,6 +24,7 @@ use super::{Filtered, environment_id};
 use crate::SharedApp;
 use crate::auth::SdkEnvironment;
 use crate::error::ApiError;
+use crate::extract::Asked;
 use crate::live_environment::{Change, Image, LiveEnvironment, MOST_BEHIND};
 
 /// Puts that are written at the same time; others wait their turn, so that a storm of reconnects
@@ -36,7 +37,7 @@ const LONGEST_TURN: Duration = Duration::from_secs(2);
 pub(super) async fn all(
     State(app): State<SharedApp>,
     SdkEnvironment(live): SdkEnvironment,
-    Query(query): Query<Filtered>,
+    Asked(query): Asked<Filtered>,
 ) -> Result<Response, ApiError> {
     query.check()?;
     Ok(open(app, live, Contents::All))

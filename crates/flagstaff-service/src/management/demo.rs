@@ -54,7 +54,7 @@ pub(super) async fn seed(connection: &mut SqliteConnection) -> Result<FirstStart
         let key = new.key.clone();
         flag::insert(connection, &actor, PROJECT, &new, "").await?;
         let edit = Edit { project_key: PROJECT, flag_key: &key, ..Edit::default() };
-        flag::rewrite_in(connection, &actor, &edit, |draft: &mut Draft| {
+        flag::rewrite_in(connection, &actor, &edit, |_, draft: &mut Draft| {
             production(draft.targeting("production")?);
             staging(draft.targeting("staging")?);
             Ok(())

@@ -43,6 +43,17 @@ pub struct TargetingRow {
     pub changed_by: String,
 }
 
+/// What a flag is found by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlagHeading {
+    /// Its stable name within the project.
+    pub key: String,
+    /// As people call it.
+    pub name: String,
+    /// For finding it.
+    pub tags: Vec<String>,
+}
+
 fn read(row: &SqliteRow) -> Result<FlagRow, StoreError> {
     let key: String = row.get("key");
     Ok(FlagRow {
@@ -151,6 +162,33 @@ pub async fn in_environment(
             let flag = read(row)?;
             let targeting = read_targeting(row, &flag.key)?;
             Ok((flag, targeting))
+        })
+        .collect()
+}
+
+/// What all flags of an environment are found by, in no particular order: a fraction of the work of
+/// reading them whole.
+pub async fn headings(
+    connection: &mut SqliteConnection,
+    environment: EnvironmentId,
+) -> Result<Vec<FlagHeading>, StoreError> {
+    #[derive(serde::Deserialize)]
+    struct Heading {
+        name: String,
+        tags: Vec<String>,
+    }
+
+    let rows = sqlx::query(
+        "SELECT key, definition FROM flag JOIN flag_targeting ON flag.id = flag_id WHERE environment_id = $1",
+    )
+    .bind(environment.0)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let key: String = row.get("key");
+            let Heading { name, tags } = json("flag", &key, row.get("definition"))?;
+            Ok(FlagHeading { key, name, tags })
         })
         .collect()
 }

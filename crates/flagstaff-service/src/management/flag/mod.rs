@@ -82,6 +82,39 @@ pub async fn get(app: &App, project_key: &str, flag_key: &str) -> Result<FlagSta
     load(&mut snapshot, project_key, flag_key).await
 }
 
+/// The flags of a project by key, with their targeting in these environments.
+pub async fn list(
+    app: &App,
+    project_key: &str,
+    environment_keys: &[&str],
+) -> Result<Vec<FlagState>, ChangeError> {
+    let mut snapshot = app.store.snapshot().await?;
+    let project = project_by_key(&mut snapshot, project_key).await?;
+    let mut environments = Vec::new();
+    for key in environment_keys {
+        let environment = environment::by_key(&mut snapshot, project.id, key)
+            .await?
+            .ok_or_else(|| ChangeError::unknown_in("environment", key, project_key))?;
+        environments.push(environment);
+    }
+    let ids: Vec<_> = environments.iter().map(|environment| environment.id).collect();
+    let mut targeting = flag::targeting_of_project(&mut snapshot, project.id, &ids).await?;
+    let members = member::list(&mut snapshot).await?;
+    let mut states = Vec::new();
+    for flag in flag::of_project(&mut snapshot, project.id).await? {
+        let rows = targeting.remove(&flag.id).unwrap_or_default();
+        let of = |row: TargetingRow| {
+            let environment = environments.iter().find(|environment| environment.id == row.environment_id)?;
+            Some((environment.clone(), row))
+        };
+        let maintainer = flag.definition.maintainer_id.as_ref();
+        let maintainer = members.iter().find(|member| Some(&member.public_id) == maintainer).cloned();
+        let environments = rows.into_iter().filter_map(of).collect();
+        states.push(FlagState { project: project.clone(), flag, environments, maintainer });
+    }
+    Ok(states)
+}
+
 /// Turns a flag on or off in one environment. `seen` is the targeting's version on the page from
 /// which it was done, if that has to be the current one.
 pub async fn turn(
@@ -132,6 +165,16 @@ pub async fn rewrite(
     edit: &Edit<'_>,
     edit_draft: impl FnOnce(&mut Draft) -> Result<(), ChangeError> + Send,
 ) -> Result<FlagState, ChangeError> {
+    rewrite_state(app, actor, edit, |_, draft| edit_draft(draft)).await
+}
+
+/// As [`rewrite`], for who needs to see the state the draft was made of.
+pub async fn rewrite_state(
+    app: &App,
+    actor: &Actor,
+    edit: &Edit<'_>,
+    edit_draft: impl FnOnce(&FlagState, &mut Draft) -> Result<(), ChangeError> + Send,
+) -> Result<FlagState, ChangeError> {
     let mut write = app.store.write().await?;
     let (state, changed) = rewrite_in(&mut write, actor, edit, edit_draft).await?;
     if changed {
@@ -146,7 +189,7 @@ pub(super) async fn rewrite_in(
     connection: &mut SqliteConnection,
     actor: &Actor,
     edit: &Edit<'_>,
-    edit_draft: impl FnOnce(&mut Draft) -> Result<(), ChangeError> + Send,
+    edit_draft: impl FnOnce(&FlagState, &mut Draft) -> Result<(), ChangeError> + Send,
 ) -> Result<(FlagState, bool), ChangeError> {
     actor.may(Action::ChangeFlags)?;
     name::check_text("comment", edit.comment)?;
@@ -154,7 +197,7 @@ pub(super) async fn rewrite_in(
     edit.check_expectations(&before)?;
     let old = Draft::of(&before);
     let mut new = old.clone();
-    edit_draft(&mut new)?;
+    edit_draft(&before, &mut new)?;
     if new == old {
         return Ok((before, false));
     }

@@ -1,0 +1,83 @@
+//! Request bodies.
+
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
+
+use crate::SharedApp;
+use crate::error::ApiError;
+
+/// A JSON body with the headers it came with. Whatever is wrong with it is said in one sentence.
+#[derive(Debug)]
+pub(super) struct JsonBody {
+    pub(super) headers: HeaderMap,
+    bytes: Bytes,
+}
+
+impl FromRequest<SharedApp> for JsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, ApiError> {
+        let limit = app.config.body_limit;
+        let (parts, body) = request.into_parts();
+        let length =
+            parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if length.is_some_and(|length: usize| length > limit) {
+            return Err(ApiError::too_large(limit));
+        }
+        if !is_json(&parts.headers) {
+            let message = "the body has to be JSON; send `Content-Type: application/json`";
+            return Err(ApiError::new(
+                axum::http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                message,
+            ));
+        }
+        let bytes = to_bytes(body, limit).await.map_err(|error| {
+            let source = std::error::Error::source(&error);
+            if source.is_some_and(|source| source.to_string().contains("length limit")) {
+                ApiError::too_large(limit)
+            } else {
+                ApiError::bad_request("the body ended too early; send it again")
+            }
+        })?;
+        Ok(Self { headers: parts.headers, bytes })
+    }
+}
+
+impl JsonBody {
+    /// What the body says.
+    pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        if self.bytes.is_empty() {
+            return Err(ApiError::bad_request("the body is empty; send JSON"));
+        }
+        serde_json::from_slice(&self.bytes).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => {
+                ApiError::bad_request(format!("the body is not what it should be: {error}"))
+            }
+            _ => ApiError::bad_request(format!("the body is not JSON: {error}")),
+        })
+    }
+
+    /// Whether the content type has this parameter, `domain-model=...`.
+    pub(super) fn has_domain_model(&self, model: &str) -> bool {
+        content_type(&self.headers)
+            .split(';')
+            .skip(1)
+            .filter_map(|parameter| parameter.trim().split_once('='))
+            .any(|(name, value)| {
+                name.eq_ignore_ascii_case("domain-model") && value.trim_matches('"') == model
+            })
+    }
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// Required, because a browser lets any page send other types with somebody's cookies.
+fn is_json(headers: &HeaderMap) -> bool {
+    let media = content_type(headers).split(';').next().unwrap_or_default().trim();
+    media.eq_ignore_ascii_case("application/json") || media.to_ascii_lowercase().ends_with("+json")
+}
