@@ -1,0 +1,3 @@
+//! The executable, as a process.
+
+mod killed_while_counting;
