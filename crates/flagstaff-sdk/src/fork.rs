@@ -19,8 +19,8 @@ use std::sync::{Mutex, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGu
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 /// Held for reading by whoever holds a lock of the client's, for writing while the process forks.
 static FORKING: RwLock<()> = RwLock::new(());
-/// The connections of this process's clients, by both ends.
-static CONNECTIONS: Mutex<Vec<Connection>> = Mutex::new(Vec::new());
+/// The connections of clients, by both ends, and the generation of the process that opened them.
+static CONNECTIONS: Mutex<Vec<(u64, Connection)>> = Mutex::new(Vec::new());
 /// More connections than this are not remembered.
 const MOST_CONNECTIONS: usize = 256;
 
@@ -46,11 +46,12 @@ pub(crate) fn guard() -> RwLockReadGuard<'static, ()> {
 pub(crate) fn remember(connection: Connection) {
     let _unforked = guard();
     let mut connections = CONNECTIONS.lock().unwrap_or_else(PoisonError::into_inner);
-    if !connections.contains(&connection) {
+    let own = (generation(), connection);
+    if !connections.contains(&own) {
         if connections.len() == MOST_CONNECTIONS {
             connections.remove(0);
         }
-        connections.push(connection);
+        connections.push(own);
     }
 }
 
@@ -94,16 +95,16 @@ extern "C" fn after_in_child() {
 /// Closes this process's copies of the connections that its parent's clients have: as long as a copy
 /// is open, the service does not learn that the parent has closed its own.
 ///
-/// Called once per generation, before any client of this process connects.
+/// Called before a client of this process connects.
 pub(crate) fn close_inherited_connections() {
-    static CLOSED_IN: AtomicU64 = AtomicU64::new(0);
-    let now = generation();
-    if CLOSED_IN.swap(now, Ordering::Relaxed) == now {
-        return;
-    }
-    let inherited = {
+    let inherited: Vec<Connection> = {
         let _unforked = guard();
-        std::mem::take(&mut *CONNECTIONS.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut connections = CONNECTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = generation();
+        connections
+            .extract_if(.., |(opened_in, _)| *opened_in != now)
+            .map(|(_, connection)| connection)
+            .collect()
     };
     #[cfg(target_os = "linux")]
     linux::close_all(&inherited);
