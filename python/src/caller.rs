@@ -15,10 +15,12 @@ use crate::logging;
 use crate::user::User;
 use crate::value::{copy_of_mapping, type_name};
 
-/// Who or what a call is about.
+/// Who or what a call is about. Lives on the stack of one call, where a user of some size costs less
+/// than a box would.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Caller<'py> {
     Context(Bound<'py, Context>),
-    User(Box<ReportedUser<'py>>),
+    User(ReportedUser<'py>),
     /// Of no use; a `Context` that says why, or a user without a key.
     Unusable(Unusable<'py>),
 }
@@ -77,7 +79,7 @@ impl<'py> Caller<'py> {
             _ => Unusable::KeyMissing,
         };
         match User::new(dict.clone()) {
-            Some(user) => Caller::User(Box::new(ReportedUser { user, replaced: RefCell::default() })),
+            Some(user) => Caller::User(ReportedUser { user, replaced: RefCell::default() }),
             None => Caller::Unusable(missing()),
         }
     }

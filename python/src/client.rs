@@ -123,7 +123,7 @@ impl Client {
                 }
             }
             Caller::User(user) => {
-                self.inner.track(&name, &**user, data, metric);
+                self.inner.track(&name, user, data, metric);
                 user.warn_of_other_types(py);
             }
             Caller::Unusable(_) => {}
@@ -145,7 +145,7 @@ impl Client {
                 warn_of_unusable(py, &Unusable::NoKey, "identify");
             }
             Caller::User(user) => {
-                self.inner.identify(&*user);
+                self.inner.identify(&user);
                 user.warn_of_other_types(py);
             }
             Caller::Unusable(why) => warn_of_unusable(py, &why, "identify"),
@@ -172,7 +172,7 @@ impl Client {
                 let Ok(context) = context.get().checked() else { return Ok(None) };
                 self.inner.all_flags_state(context, options)
             }
-            Caller::User(user) => self.inner.all_flags_state(&*user, options),
+            Caller::User(user) => self.inner.all_flags_state(&user, options),
             Caller::Unusable(why) => {
                 warn_of_unusable(py, &why, "all_flags_state");
                 return Ok(None);
@@ -194,7 +194,7 @@ impl Client {
                 .checked()
                 .map(|context| self.inner.secure_mode_hash(context))
                 .unwrap_or_default(),
-            Caller::User(user) => self.inner.secure_mode_hash(&*user),
+            Caller::User(user) => self.inner.secure_mode_hash(&user),
             Caller::Unusable(why) => {
                 warn_of_unusable(py, &why, "secure_mode_hash");
                 String::new()
@@ -311,7 +311,7 @@ impl<'py> Asked<'_, 'py> {
                 if user.has_blank_key() {
                     logging::log(py, LogLevel::Warn, BLANK_KEY);
                 }
-                let answer = self.evaluate_for(key, &*user, with_reason, then);
+                let answer = self.evaluate_for(key, &user, with_reason, then);
                 user.warn_of_other_types(py);
                 answer
             }

@@ -11,7 +11,9 @@ use pyo3::types::PyString;
 /// Names come from flags, which are few. More than this is something else, and not worth keeping.
 const CAPACITY: usize = 10_000;
 
-static NAMES: Mutex<Option<HashMap<Box<str>, Py<PyString>, FixedState>>> = Mutex::new(None);
+type Names = HashMap<Box<str>, Py<PyString>, FixedState>;
+
+static NAMES: Mutex<Option<Names>> = Mutex::new(None);
 
 /// The Python string for an attribute name.
 pub(crate) fn name_object<'py>(py: Python<'py>, name: &str) -> Bound<'py, PyString> {

@@ -67,7 +67,7 @@ pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str) -> PyResult<Config>
         made = made.wrapper(name, text("wrapper_version")?.as_deref());
     }
     let application = config.getattr("application")?;
-    let tag = |name: &str| Ok::<_, PyErr>(application.get_item(name)?.extract::<String>()?);
+    let tag = |name: &str| application.get_item(name)?.extract::<String>();
     let (id, version) = (tag("id")?, tag("version")?);
     if !id.is_empty() {
         made = made.application_id(id);

@@ -95,7 +95,8 @@ impl<'py> User<'py> {
     }
 
     fn custom(&self) -> Option<&Bound<'py, PyDict>> {
-        self.custom.get_or_init(|| as_dict(self.top_level("custom")?)).as_ref()
+        let find = || as_dict(self.properties.get_item(intern!(self.py(), "custom")).ok()??);
+        self.custom.get_or_init(find).as_ref()
     }
 
     fn read(&self, reference: &AttributeRef, name: &Bound<'py, PyString>) -> Held<'py> {
@@ -149,8 +150,8 @@ impl ContextRead for User<'_> {
 
     fn secondary(&self) -> Option<&str> {
         let find = || {
-            let value = self.top_level("secondary").filter(|value| !value.is_none())?;
-            Some(Text::of(value))
+            let value = self.properties.get_item(intern!(self.py(), "secondary")).ok()??;
+            if value.is_none() { None } else { Some(Text::of(value)) }
         };
         self.secondary.get_or_init(find).as_ref().map(Text::as_str)
     }
