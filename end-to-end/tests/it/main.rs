@@ -1,0 +1,15 @@
+//! User journeys, one file each: the real `flagstaff` program on a free port, and real programs that talk to it.
+//!
+//! | Journey | What happens |
+//! |---|---|
+//! | [`flip`] | a flag is flipped, and every example program prints the new value; users and counts are found |
+//! | [`outage`] | the service is killed and started again: nothing is lost, and programs go on |
+//! | [`doors`] | who is turned away |
+//!
+//! [`dependencies`] is no journey: it asserts who in this workspace may depend on whom.
+
+mod dependencies;
+mod doors;
+mod flip;
+mod outage;
+mod support;
