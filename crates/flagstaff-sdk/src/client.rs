@@ -185,7 +185,7 @@ impl Client {
         C: EventContext + ?Sized,
     {
         let shared = self.shared();
-        if let Some(events) = shared.events.as_ref().filter(|_| !shared.is_closed()) {
+        if let Some(events) = shared.reporting() {
             events.track(key, context, data, metric_value);
         }
     }
@@ -196,7 +196,7 @@ impl Client {
         C: EventContext + ?Sized,
     {
         let shared = self.shared();
-        let Some(events) = shared.events.as_ref().filter(|_| !shared.is_closed()) else { return };
+        let Some(events) = shared.reporting() else { return };
         let context = context.to_context();
         if context.members().iter().any(|member| member.key().is_empty()) {
             shared.log.once(

@@ -93,7 +93,7 @@ impl Client {
                 format_args!("flags were asked for before any have come: their defaults are served"),
             ),
         }
-        if let Some(events) = &shared.events {
+        if let Some(events) = shared.reporting() {
             let (context, default) = (question.context, question.default);
             let of = Evaluated { context, default, with_reason: question.with_reason, now_ms: now_ms() };
             events.unknown(key, &of);
@@ -115,7 +115,7 @@ where
     A: Fn(&Value) -> bool,
 {
     let context = question.context;
-    let Some(events) = &shared.events else {
+    let Some(events) = shared.reporting() else {
         return checked(shared, flag, evaluate(data, flag, context, &mut |_| {}), question);
     };
     let now_ms = now_ms();

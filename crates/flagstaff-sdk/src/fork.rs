@@ -10,10 +10,13 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(unix)]
 use std::cell::RefCell;
 use std::net::SocketAddr;
+#[cfg(unix)]
+use std::sync::RwLockWriteGuard;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, Once, PoisonError, RwLock, RwLockReadGuard};
 
 /// How often this process is a child of one that used the client.
 static GENERATION: AtomicU64 = AtomicU64::new(0);
@@ -69,6 +72,7 @@ pub(crate) fn watch() {
     });
 }
 
+#[cfg(unix)]
 thread_local! {
     /// The write lock between the handlers, which one thread runs one after the other.
     static HELD: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };

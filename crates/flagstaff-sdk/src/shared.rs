@@ -79,6 +79,12 @@ impl Shared {
         self.state.load(Ordering::Acquire) & SILENT != 0
     }
 
+    /// What evaluations are reported to, if they are.
+    #[inline]
+    pub(crate) fn reporting(&self) -> Option<&Events> {
+        self.events.as_ref().filter(|_| !self.is_closed())
+    }
+
     /// Puts a full data set in force.
     pub(crate) fn replace_data(&self, data: DataSet) {
         {

@@ -54,6 +54,11 @@ pub(crate) fn read_request(from: &mut BufReader<TcpStream>) -> io::Result<Option
     }
     let mut words = line.split_whitespace();
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    // A proxy is given the whole address.
+    let target = match target.strip_prefix("http://") {
+        Some(address) => address.find('/').map_or("/", |path| &address[path..]),
+        None => target,
+    };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let (method, path, query) = (method.to_owned(), path.to_owned(), query.to_owned());
     let mut headers = Vec::new();

@@ -1,6 +1,6 @@
 //! Decides when to send: at intervals, when told to, and when the client closes.
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,7 +39,9 @@ pub(crate) async fn run(
         http: &http,
         events,
         sending: JoinSet::new(),
-        waiting: VecDeque::new(),
+        started: 0,
+        running: BTreeSet::new(),
+        waiting: Vec::new(),
         refused_until: None,
     };
     if !config.diagnostic_opt_out {
@@ -51,7 +53,7 @@ pub(crate) async fn run(
     let mut report = every(config.diagnostic_interval, config.diagnostic_interval);
     let closing = loop {
         tokio::select! {
-            _ = flush.tick() => processor.flush(),
+            _ = flush.tick() => { processor.flush(); }
             _ = forget_contexts.tick() => events.seen.clear(),
             _ = report.tick(), if !config.diagnostic_opt_out => processor.report_statistics(),
             sent = next_sent(&mut processor.sending) => processor.sent(sent),
@@ -90,6 +92,7 @@ fn jittered(period: Duration) -> Duration {
 
 /// A delivery that ended.
 struct Sent {
+    number: u64,
     payload: Payload,
     events: u64,
     outcome: Outcome,
@@ -102,22 +105,46 @@ async fn next_sent(sending: &mut JoinSet<Sent>) -> Option<Sent> {
     }
 }
 
+/// Somebody who waits until what waited when they asked is sent.
+struct Waiting {
+    done: Done,
+    /// The last delivery that it may be part of; none if there was no sender free for it yet.
+    until: Option<u64>,
+}
+
 struct Processor<'p> {
     shared: &'p Arc<Shared>,
     http: &'p Arc<Http>,
     events: &'p Events,
     sending: JoinSet<Sent>,
-    /// Told once everything is sent.
-    waiting: VecDeque<Done>,
+    /// How many deliveries were begun: each has a number, from 1.
+    started: u64,
+    /// The numbers of those that have not ended.
+    running: BTreeSet<u64>,
+    waiting: Vec<Waiting>,
     /// The service refuses this client; it is not asked before then.
     refused_until: Option<Instant>,
 }
 
+/// What became of what waited.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    /// It is on its way.
+    Taken,
+    /// All senders are busy: it waits on.
+    Busy,
+    /// The service refuses this client: it waits on.
+    Refused,
+}
+
 impl Processor<'_> {
-    /// Sends what waits. If all senders are busy, or the service refuses this client, it waits on.
-    fn flush(&mut self) {
-        if self.sending.len() >= SENDERS || self.refused_until.is_some_and(|until| Instant::now() < until) {
-            return;
+    /// Sends what waits.
+    fn flush(&mut self) -> Flush {
+        if self.refused_until.is_some_and(|until| Instant::now() < until) {
+            return Flush::Refused;
+        }
+        if self.running.len() >= SENDERS {
+            return Flush::Busy;
         }
         let mut batch = {
             let _unforked = fork::guard();
@@ -128,34 +155,37 @@ impl Processor<'_> {
             batch.push(Event::Summary(summary));
         }
         if batch.is_empty() {
-            return;
+            return Flush::Taken;
         }
         let events = batch.len() as u64;
         self.events.diagnostics.sent(batch.len());
-        let (shared, http) = (self.shared.clone(), self.http.clone());
+        let (shared, http, number) = (self.shared.clone(), self.http.clone(), self.begin());
         self.sending.spawn(async move {
             let json = serde_json::to_vec(&Batch { events: &batch, redaction: &shared.config.redaction });
             drop(batch);
-            let outcome = match json {
-                Ok(json) => deliver(&shared, &http, Payload::Events, json).await,
-                Err(error) => {
-                    shared.log.write(LogLevel::Error, format_args!("could not write events: {error}"));
-                    Outcome::Lost
-                }
-            };
-            Sent { payload: Payload::Events, events, outcome }
+            let outcome = deliver_written(&shared, &http, Payload::Events, json).await;
+            Sent { number, payload: Payload::Events, events, outcome }
         });
+        Flush::Taken
     }
 
-    /// Sends what waits, and tells once all is sent.
+    /// Sends what waits, and tells once it is sent.
     fn flush_then(&mut self, done: Option<Done>) {
-        self.flush();
-        self.waiting.extend(done);
-        self.tell_if_all_sent();
+        let flushed = self.flush();
+        if let Some(done) = done {
+            let until = (flushed != Flush::Busy).then_some(self.started);
+            match flushed {
+                Flush::Refused => done.set(false),
+                Flush::Taken | Flush::Busy => self.waiting.push(Waiting { done, until }),
+            }
+        }
+        self.tell();
     }
 
     fn sent(&mut self, sent: Option<Sent>) {
-        if let Some(Sent { payload: Payload::Events, events, outcome }) = sent {
+        let Some(Sent { number, payload, events, outcome }) = sent else { return };
+        self.running.remove(&number);
+        if payload == Payload::Events {
             match outcome {
                 Outcome::Delivered { server_time_ms } => {
                     self.refused_until = None;
@@ -171,25 +201,37 @@ impl Processor<'_> {
             }
         }
         // What had to wait for a sender goes now, if somebody waits for it.
-        if !self.waiting.is_empty() {
-            self.flush();
+        if self.waiting.iter().any(|waiting| waiting.until.is_none()) && self.flush() == Flush::Taken {
+            let started = self.started;
+            self.waiting.iter_mut().for_each(|waiting| {
+                waiting.until.get_or_insert(started);
+            });
         }
-        self.tell_if_all_sent();
+        self.tell();
+    }
+
+    /// Numbers a delivery.
+    fn begin(&mut self) -> u64 {
+        self.started += 1;
+        self.running.insert(self.started);
+        self.started
+    }
+
+    /// Tells whoever waited for deliveries that have all ended.
+    fn tell(&mut self) {
+        let first_running = self.running.first().copied();
+        let ended = |until: u64| first_running.is_none_or(|first| first > until);
+        for waiting in self.waiting.extract_if(.., |waiting| waiting.until.is_some_and(ended)) {
+            waiting.done.set(true);
+        }
+        // Nothing is under way and it still waits: the service refuses it.
+        if first_running.is_none() {
+            self.waiting.drain(..).for_each(|waiting| waiting.done.set(false));
+        }
     }
 
     fn lost(&self, events: u64) {
         self.events.dropped.fetch_add(events, Ordering::Relaxed);
-    }
-
-    fn tell_if_all_sent(&mut self) {
-        if self.sending.is_empty() {
-            let nothing_waits = {
-                let _unforked = fork::guard();
-                self.events.queue.is_empty()
-            };
-            // What waits although nothing is being sent waits because the service refuses it.
-            self.waiting.drain(..).for_each(|done| done.set(nothing_waits));
-        }
     }
 
     fn report_statistics(&mut self) {
@@ -199,16 +241,10 @@ impl Processor<'_> {
     }
 
     fn report(&mut self, json: serde_json::Result<Vec<u8>>) {
-        let (shared, http) = (self.shared.clone(), self.http.clone());
+        let (shared, http, number) = (self.shared.clone(), self.http.clone(), self.begin());
         self.sending.spawn(async move {
-            let outcome = match json {
-                Ok(json) => deliver(&shared, &http, Payload::Diagnostic, json).await,
-                Err(error) => {
-                    shared.log.write(LogLevel::Error, format_args!("could not write a report: {error}"));
-                    Outcome::Lost
-                }
-            };
-            Sent { payload: Payload::Diagnostic, events: 0, outcome }
+            let outcome = deliver_written(&shared, &http, Payload::Diagnostic, json).await;
+            Sent { number, payload: Payload::Diagnostic, events: 0, outcome }
         });
     }
 
@@ -228,6 +264,21 @@ impl Processor<'_> {
                 .log
                 .write(LogLevel::Warn, format_args!("closing took too long: the last events may be lost"));
         }
-        self.waiting.drain(..).for_each(|done| done.set(false));
+        self.waiting.drain(..).for_each(|waiting| waiting.done.set(false));
+    }
+}
+
+async fn deliver_written(
+    shared: &Shared,
+    http: &Http,
+    payload: Payload,
+    json: serde_json::Result<Vec<u8>>,
+) -> Outcome {
+    match json {
+        Ok(json) => deliver(shared, http, payload, json).await,
+        Err(error) => {
+            shared.log.write(LogLevel::Error, format_args!("could not write what is to be sent: {error}"));
+            Outcome::Lost
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! Wrong configurations are refused, with one sentence that says what would be right.
 
+use std::process::Command;
 use std::time::Duration;
 
 use flagstaff_sdk::{Client, Config};
+use flagstaff_testkit::{FakeService, PATIENCE, flag, user};
 
 fn check(config: Config, sentence: &str) {
     let error = Client::start(config).expect_err("the configuration is wrong");
@@ -65,4 +67,39 @@ fn a_file_of_certificates_must_have_some() {
 fn a_key_is_not_shown() {
     let config = Config::new("sdk-01234567-89ab-cdef-0123-456789abcdef");
     assert!(!format!("{config:?}").contains("01234567"), "{config:?}");
+}
+
+/// Runs in a process of its own: the environment is the process's.
+#[test]
+#[ignore = "run by the_environment_names_a_service_for_a_program_that_names_none"]
+fn program_that_names_no_service() {
+    let client = Client::start(with_key()).unwrap();
+    assert!(client.wait_until_ready(PATIENCE), "{:?}", client.data_source_status());
+    assert!(client.variation("f", &user("u"), false));
+    client.close();
+}
+
+#[test]
+fn the_environment_names_a_service_for_a_program_that_names_none() {
+    let service = FakeService::start([flag("f")]);
+    let program = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "config::program_that_names_no_service", "--ignored"])
+        .env("FLAGSTAFF_URL", service.url())
+        .output()
+        .unwrap();
+    assert!(program.status.success(), "{}", String::from_utf8_lossy(&program.stdout));
+    assert_eq!((service.requests("/all").len(), service.requests("/bulk").len()), (1, 1));
+}
+
+#[test]
+fn requests_may_go_through_a_proxy() {
+    let proxy = FakeService::start([flag("f")]);
+    // A host that only the proxy could find.
+    let config =
+        with_key().base_uri("http://flags.invalid").http_proxy(proxy.url().replace("//", "//name:word@"));
+    let client = Client::start(config).unwrap();
+    assert!(client.wait_until_ready(PATIENCE), "{:?}", client.data_source_status());
+    let request = &proxy.requests("/all")[0];
+    assert_eq!(request.header("host"), Some("flags.invalid"));
+    assert_eq!(request.header("proxy-authorization"), Some("Basic bmFtZTp3b3Jk"));
 }

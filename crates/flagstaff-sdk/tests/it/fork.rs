@@ -88,7 +88,7 @@ fn a_child_goes_on_with_its_flags_and_reports_for_itself_once() {
     eventually("the parent's stream still worked", || (value(&client) == "newest").then_some(()));
     flush(&client);
     // Three before the fork, one after, and what was asked while waiting may be more.
-    assert!(service.counted("f", &json!("old")) >= 1 + 4);
+    assert!(service.counted("f", &json!("old")) > 4);
     let instances: Vec<_> = service
         .requests("/all")
         .iter()

@@ -9,4 +9,5 @@ mod lifecycle;
 mod polling;
 mod streaming;
 mod support;
+mod tls;
 mod variation;

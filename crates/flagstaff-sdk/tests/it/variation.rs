@@ -129,6 +129,7 @@ fn a_closed_client_may_be_told_to_go_on_answering() {
     let client = started(config(&service).answer_when_closed(true));
     client.close();
     assert!(client.variation("f", &user("u"), false));
+    assert!(service.events().is_empty(), "what happens after the end is not reported");
 }
 
 #[test]
