@@ -41,7 +41,20 @@ pub(super) fn sentence(text: &str) -> String {
     if !sentence.ends_with(['.', '!', '?']) {
         sentence.push('.');
     }
-    sentence
+    quoted(&sentence)
+}
+
+/// Backticks, in which errors quote, as quotation marks.
+fn quoted(text: &str) -> String {
+    let mut open = false;
+    let quote = |letter| match letter {
+        '`' => {
+            open = !open;
+            if open { '“' } else { '”' }
+        }
+        other => other,
+    };
+    text.chars().map(quote).collect()
 }
 
 /// One segment of a path.
@@ -125,7 +138,7 @@ mod tests {
 
     #[test]
     fn errors_become_sentences() {
-        assert_eq!(sentence("flag `a` is gone"), "Flag `a` is gone.");
+        assert_eq!(sentence("flag `a` is gone"), "Flag “a” is gone.");
         assert_eq!(sentence("Done."), "Done.");
     }
 }

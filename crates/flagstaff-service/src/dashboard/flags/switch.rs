@@ -186,28 +186,19 @@ async fn effects(
 ) -> Result<Vec<Sentence>, Trouble> {
     let variations = Variations(&flag.definition.variations);
     let rules = &targeting.targeting;
-    let mut effects = Vec::new();
-    if on {
-        effects.push(Sentence::default().words("Now ").then(off_sentence(variations, rules)).words("."));
-        let serves = Serves::new(variations, rules.fallthrough.variation, rules.fallthrough.rollout.as_ref());
-        let parts = parts(rules);
-        effects.push(if parts.is_empty() {
-            Sentence::default().words(format!("Then, for everyone: {}.", serves.text()))
-        } else {
-            let parts = joined(&parts, "and");
-            Sentence::default()
-                .words(format!("Then {parts} decide first; for everyone else: {}.", serves.text()))
-        });
+    let targeted = targeted_words(variations, rules);
+    let off = off_sentence(variations, rules);
+    let mut effects = if on {
+        vec![
+            Sentence::default().words("Now ").then(off).words("."),
+            Sentence::default().words(format!("Then {targeted}.")),
+        ]
     } else {
-        effects.push(Sentence::default().words("Then ").then(off_sentence(variations, rules)).words("."));
-        let parts = parts(rules);
-        if !parts.is_empty() {
-            let parts = joined(&parts, "and");
-            effects.push(
-                Sentence::default().words(format!("{parts} stay saved, but decide nothing while it is off.")),
-            );
-        }
-    }
+        vec![
+            Sentence::default().words(format!("Now {targeted}.")),
+            Sentence::default().words("Then ").then(off).words("; the targeting stays saved."),
+        ]
+    };
     let hour = app.analytics.evaluations_last_hour(place.environment().id).await?;
     let total = hour.get(&flag.key).map_or(0, |hour| hour.total);
     effects.push(Sentence::default().words(match total {
@@ -216,6 +207,18 @@ async fn effects(
     }));
     effects.extend(dependents(place, &flag.key));
     Ok(effects)
+}
+
+/// What targeting does, in one line: `2 rules decide first, and everyone else is served …`.
+fn targeted_words(variations: Variations<'_>, targeting: &Targeting) -> String {
+    let serves =
+        Serves::new(variations, targeting.fallthrough.variation, targeting.fallthrough.rollout.as_ref());
+    let served = serves.text();
+    let parts = parts(targeting);
+    if parts.is_empty() {
+        return format!("for everyone: {served}");
+    }
+    format!("targeting decides, with {}; for everyone else: {served}", joined(&parts, "and"))
 }
 
 /// The flags that need this one.

@@ -95,7 +95,7 @@ impl TargetingView {
     }
 }
 
-/// `everyone gets …`, as long as the flag is off.
+/// `everyone gets …`: what an off flag serves.
 pub(in crate::dashboard) fn off_sentence(variations: Variations<'_>, targeting: &Targeting) -> Sentence {
     let mark = match targeting.off_variation {
         Some(index) => variations.mark_or_missing(index),

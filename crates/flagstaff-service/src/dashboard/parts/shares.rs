@@ -52,7 +52,8 @@ impl Bar {
 #[template(path = "parts/hour.html")]
 pub(in crate::dashboard) struct Hour {
     total: u64,
-    total_words: String,
+    total_number: String,
+    unit: &'static str,
     bar: Bar,
     shares: Vec<(VariationMark, String)>,
     more: Option<String>,
@@ -86,8 +87,10 @@ impl Hour {
         let named = if all || marked.len() <= NAMED + 1 { marked.len() } else { NAMED };
         let rest: u64 = marked[named..].iter().map(|(_, count)| count).sum();
         let more = (named < marked.len()).then(|| format!("{} more: {}", marked.len() - named, number(rest)));
-        let shares = marked.into_iter().take(named).map(|(mark, count)| (mark, number(count))).collect();
-        Self { total, total_words: words::count(total, "evaluation", "evaluations"), bar, shares, more }
+        let shares =
+            marked.into_iter().take(named).map(|(mark, count)| (mark.short(), number(count))).collect();
+        let unit = if total == 1 { "evaluation" } else { "evaluations" };
+        Self { total, total_number: words::number(total), unit, bar, shares, more }
     }
 }
 
@@ -108,7 +111,7 @@ mod tests {
         };
         let some = counted(&[(None, 5), (Some(1), 1_000), (Some(0), 3), (Some(2), 0)]);
         let hour = Hour::new(Variations(&all), &some, false);
-        assert_eq!(hour.total_words, "1,008 evaluations");
+        assert_eq!(hour.total_number, "1,008");
         let shares: Vec<_> = hour.shares.iter().map(|(mark, count)| (mark.text(), count.as_str())).collect();
         let expected = [("0", "3"), ("1", "1,000"), ("the default in the code", "5")];
         assert_eq!(shares, expected.map(|(text, count)| (text.to_owned(), count)));

@@ -11,6 +11,8 @@ use crate::store::targeting::Variation;
 const HUES: usize = 8;
 /// A longer value is cut where it only serves to recognise a variation.
 const LONGEST_VALUE: usize = 48;
+/// A longer value is left out beside a name.
+const LONGEST_BESIDE_NAME: usize = 24;
 
 /// One variation as it stands in a sentence, a list or a table.
 #[derive(Clone, Debug, PartialEq, Template)]
@@ -38,9 +40,11 @@ impl Variations<'_> {
         let whole = value_text(&variation.value);
         let name = variation.name.clone().filter(|name| !name.trim().is_empty());
         // `true` called "true" is said once.
-        let value = (name.as_deref() != Some(&*whole)).then(|| shortened(&whole, LONGEST_VALUE));
-        let name = name.filter(|_| value.is_some());
-        let value = value.or_else(|| Some(shortened(&whole, LONGEST_VALUE)));
+        let name = name.filter(|name| *name != whole);
+        let value = match name {
+            Some(_) => (whole.chars().count() <= LONGEST_BESIDE_NAME).then(|| whole.clone()),
+            None => Some(shortened(&whole, LONGEST_VALUE)),
+        };
         Some(VariationMark { class: format!("v{}", place % HUES), shape: place % HUES, name, value, whole })
     }
 
@@ -68,7 +72,21 @@ impl VariationMark {
         }
     }
 
-    /// As plain text: its name, else its value.
+    /// The same, by its name alone if it has one: for where room is scarce.
+    #[must_use]
+    pub(in crate::dashboard) fn short(mut self) -> Self {
+        self.value = self.value.filter(|_| self.name.is_none());
+        self
+    }
+
+    /// The value as far as it is worth reading, unless the mark shows all of it already.
+    pub(in crate::dashboard) fn unseen_value(&self) -> Option<String> {
+        const MOST: usize = 1000;
+        let seen = self.value.as_ref() == Some(&self.whole);
+        (!seen).then(|| shortened(&self.whole, MOST))
+    }
+
+    /// As plain text: its name, and its value.
     pub(in crate::dashboard) fn text(&self) -> String {
         match (&self.name, &self.value) {
             (Some(name), Some(value)) => format!("{name} ({value})"),

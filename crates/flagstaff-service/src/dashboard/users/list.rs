@@ -136,7 +136,7 @@ fn list_path(place: &Place, query: &str, page: usize) -> String {
 
 fn snippet(place: &Place) -> String {
     format!(
-        "import ldclient\nfrom ldclient.config import Config\n\nldclient.set_config(Config(\"{}\",\n    base_uri=\"{origin}\", stream_uri=\"{origin}\", events_uri=\"{origin}\"))\nuser = {{\"key\": \"ada\", \"firstName\": \"Ada\", \"email\": \"ada@example.com\"}}\nldclient.get().variation(\"checkout-redesign\", user, False)\nldclient.get().flush()",
+        "import ldclient\nfrom ldclient.config import Config\n\nldclient.set_config(Config(\n    \"{}\",\n    base_uri=\"{origin}\",\n    stream_uri=\"{origin}\",\n    events_uri=\"{origin}\",\n))\nuser = {{\"key\": \"ada\", \"firstName\": \"Ada\", \"email\": \"ada@example.com\"}}\nldclient.get().variation(\"checkout-redesign\", user, False)\nldclient.get().flush()",
         place.sdk_key(),
         origin = place.origin,
     )

@@ -9,7 +9,7 @@ use flagstaff_eval::{
 };
 
 use crate::analytics::SeenUser;
-use crate::dashboard::flags::{flag_path, rule_sentence};
+use crate::dashboard::flags::{Serves, flag_path, rule_sentence};
 use crate::dashboard::parts::{Sentence, VariationMark, Variations};
 use crate::dashboard::place::Place;
 use crate::store::flag::{FlagRow, TargetingRow};
@@ -99,7 +99,11 @@ impl WatchedUser {
             }
             ReasonKind::Fallthrough => {
                 value.reason_url = Some(format!("{url}#otherwise"));
-                format!("No rule matched: the default rule{experiment}")
+                let fallthrough = &targeting.targeting.fallthrough;
+                let split = fallthrough.variation.is_none();
+                let serves = || Serves::new(variations, None, fallthrough.rollout.as_ref()).text();
+                value.condition = split.then(|| Sentence::default().words(serves()));
+                format!("The default rule{experiment}")
             }
             ReasonKind::PrerequisiteFailed { key } => {
                 value.reason_url = Some(flag_path(place, key));
