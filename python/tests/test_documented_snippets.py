@@ -175,5 +175,5 @@ def test_a_proxy_in_the_environment_is_used(service):
         no_proxy="",
     )
     assert printed == "False\n"
-    assert service.requests[0]["path"] == "http://flags.invalid/sdk/latest-all"
-    assert service.requests[0]["headers"]["host"] == "flags.invalid"
+    polls = service.received("GET", "http://flags.invalid/sdk/latest-all")
+    assert polls and polls[0]["headers"]["host"] == "flags.invalid"

@@ -58,7 +58,7 @@ def test_a_refused_key_ends_the_wait_at_once_and_is_told_once(at_info):
                 "INITIALIZING", "ERROR_RESPONSE", 401,
             )
         said = "Received HTTP error 401 (invalid SDK key) for stream connection - giving up permanently"
-        (record,) = wait_for_message(at_info, "401")
+        (record,) = wait_for_message(at_info, "HTTP error 401")
         assert (record.getMessage(), record.levelname) == (said, "ERROR")
         wait_for_message(
             at_info,

@@ -28,7 +28,8 @@ def until(condition):
 
 def start(service, program):
     return subprocess.Popen(
-        [sys.executable, "-c", PROLOGUE + textwrap.dedent(program)],
+        # Python 3.12 and later warn of any fork with a second thread about, which is what is tested here.
+        [sys.executable, "-W", "ignore:This process", "-c", PROLOGUE + textwrap.dedent(program)],
         env={**os.environ, "FLAGSTAFF_URL": service.url},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -157,7 +158,7 @@ def test_processes_of_multiprocessing_work(service, tmp_path, method):
         )
     )
     done = subprocess.run(
-        [sys.executable, str(program), method],
+        [sys.executable, "-W", "ignore:This process", str(program), method],
         env={**os.environ, "FLAGSTAFF_URL": service.url},
         capture_output=True,
         text=True,
