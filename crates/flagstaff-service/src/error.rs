@@ -183,6 +183,7 @@ impl From<ChangeError> for ApiError {
             }
             ChangeError::Invalid { .. } | ChangeError::CommentRequired { .. } => Self::bad_request(message),
             ChangeError::Store(error) => error.into(),
+            ChangeError::Analytics(error) => error.into(),
         }
     }
 }

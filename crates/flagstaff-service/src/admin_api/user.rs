@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::analytics::{Page, SeenUser, Sort, UserPage};
 use crate::auth::{Action, Caller};
 use crate::error::ApiError;
-use crate::management::user::{DeleteUserError, delete};
+use crate::management::user::delete;
 use crate::management::{ChangeError, environment};
 use crate::store::environment::Environment;
 use crate::{App, SharedApp};
@@ -115,11 +115,10 @@ async fn one(State(app): State<SharedApp>, caller: Caller, path: OfUser) -> Resu
 
 async fn remove(State(app): State<SharedApp>, caller: Caller, path: OfUser) -> Result<StatusCode, ApiError> {
     let Path((project_key, environment_key, user_key)) = path.map_err(bad_path)?;
-    match delete(&app, &caller.actor, &project_key, &environment_key, &user_key).await {
-        Ok(true) => Ok(StatusCode::NO_CONTENT),
-        Ok(false) => Err(unknown_user(&user_key, &project_key, &environment_key)),
-        Err(DeleteUserError::Change(error)) => Err(error.into()),
-        Err(DeleteUserError::Analytics(error)) => Err(error.into()),
+    if delete(&app, &caller.actor, &project_key, &environment_key, &user_key).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(unknown_user(&user_key, &project_key, &environment_key))
     }
 }
 

@@ -85,6 +85,7 @@ async fn drain(
         let single = (batches.len() == 1).then_some(last);
         let effects = add_up(batches, writer).await?;
         if effects.unreadable > 0 {
+            writer.shared().events_unreadable.fetch_add(effects.unreadable, Ordering::Relaxed);
             tracing::warn!(events = effects.unreadable, "passed over events that could not be read");
         }
         match (writer.apply(effects).await, single) {
@@ -94,6 +95,7 @@ async fn drain(
             (Err(error), Some(id)) if is_about_the_data(&error) => {
                 tracing::error!(error = %chain(&error), batch = id, "set aside an event batch that cannot be counted");
                 writer.set_aside(id, chain(&error)).await?;
+                writer.shared().batches_set_aside.fetch_add(1, Ordering::Relaxed);
             }
             (Err(error), _) => return Err(error),
         }
@@ -110,15 +112,73 @@ async fn add_up(batches: Vec<StoredBatch>, writer: &Writer) -> Result<Arc<Effect
 
 /// Whether trying again cannot help: the database took offence at what it was given.
 fn is_about_the_data(error: &AnalyticsError) -> bool {
-    const TOO_BIG: &str = "18";
-    const MISMATCH: &str = "20";
-    const RANGE: &str = "25";
+    const TOO_BIG: u32 = 18;
+    const CONSTRAINT: u32 = 19;
+    const MISMATCH: u32 = 20;
+    const RANGE: u32 = 25;
     match error {
         AnalyticsError::Store(StoreError::Statement(sqlx::Error::Database(error))) => {
-            !matches!(error.kind(), sqlx::error::ErrorKind::Other)
-                || error.code().is_some_and(|code| matches!(&*code, TOO_BIG | MISMATCH | RANGE))
+            let code = error.code().and_then(|code| code.parse::<u32>().ok());
+            // The lower byte is the kind of error, the rest its finer distinction.
+            code.is_some_and(|code| matches!(code & 0xff, TOO_BIG | CONSTRAINT | MISMATCH | RANGE))
         }
         AnalyticsError::Store(StoreError::Statement(sqlx::Error::Encode(_))) => true,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::analytics::Analytics;
+    use crate::store::EnvironmentId;
+    use crate::store::analytics::batch::NewBatch;
+
+    fn batch(flag: &str) -> NewBatch {
+        let body =
+            format!(r#"[{{"kind":"summary","features":{{"{flag}":{{"counters":[{{"count":1}}]}}}}}}]"#);
+        NewBatch {
+            environment_id: 1,
+            received_ms: crate::now_ms(),
+            unsummarised: false,
+            payload: None,
+            body: body.into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn batch_that_cannot_be_counted_is_set_aside_and_the_others_are_counted() {
+        let folder = std::env::temp_dir().join(format!("flagstaff-aside-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let analytics = Analytics::open(&folder).await.unwrap();
+        let mut write = analytics.store.write().await.unwrap();
+        sqlx::query(
+            "CREATE TRIGGER poison BEFORE INSERT ON evaluation_count WHEN NEW.flag_key = 'poison'
+             BEGIN SELECT RAISE(ABORT, 'poisoned'); END",
+        )
+        .execute(&mut *write)
+        .await
+        .unwrap();
+        write.commit().await.unwrap();
+
+        let flags = ["a", "poison", "a", "a"];
+        let stored = flags.map(|flag| analytics.store_batch(batch(flag)));
+        for stored in futures_util::future::join_all(stored).await {
+            stored.unwrap();
+        }
+        assert!(analytics.wait_until_counted(Duration::from_secs(30)).await);
+        let counts = analytics.evaluations_last_hour(EnvironmentId(1)).await.unwrap();
+        assert_eq!(counts["a"].total, 3);
+        assert_eq!(analytics.figures().batches_set_aside, 1);
+        let kept: Vec<(Vec<u8>, String)> = sqlx::query_as("SELECT body, reason FROM set_aside_batch")
+            .fetch_all(&mut *analytics.read().await.unwrap())
+            .await
+            .unwrap();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].0, batch("poison").body);
+        assert!(kept[0].1.contains("poisoned"), "{}", kept[0].1);
+        analytics.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -78,6 +78,21 @@ pub enum AnalyticsError {
     Stopped,
 }
 
+/// What was taken in since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IngestFigures {
+    /// Batches that were stored.
+    pub batches_stored: u64,
+    /// Batches that were known already by their payload id.
+    pub batches_known: u64,
+    /// Batches that could not be counted and were kept out of the way.
+    pub batches_set_aside: u64,
+    /// Events that could not be read.
+    pub events_unreadable: u64,
+    /// Batches that are stored and not counted yet, about.
+    pub backlog: u64,
+}
+
 impl AnalyticsError {
     /// Whether the disk is full.
     pub fn is_full(&self) -> bool {
@@ -154,7 +169,19 @@ impl Analytics {
         retention::sweep(&self.store, &self.writer, now_ms).await
     }
 
-    /// How many stored batches are not counted yet, at least.
+    /// What was taken in since the start.
+    pub fn figures(&self) -> IngestFigures {
+        let shared = self.writer.shared();
+        IngestFigures {
+            batches_stored: shared.batches_stored.load(Ordering::Relaxed),
+            batches_known: shared.batches_known.load(Ordering::Relaxed),
+            batches_set_aside: shared.batches_set_aside.load(Ordering::Relaxed),
+            events_unreadable: shared.events_unreadable.load(Ordering::Relaxed),
+            backlog: self.backlog(),
+        }
+    }
+
+    /// How many stored batches are not counted yet, about.
     pub fn backlog(&self) -> u64 {
         let newest = self.writer.shared().newest.load(Ordering::Acquire);
         newest.saturating_sub(*self.counted.borrow()).max(0).unsigned_abs()

@@ -7,7 +7,7 @@
 //! and not stored again.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::sqlite::SqliteConnection;
@@ -53,6 +53,12 @@ pub(super) struct Shared {
     pub(super) stored: Notify,
     /// The place of the newest stored batch.
     pub(super) newest: AtomicI64,
+    /// How many batches were stored, and how many were known already, since the start.
+    pub(super) batches_stored: AtomicU64,
+    pub(super) batches_known: AtomicU64,
+    /// How many events could not be read, and how many batches could not be counted.
+    pub(super) events_unreadable: AtomicU64,
+    pub(super) batches_set_aside: AtomicU64,
     /// What need not be written again.
     pub(super) recent: Mutex<Recent>,
 }
@@ -77,6 +83,10 @@ impl Writer {
         let shared = Arc::new(Shared {
             stored: Notify::new(),
             newest: AtomicI64::new(newest),
+            batches_stored: AtomicU64::default(),
+            batches_known: AtomicU64::default(),
+            events_unreadable: AtomicU64::default(),
+            batches_set_aside: AtomicU64::default(),
             recent: Mutex::default(),
         });
         let (queue, jobs) = mpsc::channel(WAITING);
@@ -187,6 +197,11 @@ async fn store_group(store: &EventStore, batches: Vec<(NewBatch, Reply<Accepted>
             shared.newest.fetch_max(newest, Ordering::AcqRel);
             shared.stored.notify_one();
             for ((_, reply), accepted) in batches.into_iter().zip(accepted) {
+                let count = match accepted {
+                    Accepted::Stored => &shared.batches_stored,
+                    Accepted::Known => &shared.batches_known,
+                };
+                count.fetch_add(1, Ordering::Relaxed);
                 let _ = reply.send(Ok(accepted));
             }
         }
@@ -288,4 +303,41 @@ async fn transact<T>(
     let done = work(&mut write).await?;
     write.commit().await.map_err(StoreError::from)?;
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn full_disk_refuses_batches_until_there_is_room_again() {
+        let folder = std::env::temp_dir().join(format!("flagstaff-full-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let store = EventStore::open(&folder).await.unwrap();
+        // There is one writing connection, so the limit stays.
+        let mut write = store.write().await.unwrap();
+        sqlx::query("PRAGMA max_page_count = 1").execute(&mut *write).await.unwrap();
+        write.commit().await.unwrap();
+        let writer = Writer::start(store.clone()).await.unwrap();
+        let batch = |payload: u8| NewBatch {
+            environment_id: 1,
+            received_ms: 0,
+            unsummarised: false,
+            payload: Some([payload; 16]),
+            body: vec![b' '; 100_000].into(),
+        };
+        let error = writer.batch(batch(1)).await.unwrap_err();
+        assert!(matches!(error, AnalyticsError::NotStored { is_full: true }), "{error:?}");
+        assert!(error.is_full());
+
+        // The limit went with the connection, whose transaction the database had ended by itself.
+        // Nothing of the refused one was kept, not even its id.
+        assert_eq!(writer.batch(batch(1)).await.unwrap(), Accepted::Stored);
+        assert_eq!(writer.batch(batch(1)).await.unwrap(), Accepted::Known);
+        assert_eq!(batch::oldest(&mut store.read().await.unwrap(), 10, usize::MAX).await.unwrap().len(), 1);
+        writer.close().await;
+        assert!(matches!(writer.batch(batch(2)).await, Err(AnalyticsError::Stopped)));
+        store.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

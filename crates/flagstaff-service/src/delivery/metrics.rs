@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 
 use crate::SharedApp;
+use crate::analytics::IngestFigures;
 
 /// The service's figures.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl Metrics {
         self.changes_sent.fetch_add(1, Relaxed);
     }
 
-    fn text(&self, environments: usize, changes: u64) -> String {
+    fn text(&self, environments: usize, changes: u64, ingest: IngestFigures) -> String {
         let mut text = String::new();
         let mut figure = |name: &str, kind: &str, help: &str, lines: &[(String, String)]| {
             let _ = writeln!(text, "# HELP flagstaff_{name} {help}\n# TYPE flagstaff_{name} {kind}");
@@ -84,6 +85,17 @@ impl Metrics {
             "Changes of flags and segments ever made in these environments.",
             &one(changes.to_string()),
         );
+        let figures = [
+            ("stored", ingest.batches_stored),
+            ("known", ingest.batches_known),
+            ("set_aside", ingest.batches_set_aside),
+        ];
+        let batches = figures.map(|(became, count)| (format!("{{became=\"{became}\"}}"), count.to_string()));
+        figure("event_batches_total", "counter", "Event batches taken in, by what became of them.", &batches);
+        let unreadable = ingest.events_unreadable.to_string();
+        figure("events_unreadable_total", "counter", "Events passed over as unreadable.", &one(unreadable));
+        let backlog = ingest.backlog.to_string();
+        figure("event_batches_waiting", "gauge", "Event batches stored and not counted yet.", &one(backlog));
         text
     }
 }
@@ -93,7 +105,8 @@ pub(super) async fn metrics(State(app): State<SharedApp>) -> Response {
     let environments = app.live.all();
     let changes = environments.iter().map(|live| live.sequence()).sum();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], app.metrics.text(environments.len(), changes)).into_response()
+    let text = app.metrics.text(environments.len(), changes, app.analytics.figures());
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 /// Counts every answer.

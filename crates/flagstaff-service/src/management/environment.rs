@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::SqliteConnection;
 
 use super::flag::{first_targeting, project_by_key};
-use super::{ChangeError, name, publish};
+use super::{ChangeError, forget_counted, name, publish};
 use crate::auth::{Action, Actor, secret};
 use crate::store::audit::{self, AuditEntry};
 use crate::store::environment::{self, Environment};
@@ -157,9 +157,7 @@ pub async fn delete(app: &App, actor: &Actor, project_key: &str, key: &str) -> R
     environment::delete(&mut write, environment.id).await?;
     let entry = AuditEntry { action: "delete", before: Some(shown(&environment)), ..entry(project_key, key) };
     audit::append(&mut write, actor, now_ms(), entry).await?;
-    write.commit().await?;
-    publish(app).await;
-    Ok(())
+    forget_counted(app, &[environment.id], write).await
 }
 
 /// Makes an environment inside a transaction.

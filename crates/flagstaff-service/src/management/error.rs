@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::analytics::AnalyticsError;
 use crate::auth::Forbidden;
 use crate::store::StoreError;
 
@@ -25,7 +26,7 @@ pub enum ChangeError {
     },
 
     /// The key is taken.
-    #[error("there is a {kind} `{key}` already{}", within(container))]
+    #[error("{kind} `{key}` exists already{}", within(container))]
     Duplicate {
         /// `project`, `environment`, `flag`, ...
         kind: &'static str,
@@ -87,6 +88,10 @@ pub enum ChangeError {
     /// The database.
     #[error("could not save the change")]
     Store(#[from] StoreError),
+
+    /// The database of events.
+    #[error("could not forget what was counted")]
+    Analytics(#[from] AnalyticsError),
 }
 
 impl ChangeError {

@@ -19,6 +19,7 @@ pub mod user;
 pub use error::ChangeError;
 
 use crate::App;
+use crate::store::{EnvironmentId, Write};
 
 /// Has the live environments take over what was just committed. If that fails, they do it on their
 /// own a moment later: the change is saved all the same.
@@ -26,4 +27,22 @@ async fn publish(app: &App) {
     if let Err(error) = app.live.catch_up().await {
         tracing::warn!(error = %crate::error::chain(&error), "a change is saved and reaches SDKs a moment later");
     }
+}
+
+/// Commits the deletion of environments, of which nothing that was counted may be left: the ids of
+/// deleted environments are given again.
+async fn forget_counted(app: &App, environments: &[EnvironmentId], write: Write) -> Result<(), ChangeError> {
+    // First, so that there is no deletion without it.
+    for environment in environments {
+        app.analytics.forget_environment(*environment).await?;
+    }
+    write.commit().await?;
+    publish(app).await;
+    // Once more, for what came in before the SDK keys were unknown.
+    for environment in environments {
+        if let Err(error) = app.analytics.forget_environment(*environment).await {
+            tracing::warn!(%environment, error = %crate::error::chain(&error), "events of a deleted environment may be left");
+        }
+    }
+    Ok(())
 }

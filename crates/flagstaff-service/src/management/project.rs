@@ -5,12 +5,12 @@ use sqlx::SqliteConnection;
 
 use super::environment::{NewEnvironment, insert as insert_environment};
 use super::flag::project_by_key;
-use super::{ChangeError, name, publish};
+use super::{ChangeError, forget_counted, name, publish};
 use crate::auth::{Action, Actor};
 use crate::store::audit::{self, AuditEntry};
 use crate::store::environment::{self, Environment};
-use crate::store::new_public_id;
 use crate::store::project::{self, Project};
+use crate::store::{EnvironmentId, new_public_id};
 use crate::{App, now_ms};
 
 /// A project that is to be made.
@@ -95,12 +95,12 @@ pub async fn delete(app: &App, actor: &Actor, key: &str) -> Result<(), ChangeErr
             by: "the service, which needs one".to_owned(),
         });
     }
+    let environments = environment::of_project(&mut write, project.id).await?;
+    let environments: Vec<EnvironmentId> = environments.iter().map(|environment| environment.id).collect();
     project::delete(&mut write, project.id).await?;
     let entry = AuditEntry { action: "delete", before: Some(shown(&project)), ..entry(key) };
     audit::append(&mut write, actor, now_ms(), entry).await?;
-    write.commit().await?;
-    publish(app).await;
-    Ok(())
+    forget_counted(app, &environments, write).await
 }
 
 /// Makes a project inside a transaction, and gives its id.

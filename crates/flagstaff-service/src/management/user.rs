@@ -1,22 +1,9 @@
 //! The rules for users that were seen.
 
 use super::{ChangeError, environment};
-use crate::analytics::AnalyticsError;
 use crate::auth::{Action, Actor};
 use crate::store::audit::{self, AuditEntry};
 use crate::{App, now_ms};
-
-/// Why a user was not deleted.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DeleteUserError {
-    /// Not allowed, or no such environment.
-    #[error(transparent)]
-    Change(#[from] ChangeError),
-    /// The database of events.
-    #[error(transparent)]
-    Analytics(#[from] AnalyticsError),
-}
 
 /// Deletes all that is known of a user, and says in the audit log who did. False if nothing was known.
 ///
@@ -27,10 +14,10 @@ pub async fn delete(
     project_key: &str,
     environment_key: &str,
     user_key: &str,
-) -> Result<bool, DeleteUserError> {
-    actor.may(Action::ChangeFlags).map_err(ChangeError::from)?;
+) -> Result<bool, ChangeError> {
+    actor.may(Action::ChangeFlags)?;
     let (project, environment) = environment::get(app, project_key, environment_key).await?;
-    let mut write = app.store.write().await.map_err(ChangeError::from)?;
+    let mut write = app.store.write().await?;
     let entry = AuditEntry {
         project_key: Some(&project.key),
         environment_key: Some(&environment.key),
@@ -40,10 +27,10 @@ pub async fn delete(
         ..AuditEntry::default()
     };
     // Written first and kept last: a deletion without an entry would be the worse mistake.
-    audit::append(&mut write, actor, now_ms(), entry).await.map_err(ChangeError::from)?;
+    audit::append(&mut write, actor, now_ms(), entry).await?;
     let known = app.analytics.delete_user(environment.id, user_key).await?;
     if known {
-        write.commit().await.map_err(ChangeError::from)?;
+        write.commit().await?;
     }
     Ok(known)
 }

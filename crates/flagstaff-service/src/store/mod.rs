@@ -33,7 +33,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{SqlSafeStr as _, Sqlite, SqlitePool, Transaction};
+use sqlx::{Connection as _, SqlSafeStr as _, Sqlite, SqlitePool, Transaction};
 use tokio::sync::watch;
 
 pub use environment::EnvironmentId;
@@ -118,14 +118,14 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
         let open_error = |source| StoreError::Open { path: path.clone(), source };
-        let writer = SqlitePoolOptions::new()
+        let writer = pool_options()
             .max_connections(1)
             .min_connections(1)
             .connect_with(options.clone())
             .await
             .map_err(open_error)?;
         migrator().run(&writer).await.map_err(|source| StoreError::Migrate { path: path.clone(), source })?;
-        let readers = SqlitePoolOptions::new()
+        let readers = pool_options()
             .max_connections(readers())
             .connect_with(options.read_only(true))
             .await
@@ -196,6 +196,20 @@ impl std::ops::DerefMut for Write {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
         &mut self.transaction
     }
+}
+
+/// A pool that does not lend a connection again on which a transaction is still thought to be open.
+///
+/// When the disk is full or fails, SQLite ends the transaction by itself; sqlx, whose own attempt to end
+/// it then fails, would refuse every later one on this connection.
+fn pool_options() -> SqlitePoolOptions {
+    SqlitePoolOptions::new().test_before_acquire(false).before_acquire(|connection, _| {
+        Box::pin(async move {
+            // Behind everything that was asked of the connection before, such as the end of a transaction.
+            connection.ping().await?;
+            Ok(!connection.is_in_transaction())
+        })
+    })
 }
 
 fn migrator() -> Migrator {

@@ -235,6 +235,49 @@ async fn user_is_shown_listed_and_deleted() {
 }
 
 #[tokio::test]
+async fn deleted_environment_takes_what_was_counted_with_it() {
+    let service = Service::demo().await;
+    let headers = [("authorization", "sdk-demo-staging"), ("x-launchdarkly-event-schema", "4")];
+    assert_eq!(service.request("POST", "/bulk", &headers, batch().as_bytes()).await.status, 202);
+    service.counted().await;
+    assert_eq!(keys(&get(&service, "/api/v2/users/demo/staging").await), ["k/1"]);
+
+    let path = "/api/v2/projects/demo/environments";
+    let token = [("authorization", TOKEN), ("content-type", "application/json")];
+    let deleted = service.request("DELETE", &format!("{path}/staging"), &token, b"").await;
+    assert_eq!(deleted.status, 204, "{deleted:?}");
+    assert_eq!(service.request("POST", "/bulk", &headers, batch().as_bytes()).await.status, 401);
+    let again = json!({"key": "staging", "name": "Staging", "color": "00ff00"}).to_string();
+    let made = service.request("POST", path, &token, again.as_bytes()).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    assert_eq!(keys(&get(&service, "/api/v2/users/demo/staging").await), [""; 0]);
+    assert!(service.evaluations("staging").await.is_empty());
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_tell_what_became_of_batches() {
+    let service = Service::demo().await;
+    for id in ["p-1", "p-2", "p-1"] {
+        let headers = [("x-launchdarkly-payload-id", id), ("x-launchdarkly-event-schema", "4")];
+        post(&service, "/bulk", &headers, br#"[{"kind":"index"},{"kind":"a","kind":"b"}]"#).await;
+    }
+    service.counted().await;
+    let text = service.request("GET", "/metrics", &[], b"").await;
+    let text = String::from_utf8(text.body).unwrap();
+    for line in [
+        "flagstaff_event_batches_total{became=\"stored\"} 2",
+        "flagstaff_event_batches_total{became=\"known\"} 1",
+        "flagstaff_event_batches_total{became=\"set_aside\"} 0",
+        "flagstaff_events_unreadable_total 2",
+        "flagstaff_event_batches_waiting 0",
+    ] {
+        assert!(text.lines().any(|own| own == line), "no `{line}` in {text}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn next_links_lead_through_all_users() {
     let service = Service::demo().await;
     let events: Vec<Value> = (0..25)

@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{SqlSafeStr as _, Sqlite, SqlitePool, Transaction};
 
-use super::StoreError;
+use super::{StoreError, pool_options};
 
 /// The file in the data folder.
 pub const EVENTS_FILE: &str = "events.sqlite";
@@ -62,14 +62,14 @@ impl EventStore {
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .busy_timeout(BUSY_TIMEOUT);
         let open_error = |source| StoreError::Open { path: path.clone(), source };
-        let writer = SqlitePoolOptions::new()
+        let writer = pool_options()
             .max_connections(1)
             .min_connections(1)
             .connect_with(options.clone())
             .await
             .map_err(open_error)?;
         migrator().run(&writer).await.map_err(|source| StoreError::Migrate { path: path.clone(), source })?;
-        let readers = SqlitePoolOptions::new()
+        let readers = pool_options()
             .max_connections(READERS)
             .connect_with(options.read_only(true))
             .await
