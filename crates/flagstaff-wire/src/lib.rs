@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`paths`], [`headers`] | where a request goes, and what it says of its sender |
 //! | [`sse`] | server-sent events, byte by byte |
-//! | [`stream`] | put, patch, delete and ping: flags on their way to an SDK |
+//! | [`stream`], [`full_data`] | put, patch, delete and ping: flags on their way to an SDK |
 //! | [`all_flags`] | every flag for one context: for browsers and mobile programs |
 //! | [`event`], [`summary`] | what an SDK reports of its evaluations |
 //! | [`received`] | the same as a service reads it, whatever SDK it comes from |
@@ -15,6 +15,7 @@
 pub mod all_flags;
 pub mod diagnostic;
 pub mod event;
+pub mod full_data;
 pub mod headers;
 pub mod paths;
 pub mod received;

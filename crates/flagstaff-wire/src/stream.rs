@@ -5,11 +5,13 @@
 
 use std::borrow::Cow;
 
-use flagstaff_eval::model::{Flag, FlagData, Segment};
+use flagstaff_eval::DataSet;
+use flagstaff_eval::model::{Flag, Segment};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::full_data::FullData;
 use crate::sse::write_event;
 
 /// What a message is about.
@@ -39,11 +41,11 @@ impl ItemKind {
 }
 
 /// A message as an SDK reads it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StreamMessage {
-    /// Everything there is: replaces what was there.
-    Put(FlagData),
+    /// Everything there is, made ready: replaces what was there.
+    Put(Box<DataSet>),
     /// A flag, newer than the one with this key, or a tombstone.
     PatchFlag(String, Box<Flag>),
     /// A segment, newer than the one with this key, or a tombstone.
@@ -91,10 +93,10 @@ impl StreamMessage {
 fn put(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Put {
-        data: FlagData,
+        data: FullData,
     }
     let put: Put = serde_json::from_slice(data)?;
-    Ok(Some(StreamMessage::Put(put.data)))
+    Ok(Some(StreamMessage::Put(Box::new(put.data.0))))
 }
 
 fn patch(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
@@ -259,7 +261,7 @@ mod tests {
         else {
             panic!("no put")
         };
-        assert_eq!((data.flags.len(), data.segments.len()), (1, 0));
+        assert_eq!((data.flags().count(), data.segments().count()), (1, 0));
         assert!(matches!(read("put", r#"{"path":"","data":{}}"#), Ok(Some(StreamMessage::Put(_)))));
     }
 
@@ -271,18 +273,20 @@ mod tests {
             panic!("no patch")
         };
         assert_eq!((key.as_str(), flag.version), ("a/b%20c", 2));
-        assert_eq!(
-            read("delete", r#"{"path":"/segments/s\u00e4","version":3}"#).unwrap(),
-            Some(StreamMessage::Delete { kind: ItemKind::Segment, key: "sä".to_owned(), version: 3 })
-        );
+        let Ok(Some(StreamMessage::Delete { kind, key, version })) =
+            read("delete", r#"{"path":"/segments/s\u00e4","version":3}"#)
+        else {
+            panic!("no delete")
+        };
+        assert_eq!((kind, key.as_str(), version), (ItemKind::Segment, "sä", 3));
     }
 
     #[test]
     fn what_is_not_known_is_passed_over() {
-        assert_eq!(read("new-thing", "junk").unwrap(), None);
-        assert_eq!(read("patch", r#"{"path":"/other/a","data":7}"#).unwrap(), None);
-        assert_eq!(read("delete", r#"{"path":"/other/a","version":1}"#).unwrap(), None);
-        assert_eq!(read("ping", "").unwrap(), Some(StreamMessage::Ping));
+        assert!(read("new-thing", "junk").unwrap().is_none());
+        assert!(read("patch", r#"{"path":"/other/a","data":7}"#).unwrap().is_none());
+        assert!(read("delete", r#"{"path":"/other/a","version":1}"#).unwrap().is_none());
+        assert!(matches!(read("ping", ""), Ok(Some(StreamMessage::Ping))));
     }
 
     #[test]

@@ -13,8 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flagstaff_eval::DataSet;
-use flagstaff_eval::model::FlagData;
+use flagstaff_wire::full_data::FullData;
 use flagstaff_wire::paths;
 use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
 use tokio::time::Instant;
@@ -76,12 +75,12 @@ async fn poll(
     }
     let new_etag = response.headers().get(ETAG).cloned();
     let body = response.bytes().await.map_err(|error| Failure::request(&error))?;
-    let data: FlagData = serde_json::from_slice(&body).map_err(|error| {
+    let data: FullData = serde_json::from_slice(&body).map_err(|error| {
         Failure::ordinary(DataSourceErrorKind::InvalidData, format!("the flags cannot be read: {error}"))
     })?;
     drop(body);
     let is_first = !shared.is_initialized();
-    shared.replace_data(DataSet::from_model(data));
+    shared.replace_data(data.0);
     *etag = new_etag;
     if is_first {
         shared.log.write(LogLevel::Info, format_args!("the first flags have come"));

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flagstaff_eval::{DataSet, Entry};
+use flagstaff_eval::Entry;
 use flagstaff_wire::paths;
 use flagstaff_wire::sse::{SseEvent, SseParser};
 use flagstaff_wire::stream::{ItemKind, StreamMessage};
@@ -155,7 +155,7 @@ impl Connection<'_> {
         match message {
             Some(StreamMessage::Put(flags)) => {
                 let is_first = !self.shared.is_initialized();
-                self.shared.replace_data(DataSet::from_model(flags));
+                self.shared.replace_data(*flags);
                 if is_first {
                     self.shared.log.write(LogLevel::Info, format_args!("the first flags have come"));
                 }

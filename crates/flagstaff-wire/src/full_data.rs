@@ -1,0 +1,145 @@
+//! A full data set as it is read: each flag is made ready as soon as it has been read, so that the
+//! JSON model of thousands of flags never stands in memory beside what is made of it.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use flagstaff_eval::model::{Flag, Segment};
+use flagstaff_eval::{DataSet, Entry, PreparedFlag, PreparedSegment};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+/// Reads `{"flags":{…},"segments":{…}}`: the data of a `put`, the body of a poll. A collection that
+/// is missing or null is empty.
+#[derive(Clone, Debug, Default)]
+pub struct FullData(pub DataSet);
+
+impl<'de> Deserialize<'de> for FullData {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FullDataVisitor)
+    }
+}
+
+struct FullDataVisitor;
+
+impl<'de> Visitor<'de> for FullDataVisitor {
+    type Value = FullData;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("an object with `flags` and `segments`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FullData, A::Error> {
+        let mut flags: Vec<Entry<PreparedFlag>> = Vec::new();
+        let mut segments: Vec<Entry<PreparedSegment>> = Vec::new();
+        while let Some(name) = map.next_key::<Name>()? {
+            match name {
+                Name::Flags => flags = map.next_value::<Entries<Flag>>()?.0,
+                Name::Segments => segments = map.next_value::<Entries<Segment>>()?.0,
+                Name::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(FullData(DataSet::new(flags, segments)))
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum Name {
+    Flags,
+    Segments,
+    #[serde(other)]
+    Other,
+}
+
+/// An item as it travels, and what is made of it.
+trait Item: DeserializeOwned {
+    type Prepared;
+    fn entry(self, key: &str) -> Entry<Self::Prepared>;
+}
+
+impl Item for Flag {
+    type Prepared = PreparedFlag;
+
+    fn entry(self, key: &str) -> Entry<PreparedFlag> {
+        Entry::flag(key, self)
+    }
+}
+
+impl Item for Segment {
+    type Prepared = PreparedSegment;
+
+    fn entry(self, key: &str) -> Entry<PreparedSegment> {
+        Entry::segment(key, self)
+    }
+}
+
+/// The entries of a collection, each made ready once it is read.
+struct Entries<T: Item>(Vec<Entry<T::Prepared>>);
+
+impl<'de, T: Item> Deserialize<'de> for Entries<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(EntriesVisitor(PhantomData))
+    }
+}
+
+struct EntriesVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Item> Visitor<'de> for EntriesVisitor<T> {
+    type Value = Entries<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("an object of items by key")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<T>, A::Error> {
+        let mut entries = Vec::new();
+        while let Some((key, item)) = map.next_entry::<String, T>()? {
+            entries.push(item.entry(&key));
+        }
+        Ok(Entries(entries))
+    }
+
+    fn visit_unit<E>(self) -> Result<Entries<T>, E> {
+        Ok(Entries(Vec::new()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<DataSet, serde_json::Error> {
+        serde_json::from_str::<FullData>(json).map(|data| data.0)
+    }
+
+    #[test]
+    fn items_are_addressed_by_the_key_they_stand_under() {
+        let data = read(
+            r#"{"x":[1],"flags":{"a":{"key":"other","version":3},"gone":{"version":4,"deleted":true}},
+                "segments":{"s":{"key":"s","version":5}}}"#,
+        )
+        .unwrap();
+        assert_eq!(data.flag("a").map(|flag| flag.version()), Some(3));
+        assert_eq!((data.flag("gone").is_none(), data.flag_version("gone")), (true, Some(4)));
+        assert_eq!(data.segment_version("s"), Some(5));
+    }
+
+    #[test]
+    fn a_collection_may_be_missing_or_null_but_nothing_else() {
+        for json in ["{}", r#"{"flags":null}"#, r#"{"flags":{},"segments":null}"#] {
+            assert_eq!(read(json).unwrap().flags().count(), 0, "{json}");
+        }
+        for json in [
+            "null",
+            "[]",
+            "3",
+            r#"{"flags":[]}"#,
+            r#"{"flags":{"a":1}}"#,
+            r#"{"flags":{"a":{"version":"1"}}}"#,
+        ] {
+            assert!(read(json).is_err(), "{json}");
+        }
+    }
+}
