@@ -78,7 +78,7 @@ impl PreparedFlag {
     /// one inside.
     pub fn new(key: &str, flag: model::Flag) -> Self {
         let availability = flag.availability();
-        let targets = targets(flag.targets, flag.context_targets);
+        let targets = targets(&flag.targets, &flag.context_targets);
         // The hash prefix is the flag's own key: what is addressed under another name keeps its buckets.
         let own_key = if flag.key.is_empty() { key } else { &flag.key };
         let salt = &flag.salt;
@@ -232,35 +232,32 @@ pub(super) fn segment_keys(clause: &Clause) -> impl Iterator<Item = &str> {
 
 /// The order in which lists of targets are looked at: that of `context_targets` if there are any,
 /// where an entry of kind `user` without keys stands for the list of users with its variation.
-fn targets(users: Vec<model::Target>, contexts: Vec<model::Target>) -> Box<[Targets]> {
-    type List = (Box<str>, Vec<(Box<str>, u32)>);
+fn targets(users: &[model::Target], contexts: &[model::Target]) -> Box<[Targets]> {
+    type List<'m> = (Box<str>, Vec<(&'m str, u32)>);
     let mut merged: Vec<List> = Vec::new();
-    let mut add = |kind: Box<str>, variation: u32, keys: Vec<String>| {
-        let keys = keys.into_iter().map(|key| (key.into(), variation));
+    let in_order: Vec<(Box<str>, &model::Target, &[String])> = if contexts.is_empty() {
+        users.iter().map(|target| ("user".into(), target, target.values.as_slice())).collect()
+    } else {
+        contexts
+            .iter()
+            .map(|target| {
+                let kind = kind_or_user(target.context_kind.as_deref());
+                let stands_for_users = &*kind == "user" && target.values.is_empty();
+                let listed = users.iter().find(|user| stands_for_users && user.variation == target.variation);
+                (kind, target, listed.unwrap_or(target).values.as_slice())
+            })
+            .collect()
+    };
+    for (kind, target, keys) in in_order {
+        let keys = keys.iter().map(|key| (key.as_str(), index(target.variation)));
         match merged.last_mut() {
             Some((last, list)) if *last == kind => list.extend(keys),
             _ => merged.push((kind, keys.collect())),
         }
-    };
-    if contexts.is_empty() {
-        for target in users {
-            add("user".into(), index(target.variation), target.values);
-        }
-    } else {
-        let mut users = users;
-        for target in contexts {
-            let kind = kind_or_user(target.context_kind.as_deref());
-            let mut keys = target.values;
-            if &*kind == "user" && keys.is_empty() {
-                let stands_for = users.iter_mut().find(|user| user.variation == target.variation);
-                keys = stands_for.map(|user| std::mem::take(&mut user.values)).unwrap_or_default();
-            }
-            add(kind, index(target.variation), keys);
-        }
     }
     merged
         .into_iter()
-        .map(|(kind, keys)| Targets { kind, keys: KeyMap::new(keys) })
+        .map(|(kind, keys)| Targets { kind, keys: KeyMap::new(&keys) })
         .filter(|targets| !targets.keys.is_empty())
         .collect()
 }
