@@ -58,6 +58,11 @@ class LDClient:
                 "This version of ldclient has no support for the Config options %s yet; they are ignored",
                 ", ".join(ignored),
             )
+        if config.use_ldd:
+            log.warning(
+                "use_ldd needs a feature_store to read flags from, which this version of ldclient has no support "
+                "for yet; every evaluation gives its default"
+            )
         self._config = config
         self._start(start_wait)
         closed_at_exit(self)
@@ -74,6 +79,8 @@ class LDClient:
         if config.use_ldd:
             log.info("Started LaunchDarkly Client in LDD mode")
             return
+        if config.send_events:
+            log.info("Starting event processor")
         if start_wait > _LONG_WAIT:
             log.warning(
                 "Client was configured to block for up to %s seconds when initializing. "
@@ -218,6 +225,9 @@ class LDClient:
     def close(self) -> None:
         """Delivers events and disconnects. May be called again; evaluations go on with the last flags."""
         log.info("Closing LaunchDarkly client..")
+        config = self._config
+        if not config.offline and not config.use_ldd and not self._native.is_closed():
+            log.info("Stopping %s", "StreamingUpdateProcessor" if config.stream else "PollingUpdateProcessor")
         self._native.close()
 
     def postfork(self, start_wait: float = 5) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 from typing import Any, Iterable, List, Optional
 
+from ldclient.feature_store import InMemoryFeatureStore
 from ldclient.util import log
 
 __all__ = ["BigSegmentsConfig", "Config", "HTTPConfig"]
@@ -478,17 +479,21 @@ class Config:
         ignored = [
             name
             for name in (
-                "feature_store",
                 "feature_requester_class",
                 "update_processor_class",
                 "event_processor_class",
                 "event_consumer_class",
+                "events_upload_max_batch_size",
                 "datasystem_config",
                 "hooks",
                 "plugins",
             )
             if self._settings[name]
         ]
+        store = self.feature_store
+        # An empty store in memory is what a client has anyway.
+        if store is not None and (type(store) is not InMemoryFeatureStore or store.initialized):
+            ignored.insert(0, "feature_store")
         if self.big_segments.store is not None:
             ignored.append("big_segments")
         return ignored

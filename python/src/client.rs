@@ -234,6 +234,10 @@ impl Client {
         logging::drain(py);
     }
 
+    fn is_closed(&self) -> bool {
+        self.inner.is_closed()
+    }
+
     fn data_source_status(&self) -> StatusParts {
         let status = self.inner.data_source_status();
         let error = status.last_error.map(|error| {

@@ -41,16 +41,7 @@ impl ContextBuilder {
 
     /// False if the value was refused.
     pub(crate) fn set_attribute(&mut self, name: &str, value: &Bound<'_, PyAny>) -> bool {
-        let mut convert = FromPython::default();
-        let value: Value = convert.value(value);
-        if let Some(type_name) = convert.replaced {
-            // The types of built-in attributes are checked, and never the text of something else.
-            if matches!(name, "kind" | "key" | "name" | "anonymous") {
-                return false;
-            }
-            Python::attach(|py| logging::warn_of_other_type(py, &type_name));
-        }
-        self.inner.try_set(name, value)
+        attribute(name, value).is_some_and(|value| self.inner.try_set(name, value))
     }
 
     pub(crate) fn add_private(&mut self, reference: &Bound<'_, PyAny>) {
@@ -72,7 +63,8 @@ impl ContextBuilder {
     /// Sets the key.
     #[pyo3(name = "key")]
     fn py_key<'py>(slf: Bound<'py, Self>, key: &Bound<'py, PyAny>) -> Bound<'py, Self> {
-        slf.borrow_mut().inner.try_set("key", key_text(key));
+        let key = key_text(key);
+        slf.borrow_mut().inner.try_set("key", key);
         slf
     }
 
@@ -86,7 +78,7 @@ impl ContextBuilder {
     /// Sets the name; ``None`` removes it.
     #[pyo3(name = "name")]
     fn py_name<'py>(slf: Bound<'py, Self>, name: &Bound<'py, PyAny>) -> Bound<'py, Self> {
-        slf.borrow_mut().set_attribute("name", name);
+        Self::try_set(&slf, "name", name);
         slf
     }
 
@@ -101,7 +93,7 @@ impl ContextBuilder {
 
     /// Sets any attribute by its name; ``None`` removes it. See :meth:`try_set` for what is refused.
     fn set<'py>(slf: Bound<'py, Self>, attribute: &str, value: &Bound<'py, PyAny>) -> Bound<'py, Self> {
-        slf.borrow_mut().set_attribute(attribute, value);
+        Self::try_set(&slf, attribute, value);
         slf
     }
 
@@ -110,8 +102,10 @@ impl ContextBuilder {
     /// :return: whether it was set. An empty name, ``_meta``, and a built-in attribute of the wrong
     ///     type are refused: ``kind`` and ``key`` must be text, ``name`` text or ``None``,
     ///     ``anonymous`` a bool
-    fn try_set(&mut self, attribute: &str, value: &Bound<'_, PyAny>) -> bool {
-        self.set_attribute(attribute, value)
+    fn try_set(slf: &Bound<'_, Self>, attribute: &str, value: &Bound<'_, PyAny>) -> bool {
+        // Converted first: that may run code of the program's, which may use this very builder.
+        self::attribute(attribute, value)
+            .is_some_and(|value| slf.borrow_mut().inner.try_set(attribute, value))
     }
 
     /// Adds attributes that are used to evaluate but removed from events, as names or ``/path`` references.
@@ -156,6 +150,20 @@ impl ContextMultiBuilder {
             contexts => Bound::new(py, combine(contexts.iter().map(|context| context.bind(py).get()))),
         }
     }
+}
+
+/// An attribute's value; none if it is refused because it has no JSON form.
+fn attribute(name: &str, value: &Bound<'_, PyAny>) -> Option<Value> {
+    let mut convert = FromPython::default();
+    let json = convert.value(value);
+    if let Some(type_name) = convert.replaced {
+        // Built-in attributes are never the text of something else.
+        if matches!(name, "kind" | "key" | "name" | "anonymous") {
+            return None;
+        }
+        logging::warn_of_other_type(value.py(), &type_name);
+    }
+    Some(json)
 }
 
 /// A key as text: nothing for ``None``, `str()` of what is not text.

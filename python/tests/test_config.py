@@ -109,6 +109,18 @@ def test_components_that_are_not_supported_are_named_once(caplog):
     ]
 
 
+def test_daemon_mode_without_a_store_says_what_comes_of_it(caplog):
+    with LDClient(config=Config("sdk-a", use_ldd=True)) as client:
+        assert client.is_initialized() and not client.is_offline()
+        assert client.variation("bool", {"key": "u"}, "d") == "d"
+    assert ["use_ldd" in message for message in caplog.messages] == [True]
+
+
+def test_listeners_of_the_status_are_told_that_they_will_not_be_told(client, caplog):
+    client.data_source_status_provider.add_listener(print)
+    assert ["listeners" in message for message in caplog.messages] == [True]
+
+
 def test_a_key_that_was_not_given_is_none_and_one_that_cannot_be_is_empty():
     assert Config().sdk_key is None
     assert Config(None).sdk_key == "" and Config(5).sdk_key == ""

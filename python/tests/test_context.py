@@ -178,3 +178,15 @@ def test_the_classes_can_be_subclassed(client):
     assert person == Context.builder("a").name("Anna").set("rows", 3).private("rows").build()
     assert client.variation("bool", person, False) is True
     assert Builder("b").build().key == "b"
+
+
+def test_a_builder_can_be_used_by_what_it_is_given():
+    builder = Context.builder("a")
+
+    class Meddler:
+        def __str__(self):
+            builder.set("meddled", True)
+            return "text"
+
+    context = builder.set("x", Meddler()).key(Meddler()).build()
+    assert (context["x"], context.key, context["meddled"]) == ("text", "text", True)

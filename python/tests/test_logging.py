@@ -32,12 +32,23 @@ def test_a_good_start_is_told_in_the_familiar_words(service, make_client, at_inf
     # Two threads say this, in an order of their own.
     wait_for_message(at_info, "Started LaunchDarkly Client")
     assert sorted(at_info.messages) == sorted([
+        "Starting event processor",
         "Waiting up to 5 seconds for LaunchDarkly client to initialize...",
         "Starting StreamingUpdateProcessor connecting to uri: %s/all" % service.url,
         "StreamingUpdateProcessor initialized ok.",
         "Started LaunchDarkly Client: OK",
     ])
     assert {record.name for record in at_info.records} == {"ldclient.util"}
+
+
+def test_the_end_is_told_once(client, at_info):
+    client.close()
+    client.close()
+    assert at_info.messages == [
+        "Closing LaunchDarkly client..",
+        "Stopping StreamingUpdateProcessor",
+        "Closing LaunchDarkly client..",
+    ]
 
 
 def test_polling_is_told_too(service, make_client, at_info):

@@ -17,6 +17,7 @@ NAMES = {
     "ldclient.config": "Config HTTPConfig BigSegmentsConfig GET_LATEST_FEATURES_PATH STREAM_FLAGS_PATH",
     "ldclient.context": "Context ContextBuilder ContextMultiBuilder",
     "ldclient.evaluation": "EvaluationDetail FeatureFlagsState BigSegmentsStatus",
+    "ldclient.feature_store": "InMemoryFeatureStore CacheConfig",
     "ldclient.flag": "EvaluationDetail error_reason",
     "ldclient.flags_state": "FeatureFlagsState",
     "ldclient.interfaces": "FeatureStore FeatureStoreCore BackgroundOperation UpdateProcessor EventProcessor "

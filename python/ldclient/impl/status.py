@@ -9,6 +9,7 @@ from ldclient.interfaces import (
     DataSourceStatus,
     DataSourceStatusProvider,
 )
+from ldclient.util import log
 
 
 class NativeDataSourceStatusProvider(DataSourceStatusProvider):
@@ -28,3 +29,10 @@ class NativeDataSourceStatusProvider(DataSourceStatusProvider):
             kind, status_code, time, message = error
             error = DataSourceErrorInfo(DataSourceErrorKind(kind), status_code, time, message)
         return DataSourceStatus(DataSourceState(state), since, error)
+
+    def add_listener(self, listener: Callable[[Any], None]) -> None:
+        """Has no effect yet, and says so.
+
+        :param listener: what would be told of each new status
+        """
+        log.warning("This version of ldclient does not tell listeners of the data source's status yet; read it instead")
