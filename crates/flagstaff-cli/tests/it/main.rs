@@ -1,3 +1,5 @@
-//! The executable, as a process.
+//! The executable from outside.
 
-mod killed_while_counting;
+mod commands;
+mod crash;
+mod process;

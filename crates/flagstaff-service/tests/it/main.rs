@@ -2,5 +2,15 @@
 
 mod analytics;
 mod events;
+mod flags;
+mod json_patches;
+mod polls;
+mod projects;
+mod rest;
 mod search;
+mod semantic_patches;
+mod sign_in;
+mod starts;
+mod streams;
 mod support;
+mod tokens;

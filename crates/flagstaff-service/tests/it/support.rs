@@ -63,23 +63,37 @@ impl Answer {
 
 impl Service {
     pub(crate) async fn demo() -> Self {
-        Self::start(Folder::new()).await
+        Self::start(Folder::new(), |_| {}).await
     }
 
-    async fn start(folder: Folder) -> Self {
+    /// With other settings.
+    pub(crate) async fn demo_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start(Folder::new(), change).await
+    }
+
+    async fn start(folder: Folder, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(folder.path());
         config.listen = ([127, 0, 0, 1], 0).into();
         config.demo = true;
+        change(&mut config);
         Self { running: App::start(config).await.unwrap(), folder }
     }
 
     pub(crate) async fn restart(self) -> Self {
         self.running.stop().await;
-        Self::start(self.folder).await
+        Self::start(self.folder, |_| {}).await
     }
 
     pub(crate) async fn stop(self) {
         self.running.stop().await;
+    }
+
+    pub(crate) fn app(&self) -> &flagstaff_service::SharedApp {
+        self.running.app()
+    }
+
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.running.address()
     }
 
     pub(crate) fn analytics(&self) -> &Analytics {

@@ -75,9 +75,10 @@ fn apply_to_definition(draft: &mut Draft, place: &str, change: &FlagChange) -> R
         FlagChange::UpdateName { value } => definition.name.clone_from(value),
         FlagChange::UpdateDescription { value } => definition.description.clone_from(value),
         FlagChange::AddTags { values } => {
-            for tag in values.iter().filter(|tag| !definition.tags.contains(tag)).cloned().collect::<Vec<_>>()
-            {
-                definition.tags.push(tag);
+            for tag in values {
+                if !definition.tags.contains(tag) {
+                    definition.tags.push(tag.clone());
+                }
             }
         }
         FlagChange::RemoveTags { values } => definition.tags.retain(|tag| !values.contains(tag)),
