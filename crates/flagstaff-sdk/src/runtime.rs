@@ -1,9 +1,12 @@
 //! The client's own thread: one, with a runtime of its own, whatever the program runs on.
 
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::config::ConfigError;
@@ -58,16 +61,35 @@ impl Wait {
     }
 }
 
+/// A runtime that may be dropped anywhere, also on a thread of another runtime.
+struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    fn new() -> io::Result<Self> {
+        Builder::new_current_thread().enable_all().build().map(|runtime| Self(Some(runtime)))
+    }
+
+    fn block_on<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.0.as_ref().map(|runtime| runtime.block_on(future))
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        // A look-up of a name may hang in a thread of its own: it is not waited for.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// Starts the client's thread in this process.
 pub(crate) fn start(shared: &Arc<Shared>) -> Result<(), ConfigError> {
     fork::close_inherited_connections();
     let instance_id = shared.instance_id().to_string();
     let http = Http::new(&shared.config, shared.roots.clone(), &instance_id)?;
     let (sender, mut commands) = unbounded_channel();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| ConfigError::Thread { source })?;
+    let runtime = OwnRuntime::new().map_err(|source| ConfigError::Thread { source })?;
     let for_thread = shared.clone();
     std::thread::Builder::new()
         .name("flagstaff-sdk".to_owned())
@@ -81,9 +103,8 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<(), ConfigError> {
                 let _ = source.await;
                 closing
             });
-            // A look-up of a name may hang in a thread of its own: it is not waited for.
-            runtime.shutdown_background();
-            if let Some(Command::Close { done: Some(done), .. }) = closing {
+            drop(runtime);
+            if let Some(Some(Command::Close { done: Some(done), .. })) = closing {
                 done.set(true);
             }
         })

@@ -98,7 +98,7 @@ impl Shared {
     /// Whether the process was forked since the client was started in it.
     #[inline]
     pub(crate) fn is_inherited(&self) -> bool {
-        self.generation.load(Ordering::Relaxed) != fork::generation()
+        self.generation.load(Ordering::Acquire) != fork::generation()
     }
 
     /// In a child process: forgets what belongs to the parent. True for the one caller that did it,
@@ -106,7 +106,7 @@ impl Shared {
     pub(crate) fn leave_parent(&self) -> bool {
         let _unforked = fork::guard();
         let mut control = self.control();
-        if self.generation.swap(fork::generation(), Ordering::Relaxed) == fork::generation() {
+        if !self.is_inherited() {
             return false;
         }
         // Dropping the sender would wake the parent's thread through the event file both share.
@@ -116,6 +116,8 @@ impl Shared {
             events.forget();
         }
         self.status.leave_parent();
+        // Last: other threads of the child come in as soon as they read this.
+        self.generation.store(fork::generation(), Ordering::Release);
         !self.is_closed()
     }
 

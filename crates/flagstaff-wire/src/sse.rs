@@ -288,4 +288,37 @@ mod tests {
         out.extend_from_slice(HEARTBEAT);
         assert_eq!(read_in_pieces(&out, 5), [("put".to_owned(), "{  \"a\": 1  }".to_owned())]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn where_the_network_cuts_makes_no_difference(
+            text in "(event|data|id|retry|x|:|: |\\r|\\n|\\r\\n|\u{feff}|[a-z0-9]|\u{e4}){0,40}",
+            cuts in proptest::collection::vec(1_usize..6, 1..20),
+        ) {
+            let whole = read_in_pieces(text.as_bytes(), text.len().max(1));
+            let mut parser = SseParser::default();
+            let mut events = Vec::new();
+            let mut rest = text.as_bytes();
+            for cut in cuts.iter().cycle() {
+                let (piece, later) = rest.split_at(rest.len().min(*cut));
+                parser.feed(piece, &mut events).unwrap();
+                rest = later;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            let found: Vec<_> = events
+                .iter()
+                .map(|event| (event.name().to_owned(), String::from_utf8_lossy(event.data()).into_owned()))
+                .collect();
+            proptest::prop_assert_eq!(found, whole);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+            let mut events = Vec::new();
+            // What it makes of them does not matter here.
+            let _ = SseParser::with_limit(64).feed(&bytes, &mut events);
+        }
+    }
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// The longest ordinary delay.
 const LONGEST: Duration = Duration::from_secs(30);
+/// The shortest first delay that a service may name: no delay at all would be hammering.
+const SHORTEST_NAMED: Duration = Duration::from_millis(100);
 /// The first and the longest delay after a failure that time alone does not mend.
 const FIRST_EXTENDED: Duration = Duration::from_secs(300);
 const LONGEST_EXTENDED: Duration = Duration::from_secs(3600);
@@ -33,7 +35,7 @@ impl Backoff {
 
     /// The service named another first delay.
     pub(super) fn set_initial(&mut self, initial: Duration) {
-        self.initial = initial;
+        self.initial = initial.clamp(SHORTEST_NAMED, LONGEST_EXTENDED);
     }
 
     /// A connection ended that had been good for so long.
@@ -125,6 +127,16 @@ mod tests {
         backoff.good_poll();
         backoff.good_poll();
         assert_eq!(seconds(&mut backoff, true, 1), [300.0]);
+    }
+
+    #[test]
+    fn a_service_may_name_the_first_delay_within_reason() {
+        let mut backoff = Backoff::new(Duration::from_secs(1));
+        for (named, kept) in [(2_000, 2.0), (0, 0.1), (u64::MAX, 3600.0)] {
+            backoff.set_initial(Duration::from_millis(named));
+            backoff.was_good_for(HEALTHY_AFTER);
+            assert_eq!(seconds(&mut backoff, false, 1), [kept]);
+        }
     }
 
     #[test]

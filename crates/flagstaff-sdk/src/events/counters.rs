@@ -136,7 +136,7 @@ impl Counters {
         variation: Option<usize>,
         default: &Value,
         kinds: u64,
-        more_kinds: Vec<String>,
+        more_kinds: &[String],
         shard: usize,
     ) -> bool {
         if flag.attachment().get().is_none() {
@@ -222,12 +222,12 @@ impl Attached {
         self.lines[line].0[cell % CELLS].fetch_add(1, Ordering::Relaxed);
     }
 
-    fn note(&self, default: &Value, kinds: u64, more_kinds: Vec<String>) {
+    fn note(&self, default: &Value, kinds: u64, more_kinds: &[String]) {
         let mut notes = self.notes();
         if notes.default.is_none() {
             notes.default = Some(default.clone());
         }
-        notes.more_kinds.extend(more_kinds);
+        notes.more_kinds.extend(more_kinds.iter().cloned());
         self.noted.fetch_or(DEFAULT_NOTED | (kinds & !MORE_KINDS), Ordering::Relaxed);
     }
 

@@ -211,16 +211,17 @@ impl Events {
     {
         // Made before anything is locked: it may call into another language.
         let default = of.default.to_value();
-        let more_kinds = if counters::has_more_kinds(kinds) { kinds_of(of.context) } else { Vec::new() };
+        let names = kinds_of(of.context);
         let _unforked = fork::guard();
         let counted = shared().is_some_and(|shared| {
+            let more_kinds: &[String] = if counters::has_more_kinds(kinds) { &names } else { &[] };
             self.counters.note_and_count(shared, detail.variation_index, &default, kinds, more_kinds, shard)
         });
         if !counted {
             // The flag's counters are another client's: both were given the very same flag.
             let value = detail.variation_index.and(detail.value).unwrap_or(&default);
             let (version, index) = (Some(flag.version()), detail.variation_index);
-            self.loose.count(flag.key(), version, index, value, &default, kinds_of(of.context));
+            self.loose.count(flag.key(), version, index, value, &default, names);
         }
     }
 
