@@ -19,9 +19,10 @@ use crate::store::StoreError;
 use crate::store::analytics::EventStore;
 use crate::store::analytics::batch::{self, StoredBatch};
 
-/// How many batches are counted in one transaction, and about how many bytes of them.
-const BATCHES: usize = 512;
-const BYTES: usize = 16 * 1024 * 1024;
+/// How many batches are counted in one transaction, and about how many bytes of them. Batches that come in
+/// wait meanwhile.
+const BATCHES: usize = 256;
+const BYTES: usize = 8 * 1024 * 1024;
 
 /// How long batches are let gather before they are counted: a user is found within a second, and the
 /// fewer transactions the better.

@@ -133,27 +133,11 @@ impl Pages {
         words: &[String],
         how: Match,
     ) -> Result<(), StoreError> {
-        let Some((first, others)) = words.split_first() else {
+        if words.is_empty() {
             return Ok(());
-        };
-        let mut text = format!(
-            "SELECT {COLUMNS} FROM context_term CROSS JOIN context
-             WHERE context_term.environment_id = $1 AND context_term.kind = $2
-               AND context_term.term >= $3 AND context_term.term {} $4 AND context.id = context_term.context_id",
-            how.until()
-        );
-        for index in 0..others.len() {
-            text.push_str(&format!(
-                " AND EXISTS (SELECT 1 FROM context_term AS other WHERE other.context_id = context.id
-                     AND other.term >= ${} AND other.term {} ${})",
-                2 * index + 5,
-                how.until(),
-                2 * index + 6
-            ));
         }
-        text.push_str(" ORDER BY context_term.term, context_term.context_id");
-        let mut query = statement(text).bind(environment_id).bind(kind);
-        for word in [first].into_iter().chain(others) {
+        let mut query = statement(along_terms(words.len(), how)).bind(environment_id).bind(kind);
+        for word in words {
             query = query.bind(word.clone()).bind(how.end(word));
         }
         let mut rows = query.fetch(connection);
@@ -170,6 +154,26 @@ impl Pages {
     fn is_full(&self) -> bool {
         self.rows.len() > self.page.limit
     }
+}
+
+/// Contexts in the order of the terms that the first of so many words meets; every other word must meet
+/// some term of the context, too. After environment and kind each word is two values.
+fn along_terms(words: usize, how: Match) -> String {
+    let until = how.until();
+    let mut text = format!(
+        "SELECT {COLUMNS} FROM context_term CROSS JOIN context
+         WHERE context_term.environment_id = $1 AND context_term.kind = $2
+           AND context_term.term >= $3 AND context_term.term {until} $4 AND context.id = context_term.context_id"
+    );
+    for word in 1..words {
+        let (from, to) = (2 * word + 3, 2 * word + 4);
+        text.push_str(&format!(
+            " AND EXISTS (SELECT 1 FROM context_term AS other WHERE other.context_id = context_term.context_id
+                 AND other.term >= ${from} AND other.term {until} ${to})"
+        ));
+    }
+    text.push_str(" ORDER BY context_term.term, context_term.context_id");
+    text
 }
 
 impl Match {
@@ -235,4 +239,33 @@ fn cut(mut rows: Vec<ContextRow>, limit: usize) -> (Vec<ContextRow>, bool) {
     let more = rows.len() > limit;
     rows.truncate(limit);
     (rows, more)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row as _;
+
+    use super::*;
+    use crate::store::analytics::EventStore;
+
+    /// However many users there are, a search reads the ones it shows and nothing has to be sorted.
+    #[tokio::test]
+    async fn search_walks_along_ranges_of_indexes() {
+        let folder = std::env::temp_dir().join(format!("flagstaff-plan-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let store = EventStore::open(&folder).await.unwrap();
+        for (words, how) in [(1, Match::Beginning), (1, Match::Whole), (3, Match::Beginning)] {
+            let text = format!("EXPLAIN QUERY PLAN {}", along_terms(words, how));
+            let rows = statement(text).fetch_all(&mut *store.read().await.unwrap()).await.unwrap();
+            let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            assert!(plan[0].contains("SEARCH context_term USING PRIMARY KEY"), "{plan:#?}");
+            assert!(plan[0].contains("AND term>? AND term<?"), "{plan:#?}");
+            assert!(
+                plan.iter().all(|step| !step.contains("SCAN") && !step.contains("TEMP B-TREE")),
+                "{plan:#?}"
+            );
+        }
+        store.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }
