@@ -1,5 +1,8 @@
 //! How a client is configured: one builder, sensible with only an SDK key.
 
+mod check;
+mod error;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +12,13 @@ use flagstaff_wire::diagnostic::{Platform, Sdk};
 use flagstaff_wire::headers::ApplicationTags;
 use flagstaff_wire::redaction::Redaction;
 use flagstaff_wire::{headers, paths};
-use url::Url;
+
+pub use error::ConfigError;
 
 use crate::log::LogSink;
 
-/// Polling more often than this is refused: a service has many clients.
+/// The default poll interval, and the least that is not refused.
 const SHORTEST_POLL_INTERVAL: Duration = Duration::from_secs(30);
-/// Diagnostics more often than this are refused.
-const SHORTEST_DIAGNOSTIC_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How a client is configured.
 ///
@@ -69,87 +71,6 @@ pub struct Config {
     pub(crate) sdk: Sdk,
     pub(crate) platform: Platform,
     pub(crate) log_sink: Option<Arc<dyn LogSink>>,
-}
-
-/// Why a client was not started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// No SDK key, and the client is not offline.
-    #[error("the SDK key is missing; only an offline client needs none")]
-    MissingSdkKey,
-    /// The key cannot stand in a header. It is not repeated here: it may be a secret in the wrong place.
-    #[error(
-        "the SDK key has characters other than letters, digits, `.`, `_` and `-`, or more than 8192 of them"
-    )]
-    BadSdkKey,
-    /// A base URI is none.
-    #[error("the {which} URI `{uri}` is not an http or https URL")]
-    BadUri {
-        /// `stream`, `poll`, `events` or `proxy`.
-        which: &'static str,
-        /// What was given.
-        uri: String,
-    },
-    /// A duration or number is too small.
-    #[error("{setting} is {given}, and must be at least {least}")]
-    TooSmall {
-        /// The name of the setting.
-        setting: &'static str,
-        /// What was given.
-        given: String,
-        /// The least it may be.
-        least: String,
-    },
-    /// A payload filter is none.
-    #[error(
-        "payload filter `{key}` must begin with a letter or digit and go on with those, `.`, `_` and `-`"
-    )]
-    BadFilter {
-        /// What was given.
-        key: String,
-    },
-    /// An application tag is none.
-    #[error("application {tag} `{value}` must be 1 to 64 letters, digits, `.`, `_` and `-`")]
-    BadApplicationTag {
-        /// `id` or `version`.
-        tag: &'static str,
-        /// What was given.
-        value: String,
-    },
-    /// A private attribute cannot be one.
-    #[error("private attribute `{reference}` is not a name or a path like `/address/city`")]
-    BadPrivateAttribute {
-        /// What was given.
-        reference: String,
-    },
-    /// A wrapper's name or version cannot stand in a header.
-    #[error("wrapper `{value}` has characters that cannot be sent")]
-    BadWrapper {
-        /// What was given.
-        value: String,
-    },
-    /// The file of certificate authorities cannot be read, or has none in it.
-    #[error("could not read certificate authorities from `{path}`: {reason}")]
-    BadCaFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The HTTP client could not be set up.
-    #[error("could not set up the HTTP client")]
-    Http {
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The operating system refused a thread.
-    #[error("could not start the client's thread")]
-    Thread {
-        /// Why.
-        source: std::io::Error,
-    },
 }
 
 impl Config {
@@ -446,81 +367,6 @@ impl Config {
         self
     }
 
-    /// Refuses what cannot be, and settles what was left to the environment.
-    pub(crate) fn checked(mut self) -> Result<Self, ConfigError> {
-        self.check_key()?;
-        let service = std::env::var("FLAGSTAFF_URL").ok().filter(|url| !url.is_empty());
-        if let (None, None, None, Some(service)) =
-            (&self.stream_base, &self.poll_base, &self.events_base, service)
-        {
-            self = self.base_uri(service);
-        }
-        for (which, base) in
-            [("stream", &self.stream_base), ("poll", &self.poll_base), ("events", &self.events_base)]
-        {
-            check_uri(which, base.as_deref())?;
-        }
-        check_uri("proxy", self.http_proxy.as_deref())?;
-        if !self.any_poll_interval {
-            at_least("the poll interval", self.poll_interval, SHORTEST_POLL_INTERVAL)?;
-        }
-        if !self.any_diagnostic_interval {
-            at_least("the diagnostic interval", self.diagnostic_interval, SHORTEST_DIAGNOSTIC_INTERVAL)?;
-        }
-        let shortest = Duration::from_millis(1);
-        for (setting, duration) in [
-            ("the poll interval", self.poll_interval),
-            ("the diagnostic interval", self.diagnostic_interval),
-            ("the flush interval", self.flush_interval),
-            ("the context keys flush interval", self.context_keys_flush_interval),
-            ("the connect time-out", self.connect_timeout),
-            ("the read time-out", self.read_timeout),
-            ("the stream read time-out", self.stream_read_timeout),
-            ("the initial reconnect delay", self.initial_reconnect_delay),
-        ] {
-            at_least(setting, duration, shortest)?;
-        }
-        for (setting, capacity) in [
-            ("the events capacity", self.events_capacity),
-            ("the context keys capacity", self.context_keys_capacity),
-        ] {
-            if capacity == 0 {
-                let (given, least) = ("0".to_owned(), "1".to_owned());
-                return Err(ConfigError::TooSmall { setting, given, least });
-            }
-        }
-        self.check_names()?;
-        Ok(self)
-    }
-
-    fn check_key(&self) -> Result<(), ConfigError> {
-        if self.sdk_key.is_empty() {
-            let needed = !self.offline && !self.sdk_key_may_be_missing;
-            return if needed { Err(ConfigError::MissingSdkKey) } else { Ok(()) };
-        }
-        if headers::is_sdk_key(&self.sdk_key) { Ok(()) } else { Err(ConfigError::BadSdkKey) }
-    }
-
-    fn check_names(&self) -> Result<(), ConfigError> {
-        if let Some(key) = self.payload_filter.as_ref().filter(|key| !paths::is_filter_key(key)) {
-            return Err(ConfigError::BadFilter { key: key.clone() });
-        }
-        for (tag, value) in [("id", &self.application_id), ("version", &self.application_version)] {
-            if let Some(value) = value.as_ref().filter(|value| !ApplicationTags::is_valid(value)) {
-                return Err(ConfigError::BadApplicationTag { tag, value: value.clone() });
-            }
-        }
-        for value in [&self.wrapper_name, &self.wrapper_version].into_iter().flatten() {
-            if http::HeaderValue::from_str(value).is_err() {
-                return Err(ConfigError::BadWrapper { value: value.clone() });
-            }
-        }
-        if let Some(bad) = self.redaction.private_attributes.iter().find(|reference| !reference.is_valid()) {
-            return Err(ConfigError::BadPrivateAttribute { reference: bad.to_string() });
-        }
-        Ok(())
-    }
-
     pub(crate) fn tags(&self) -> ApplicationTags {
         let mut tags = ApplicationTags::default();
         if let Some(id) = &self.application_id {
@@ -554,26 +400,6 @@ pub(crate) enum Base {
     Stream,
     Poll,
     Events,
-}
-
-fn check_uri(which: &'static str, uri: Option<&str>) -> Result<(), ConfigError> {
-    let Some(uri) = uri else { return Ok(()) };
-    match Url::parse(uri) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
-        // What stands before the `@` of a proxy is a secret.
-        _ => {
-            let uri = uri.rsplit('@').next().unwrap_or(uri).to_owned();
-            Err(ConfigError::BadUri { which, uri })
-        }
-    }
-}
-
-fn at_least(setting: &'static str, given: Duration, least: Duration) -> Result<(), ConfigError> {
-    if given < least {
-        let (given, least) = (format!("{given:?}"), format!("{least:?}"));
-        return Err(ConfigError::TooSmall { setting, given, least });
-    }
-    Ok(())
 }
 
 /// Without the key.

@@ -1,0 +1,109 @@
+//! Refuses what cannot be, all at once, before anything is started.
+
+use std::time::Duration;
+
+use flagstaff_wire::headers::ApplicationTags;
+use flagstaff_wire::{headers, paths};
+use url::Url;
+
+use super::{Config, ConfigError, SHORTEST_POLL_INTERVAL};
+
+/// Diagnostics more often than this are refused: a service has many clients.
+const SHORTEST_DIAGNOSTIC_INTERVAL: Duration = Duration::from_secs(60);
+
+impl Config {
+    /// Refuses what cannot be, and settles what was left to the environment.
+    pub(crate) fn checked(mut self) -> Result<Self, ConfigError> {
+        self.check_key()?;
+        let service = std::env::var("FLAGSTAFF_URL").ok().filter(|url| !url.is_empty());
+        if let (None, None, None, Some(service)) =
+            (&self.stream_base, &self.poll_base, &self.events_base, service)
+        {
+            self = self.base_uri(service);
+        }
+        for (which, base) in
+            [("stream", &self.stream_base), ("poll", &self.poll_base), ("events", &self.events_base)]
+        {
+            check_uri(which, base.as_deref())?;
+        }
+        check_uri("proxy", self.http_proxy.as_deref())?;
+        if !self.any_poll_interval {
+            at_least("the poll interval", self.poll_interval, SHORTEST_POLL_INTERVAL)?;
+        }
+        if !self.any_diagnostic_interval {
+            at_least("the diagnostic interval", self.diagnostic_interval, SHORTEST_DIAGNOSTIC_INTERVAL)?;
+        }
+        let shortest = Duration::from_millis(1);
+        for (setting, duration) in [
+            ("the poll interval", self.poll_interval),
+            ("the diagnostic interval", self.diagnostic_interval),
+            ("the flush interval", self.flush_interval),
+            ("the context keys flush interval", self.context_keys_flush_interval),
+            ("the connect time-out", self.connect_timeout),
+            ("the read time-out", self.read_timeout),
+            ("the stream read time-out", self.stream_read_timeout),
+            ("the initial reconnect delay", self.initial_reconnect_delay),
+        ] {
+            at_least(setting, duration, shortest)?;
+        }
+        for (setting, capacity) in [
+            ("the events capacity", self.events_capacity),
+            ("the context keys capacity", self.context_keys_capacity),
+        ] {
+            if capacity == 0 {
+                let (given, least) = ("0".to_owned(), "1".to_owned());
+                return Err(ConfigError::TooSmall { setting, given, least });
+            }
+        }
+        self.check_names()?;
+        Ok(self)
+    }
+
+    fn check_key(&self) -> Result<(), ConfigError> {
+        if self.sdk_key.is_empty() {
+            let needed = !self.offline && !self.sdk_key_may_be_missing;
+            return if needed { Err(ConfigError::MissingSdkKey) } else { Ok(()) };
+        }
+        if headers::is_sdk_key(&self.sdk_key) { Ok(()) } else { Err(ConfigError::BadSdkKey) }
+    }
+
+    fn check_names(&self) -> Result<(), ConfigError> {
+        if let Some(key) = self.payload_filter.as_ref().filter(|key| !paths::is_filter_key(key)) {
+            return Err(ConfigError::BadFilter { key: key.clone() });
+        }
+        for (tag, value) in [("id", &self.application_id), ("version", &self.application_version)] {
+            if let Some(value) = value.as_ref().filter(|value| !ApplicationTags::is_valid(value)) {
+                return Err(ConfigError::BadApplicationTag { tag, value: value.clone() });
+            }
+        }
+        for value in [&self.wrapper_name, &self.wrapper_version].into_iter().flatten() {
+            if http::HeaderValue::from_str(value).is_err() {
+                return Err(ConfigError::BadWrapper { value: value.clone() });
+            }
+        }
+        if let Some(bad) = self.redaction.private_attributes.iter().find(|reference| !reference.is_valid()) {
+            return Err(ConfigError::BadPrivateAttribute { reference: bad.to_string() });
+        }
+        Ok(())
+    }
+}
+
+fn check_uri(which: &'static str, uri: Option<&str>) -> Result<(), ConfigError> {
+    let Some(uri) = uri else { return Ok(()) };
+    match Url::parse(uri) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
+        // What stands before the `@` of a proxy is a secret.
+        _ => {
+            let uri = uri.rsplit('@').next().unwrap_or(uri).to_owned();
+            Err(ConfigError::BadUri { which, uri })
+        }
+    }
+}
+
+fn at_least(setting: &'static str, given: Duration, least: Duration) -> Result<(), ConfigError> {
+    if given < least {
+        let (given, least) = (format!("{given:?}"), format!("{least:?}"));
+        return Err(ConfigError::TooSmall { setting, given, least });
+    }
+    Ok(())
+}

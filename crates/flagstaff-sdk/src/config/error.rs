@@ -1,0 +1,84 @@
+//! Why a configuration is refused: one sentence each.
+
+use std::path::PathBuf;
+
+/// Why a client was not started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No SDK key, and the client is not offline.
+    #[error("the SDK key is missing; only an offline client needs none")]
+    MissingSdkKey,
+    /// The key cannot stand in a header. It is not repeated here: it may be a secret in the wrong place.
+    #[error(
+        "the SDK key has characters other than letters, digits, `.`, `_` and `-`, or more than 8192 of them"
+    )]
+    BadSdkKey,
+    /// A base URI is none.
+    #[error("the {which} URI `{uri}` is not an http or https URL")]
+    BadUri {
+        /// `stream`, `poll`, `events` or `proxy`.
+        which: &'static str,
+        /// What was given.
+        uri: String,
+    },
+    /// A duration or number is too small.
+    #[error("{setting} is {given}, and must be at least {least}")]
+    TooSmall {
+        /// The name of the setting.
+        setting: &'static str,
+        /// What was given.
+        given: String,
+        /// The least it may be.
+        least: String,
+    },
+    /// A payload filter is none.
+    #[error(
+        "payload filter `{key}` must begin with a letter or digit and go on with those, `.`, `_` and `-`"
+    )]
+    BadFilter {
+        /// What was given.
+        key: String,
+    },
+    /// An application tag is none.
+    #[error("application {tag} `{value}` must be 1 to 64 letters, digits, `.`, `_` and `-`")]
+    BadApplicationTag {
+        /// `id` or `version`.
+        tag: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// A private attribute cannot be one.
+    #[error("private attribute `{reference}` is not a name or a path like `/address/city`")]
+    BadPrivateAttribute {
+        /// What was given.
+        reference: String,
+    },
+    /// A wrapper's name or version cannot stand in a header.
+    #[error("wrapper `{value}` has characters that cannot be sent")]
+    BadWrapper {
+        /// What was given.
+        value: String,
+    },
+    /// The file of certificate authorities cannot be read, or has none in it.
+    #[error("could not read certificate authorities from `{path}`: {reason}")]
+    BadCaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The HTTP client could not be set up.
+    #[error("could not set up the HTTP client")]
+    Http {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The operating system refused a thread.
+    #[error("could not start the client's thread")]
+    Thread {
+        /// Why.
+        source: std::io::Error,
+    },
+}
