@@ -9,6 +9,8 @@ use std::time::Duration;
 use flagstaff_eval::Value;
 use flagstaff_wire::stream::{ItemKind, write_delete, write_patch, write_put};
 use flagstaff_wire::{paths, sse};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use crate::flags::{FlagBuilder, all_data};
 use crate::http::{Request, read_request};
@@ -19,6 +21,8 @@ use crate::wait::eventually;
 pub enum Answer {
     /// A status, further headers and a body.
     Status(u16, Vec<(&'static str, String)>, String),
+    /// 200 with this body, compressed, whether that was asked for or not.
+    Compressed(Vec<u8>),
     /// A stream that begins with these bytes and stays open.
     Stream(Vec<u8>),
     /// The connection is closed without an answer.
@@ -214,7 +218,13 @@ fn serve(connection: TcpStream, state: &Mutex<State>) {
             answer
         };
         let goes_on = match answer {
-            Answer::Status(status, headers, body) => write_answer(&mut writing, status, &headers, &body),
+            Answer::Status(status, headers, body) => {
+                write_answer(&mut writing, status, &headers, body.as_bytes())
+            }
+            Answer::Compressed(body) => {
+                let encoding = [("content-encoding", "gzip".to_owned())];
+                write_answer(&mut writing, 200, &encoding, &compress(&body))
+            }
             Answer::Stream(bytes) => open_stream(&mut writing, &bytes, state),
             Answer::Cut => false,
             Answer::Silence(time) => {
@@ -256,12 +266,17 @@ impl State {
     }
 }
 
-fn write_answer(to: &mut TcpStream, status: u16, headers: &[(&str, String)], body: &str) -> bool {
+fn write_answer(to: &mut TcpStream, status: u16, headers: &[(&str, String)], body: &[u8]) -> bool {
     let mut head = format!("HTTP/1.1 {status} Status\r\ncontent-length: {}\r\n", body.len());
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    to.write_all(format!("{head}\r\n{body}").as_bytes()).is_ok()
+    to.write_all(&[head.as_bytes(), b"\r\n", body].concat()).is_ok()
+}
+
+fn compress(body: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(body).and_then(|()| encoder.finish()).expect("memory can be written to")
 }
 
 /// The stream ends with its connection, so there is no length to give.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flagstaff_sdk::{Client, Config, DataSourceErrorKind, DataSourceState};
-use flagstaff_testkit::{Answer, FakeService, eventually, flag, user};
+use flagstaff_testkit::{Answer, FakeService, all_data, eventually, flag, user};
 
 use crate::support::{config, started};
 
@@ -31,6 +31,15 @@ fn a_poll_that_brings_nothing_new_costs_no_body() {
     let requests = service.wait_for_requests("/sdk/latest-all", count + 2);
     assert_eq!(requests.last().unwrap().header("if-none-match"), Some("\"tag-2\""));
     assert!(service.requests("/all").is_empty());
+}
+
+#[test]
+fn a_compressed_body_is_read() {
+    let service = FakeService::start([]);
+    let body = all_data([flag("f").serving("small")]).to_string();
+    service.answer_always("/sdk/latest-all", Answer::Compressed(body.into_bytes()));
+    let client = started(polling(&service));
+    assert_eq!(client.variation("f", &user("u"), ""), "small");
 }
 
 #[test]

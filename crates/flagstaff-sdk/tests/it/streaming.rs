@@ -208,6 +208,17 @@ fn a_refusal_in_mid_life_keeps_the_flags() {
 }
 
 #[test]
+fn a_proxy_that_compresses_and_cuts_streams_does_not_keep_flags_away() {
+    let service = FakeService::start([]);
+    let mut put = Vec::new();
+    flagstaff_wire::stream::write_put(&mut put, &flagstaff_testkit::all_data([flag("f")])).unwrap();
+    service.answer_always("/all", Answer::Compressed(put));
+    let client = started(config(&service));
+    service.wait_for_requests("/all", 3);
+    assert_eq!(value(&client, "f"), true);
+}
+
+#[test]
 fn redirects_are_followed() {
     let service = FakeService::start([flag("f")]);
     let location = format!("{}/elsewhere", service.url());
