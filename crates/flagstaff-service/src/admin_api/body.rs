@@ -1,5 +1,7 @@
 //! Request bodies.
 
+use std::time::Duration;
+
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
@@ -7,6 +9,9 @@ use serde::de::DeserializeOwned;
 
 use crate::SharedApp;
 use crate::error::ApiError;
+
+/// A body has to be complete within this.
+const LONGEST_UPLOAD: Duration = Duration::from_secs(30);
 
 /// A JSON body with the headers it came with. Whatever is wrong with it is said in one sentence.
 #[derive(Debug)]
@@ -34,7 +39,8 @@ impl FromRequest<SharedApp> for JsonBody {
                 message,
             ));
         }
-        let bytes = to_bytes(body, limit).await.map_err(|error| {
+        let read = tokio::time::timeout(LONGEST_UPLOAD, to_bytes(body, limit)).await;
+        let bytes = read.map_err(|_| too_slow())?.map_err(|error| {
             let source = std::error::Error::source(&error);
             if source.is_some_and(|source| source.to_string().contains("length limit")) {
                 ApiError::too_large(limit)
@@ -70,6 +76,12 @@ impl JsonBody {
                 name.eq_ignore_ascii_case("domain-model") && value.trim_matches('"') == model
             })
     }
+}
+
+fn too_slow() -> ApiError {
+    let message =
+        format!("the body was not complete within {} seconds; send it again", LONGEST_UPLOAD.as_secs());
+    ApiError::new(axum::http::StatusCode::REQUEST_TIMEOUT, "request_timeout", message)
 }
 
 fn content_type(headers: &HeaderMap) -> &str {

@@ -77,6 +77,12 @@ fn read_targeting(row: &SqliteRow, key: &str) -> Result<TargetingRow, StoreError
     })
 }
 
+fn read_both(row: &SqliteRow) -> Result<(FlagRow, TargetingRow), StoreError> {
+    let flag = read(row)?;
+    let targeting = read_targeting(row, &flag.key)?;
+    Ok((flag, targeting))
+}
+
 /// The flags of a project by key.
 pub async fn of_project(
     connection: &mut SqliteConnection,
@@ -157,13 +163,7 @@ pub async fn in_environment(
     .bind(environment.0)
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let flag = read(row)?;
-            let targeting = read_targeting(row, &flag.key)?;
-            Ok((flag, targeting))
-        })
-        .collect()
+    rows.iter().map(read_both).collect()
 }
 
 /// What all flags of an environment are found by, in no particular order: a fraction of the work of
@@ -193,6 +193,26 @@ pub async fn headings(
         .collect()
 }
 
+/// As [`in_environment`], but only the flags whose targeting has this text in it: those that have a
+/// key as a prerequisite are among them.
+pub async fn mentioning(
+    connection: &mut SqliteConnection,
+    environment: EnvironmentId,
+    text: &str,
+) -> Result<Vec<(FlagRow, TargetingRow)>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT flag.*, environment_id, flag_targeting.version AS targeting_version, targeting, changed_at,
+                changed_by
+         FROM flag JOIN flag_targeting ON flag.id = flag_id
+         WHERE environment_id = $1 AND targeting LIKE '%' || $2 || '%' ORDER BY key",
+    )
+    .bind(environment.0)
+    .bind(text)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read_both).collect()
+}
+
 /// One flag of an environment with its targeting in it.
 pub async fn one_in_environment(
     connection: &mut SqliteConnection,
@@ -209,13 +229,7 @@ pub async fn one_in_environment(
     .bind(key)
     .fetch_optional(connection)
     .await?;
-    row.as_ref()
-        .map(|row| {
-            let flag = read(row)?;
-            let targeting = read_targeting(row, &flag.key)?;
-            Ok((flag, targeting))
-        })
-        .transpose()
+    row.as_ref().map(read_both).transpose()
 }
 
 /// A flag and its targeting as SDKs get them.

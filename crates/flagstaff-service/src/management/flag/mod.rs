@@ -6,8 +6,10 @@
 
 mod apply;
 pub mod change;
+mod checks;
 mod remove_variation;
 mod rules;
+mod save;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,6 +17,8 @@ use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 
 pub use change::FlagChange;
+use checks::{check, dependents, require_comment};
+use save::{save, write_targeting};
 
 use super::{ChangeError, name, publish};
 use crate::auth::{Action, Actor, secret};
@@ -24,7 +28,7 @@ use crate::store::environment::{self, Environment};
 use crate::store::flag::{self, FlagRow, TargetingRow};
 use crate::store::member::{self, Member};
 use crate::store::project::{self, Project};
-use crate::store::targeting::{FlagDefinition, Targeting, sdk_flag};
+use crate::store::targeting::{FlagDefinition, Targeting};
 use crate::store::{StoreError, new_public_id};
 use crate::{App, now_ms};
 
@@ -380,193 +384,6 @@ impl Edit<'_> {
             None => Err(ChangeError::unknown_in("environment", environment_key, self.project_key)),
         }
     }
-}
-
-async fn check(
-    connection: &mut SqliteConnection,
-    before: &FlagState,
-    old: &Draft,
-    new: &Draft,
-    comment: &str,
-) -> Result<(), ChangeError> {
-    let key = &before.flag.key;
-    rules::check_definition(&new.definition)?;
-    if new.definition.maintainer_id != old.definition.maintainer_id {
-        check_maintainer(connection, &new.definition).await?;
-    }
-    let fewer = old
-        .definition
-        .variations
-        .iter()
-        .position(|old| !new.definition.variations.iter().any(|variation| variation.id == old.id));
-    if let Some(removed) = fewer {
-        check_removed(connection, before, removed as i64).await?;
-    }
-    for (environment, _) in &before.environments {
-        let (Some(old_targeting), Some(targeting)) =
-            (old.environments.get(&environment.key), new.environments.get(&environment.key))
-        else {
-            continue;
-        };
-        if targeting == old_targeting && new.definition.variations.len() == old.definition.variations.len() {
-            continue;
-        }
-        require_comment(environment, comment)?;
-        let place = format!("environments.{}", environment.key);
-        rules::check_targeting(&place, key, &new.definition, targeting)?;
-        if targeting.prerequisites != old_targeting.prerequisites {
-            let others = prerequisites_in(connection, environment).await?;
-            rules::check_prerequisites(&place, key, targeting, &others)?;
-        }
-    }
-    Ok(())
-}
-
-async fn check_maintainer(
-    connection: &mut SqliteConnection,
-    definition: &FlagDefinition,
-) -> Result<(), ChangeError> {
-    let Some(id) = &definition.maintainer_id else {
-        return Ok(());
-    };
-    match member::by_public_id(connection, id).await? {
-        Some(_) => Ok(()),
-        None => {
-            Err(ChangeError::invalid("maintainerId", format!("there is no member `{}`", id.escape_debug())))
-        }
-    }
-}
-
-/// The indexes behind a removed variation shift; another flag that names one would mean another.
-async fn check_removed(
-    connection: &mut SqliteConnection,
-    before: &FlagState,
-    removed: i64,
-) -> Result<(), ChangeError> {
-    let dependents = dependents(connection, before, |variation| variation >= removed).await?;
-    match dependents.into_iter().next() {
-        None => Ok(()),
-        Some(dependent) => Err(ChangeError::InUse {
-            what: format!("variation {removed} of flag `{}`, or one behind it,", before.flag.key),
-            by: format!("flag `{}` as a prerequisite in `{}`", dependent.flag_key, dependent.environment_key),
-        }),
-    }
-}
-
-struct Dependent {
-    flag_key: String,
-    environment_key: String,
-}
-
-/// The flags that have this one as a prerequisite, with a variation that matters.
-async fn dependents(
-    connection: &mut SqliteConnection,
-    state: &FlagState,
-    matters: impl Fn(i64) -> bool,
-) -> Result<Vec<Dependent>, StoreError> {
-    let mut dependents = Vec::new();
-    for (environment, _) in &state.environments {
-        for (flag, row) in flag::in_environment(connection, environment.id).await? {
-            let needs = |known: &flagstaff_eval::model::Prerequisite| {
-                known.key == state.flag.key && matters(known.variation)
-            };
-            if row.targeting.prerequisites.iter().any(needs) {
-                dependents.push(Dependent { flag_key: flag.key, environment_key: environment.key.clone() });
-            }
-        }
-    }
-    Ok(dependents)
-}
-
-/// For each flag of the environment: how many variations it has, and its prerequisites.
-async fn prerequisites_in(
-    connection: &mut SqliteConnection,
-    environment: &Environment,
-) -> Result<HashMap<String, (usize, Vec<String>)>, StoreError> {
-    let rows = flag::in_environment(connection, environment.id).await?;
-    let item = |(flag, row): (FlagRow, TargetingRow)| {
-        let prerequisites = row.targeting.prerequisites.into_iter().map(|known| known.key).collect();
-        (flag.key, (flag.definition.variations.len(), prerequisites))
-    };
-    Ok(rows.into_iter().map(item).collect())
-}
-
-fn require_comment(environment: &Environment, comment: &str) -> Result<(), ChangeError> {
-    if environment.require_comments && comment.trim().is_empty() {
-        return Err(ChangeError::CommentRequired { environment_key: environment.key.clone() });
-    }
-    Ok(())
-}
-
-async fn save(
-    connection: &mut SqliteConnection,
-    actor: &Actor,
-    before: &FlagState,
-    old: &Draft,
-    new: &Draft,
-    comment: &str,
-) -> Result<(), ChangeError> {
-    let now = now_ms();
-    let (project_key, flag_key) = (&before.project.key, &before.flag.key);
-    let row = FlagRow {
-        version: before.flag.version + 1,
-        definition: new.definition.clone(),
-        ..before.flag.clone()
-    };
-    flag::update(connection, &row).await?;
-    if new.definition != old.definition {
-        let entry = AuditEntry {
-            action: "update",
-            before: Some(json!(old.definition)),
-            after: Some(json!(new.definition)),
-            ..entry(project_key, flag_key, comment)
-        };
-        audit::append(connection, actor, now, entry).await?;
-    }
-    // In the order of their ids, as everybody does who touches several.
-    for (environment, _) in &before.environments {
-        let (Some(old_targeting), Some(targeting)) =
-            (old.environments.get(&environment.key), new.environments.get(&environment.key))
-        else {
-            continue;
-        };
-        let as_sent = |draft: &Draft, targeting| sdk_flag(flag_key, &draft.definition, targeting, 0);
-        if targeting == old_targeting && as_sent(old, old_targeting) == as_sent(new, targeting) {
-            continue;
-        }
-        write_targeting(connection, actor, &row, environment, targeting.clone(), now).await?;
-        if targeting != old_targeting {
-            let entry = AuditEntry {
-                environment_key: Some(&environment.key),
-                action: "update",
-                before: Some(json!(old_targeting)),
-                after: Some(json!(targeting)),
-                ..entry(project_key, flag_key, comment)
-            };
-            audit::append(connection, actor, now, entry).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn write_targeting(
-    connection: &mut SqliteConnection,
-    actor: &Actor,
-    flag: &FlagRow,
-    environment: &Environment,
-    targeting: Targeting,
-    now: i64,
-) -> Result<(), StoreError> {
-    let sequence = environment::next_sequence(connection, environment.id).await?;
-    let row = TargetingRow {
-        environment_id: environment.id,
-        version: sequence,
-        targeting,
-        changed_at: now,
-        changed_by: actor.name.clone(),
-    };
-    flag::put_targeting(connection, flag.id, &row).await?;
-    change_log::append(connection, environment.id, sequence, ItemKind::Flag, &flag.key).await
 }
 
 fn entry<'a>(project_key: &'a str, flag_key: &'a str, comment: &'a str) -> AuditEntry<'a> {
