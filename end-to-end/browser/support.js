@@ -55,16 +55,12 @@ export async function startService() {
   });
   const stop = async () => {
     const ended = new Promise((resolve) => service.once('exit', resolve));
-    service.removeAllListeners('exit');
-    service.once('exit', () => {});
-    service.kill('SIGTERM');
     const late = setTimeout(() => service.kill('SIGKILL'), PATIENCE_MS);
-    if (service.exitCode === null) await new Promise((resolve) => service.once('exit', resolve));
+    if (service.exitCode === null && service.kill('SIGTERM')) await ended;
     clearTimeout(late);
-    void ended;
     rmSync(data, { recursive: true, force: true });
   };
-  return { url, stop, log: () => log };
+  return { url, stop };
 }
 
 /** Starts the system's browser. */

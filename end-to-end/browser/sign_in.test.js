@@ -1,0 +1,76 @@
+// The door: who may come in, where they land, and how they leave.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { openPage, signedIn, startBrowser, startService } from './support.js';
+
+let service, browser;
+before(async () => {
+  service = await startService();
+  browser = await startBrowser();
+});
+after(async () => {
+  await browser?.close();
+  await service?.stop();
+});
+
+test('whoever is not signed in is sent to the door and back to where they wanted to go', async () => {
+  const page = await openPage(browser, service);
+  await page.goto('/ui/demo/staging/flags?q=banner');
+  await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+  await page.getByLabel('E-mail address').fill('demo@example.com');
+  await page.getByLabel('Password').fill('demo');
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'Flags' }).waitFor();
+  assert.equal(new URL(page.url()).pathname + new URL(page.url()).search, '/ui/demo/staging/flags?q=banner');
+  assert.deepEqual(page.complaints, []);
+});
+
+test('the demo says how to sign in, and the front leads to the door', async () => {
+  const page = await openPage(browser, service);
+  await page.goto('/');
+  assert.equal(new URL(page.url()).pathname, '/ui/sign-in');
+  assert.match(await page.locator('main').innerText(), /demo@example\.com with the password demo/);
+  assert.deepEqual(page.complaints, []);
+});
+
+test('a wrong password is refused in words, and the e-mail address stays', async () => {
+  const page = await openPage(browser, service, { javaScriptEnabled: false });
+  await page.goto('/ui/sign-in');
+  await page.getByLabel('E-mail address').fill('demo@example.com');
+  await page.getByLabel('Password').fill('wrong');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  assert.equal(await page.getByRole('alert').innerText(), 'The e-mail address or the password is wrong.');
+  assert.equal(await page.getByLabel('E-mail address').inputValue(), 'demo@example.com');
+  await page.goto('/ui/demo/production/flags');
+  assert.equal(new URL(page.url()).pathname, '/ui/sign-in');
+});
+
+test('nobody is led away from here after signing in', async () => {
+  const page = await openPage(browser, service);
+  await page.goto(`/ui/sign-in?next=${encodeURIComponent('//example.com/')}`);
+  await page.getByLabel('E-mail address').fill('demo@example.com');
+  await page.getByLabel('Password').fill('demo');
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('heading', { name: 'Flags' }).waitFor();
+  assert.ok(page.url().startsWith(service.url));
+  assert.deepEqual(page.complaints, []);
+});
+
+test('who signs out has to sign in again', async () => {
+  const page = await signedIn(browser, service);
+  await page.getByLabel('Account').click();
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+  await page.goBack();
+  await page.reload();
+  await page.getByRole('heading', { name: 'Sign in' }).waitFor();
+  assert.deepEqual(page.complaints, []);
+});
+
+test('the session cookie is out of reach of script and of other sites', async () => {
+  const page = await signedIn(browser, service);
+  const session = (await page.context().cookies()).find((cookie) => cookie.name === 'flagstaff_session');
+  assert.equal(session.httpOnly, true);
+  assert.equal(session.sameSite, 'Lax');
+  assert.deepEqual(page.complaints, []);
+});
