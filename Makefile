@@ -23,7 +23,8 @@ run: setup-rust ## set up, build and start the demo service; says what to open a
 
 .PHONY: example-rust example-python example-official-python-9 example-official-python-6 example-official-node
 example-rust: setup-rust ## with `make run` running: a program on our Rust SDK, printing a flag's value
-	@cargo run --release --quiet --package flagstaff-example
+	@cargo build --release --package flagstaff-example
+	@$(TARGET)/release/flagstaff-example
 
 example-python: python-release ## the same on our Python package
 	@.venv/bin/python examples/python/flip.py
@@ -104,6 +105,6 @@ setup-browser: end-to-end/browser/node_modules/.ready ## the browser and its dri
 # Cargo itself knows what has changed; both put `ldclient` into .venv, quick to build or quick to run.
 .PHONY: python-debug python-release
 python-debug: setup-rust .venv/.ready
-	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --quiet --manifest-path python/Cargo.toml
+	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --manifest-path python/Cargo.toml
 python-release: setup-rust .venv/.ready
-	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --quiet --release --manifest-path python/Cargo.toml
+	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --release --manifest-path python/Cargo.toml
