@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 
 use crate::context_builder::{ContextBuilder, ContextMultiBuilder};
+use crate::interrupts;
 use crate::logging;
 use crate::value::{FromPython, to_python, type_name};
 
@@ -97,6 +98,7 @@ impl Context {
                 builder.add_private(&reference?);
             }
         }
+        interrupts::raise()?;
         Ok(builder.made())
     }
 
@@ -106,16 +108,21 @@ impl Context {
     /// :param kind: the context kind; ``user`` if it is not given
     #[classmethod]
     #[pyo3(signature = (key, kind=None))]
-    fn create(_class: &Bound<'_, PyType>, key: &Bound<'_, PyAny>, kind: Option<&Bound<'_, PyAny>>) -> Self {
+    fn create(
+        _class: &Bound<'_, PyType>,
+        key: &Bound<'_, PyAny>,
+        kind: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
         let mut builder = ContextBuilder::of_key(key);
+        interrupts::raise()?;
         match kind {
             Some(kind) if !kind.is_instance_of::<PyString>() => {
-                return Context::invalid("invalid data type for \"kind\"");
+                return Ok(Context::invalid("invalid data type for \"kind\""));
             }
             Some(kind) => builder.set_kind(kind),
             None => {}
         }
-        builder.made()
+        Ok(builder.made())
     }
 
     /// Creates a context of several kinds out of contexts of one kind each.
@@ -140,8 +147,10 @@ impl Context {
 
     /// Starts building a context of one kind.
     #[classmethod]
-    fn builder(_class: &Bound<'_, PyType>, key: &Bound<'_, PyAny>) -> ContextBuilder {
-        ContextBuilder::of_key(key)
+    fn builder(_class: &Bound<'_, PyType>, key: &Bound<'_, PyAny>) -> PyResult<ContextBuilder> {
+        let builder = ContextBuilder::of_key(key);
+        interrupts::raise()?;
+        Ok(builder)
     }
 
     /// Starts building a context with all the attributes of another.
@@ -158,11 +167,13 @@ impl Context {
 
     /// Reads the JSON form of a context, as :meth:`to_dict` writes it.
     #[classmethod]
-    fn from_dict(_class: &Bound<'_, PyType>, props: &Bound<'_, PyAny>) -> Self {
+    fn from_dict(_class: &Bound<'_, PyType>, props: &Bound<'_, PyAny>) -> PyResult<Self> {
         if props.is_none() {
-            return Context::invalid("Cannot use None as a context");
+            return Ok(Context::invalid("Cannot use None as a context"));
         }
-        Context::from_properties(props)
+        let context = Context::from_properties(props);
+        interrupts::raise()?;
+        Ok(context)
     }
 
     /// Whether the context can be used.

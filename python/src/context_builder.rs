@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyString, PyTuple};
 
 use crate::context::{Context, combine};
+use crate::interrupts;
 use crate::logging;
 use crate::value::{FromPython, text_of};
 
@@ -56,16 +57,19 @@ impl ContextBuilder {
 impl ContextBuilder {
     /// :param key: the context key; a number becomes text
     #[new]
-    fn new(key: &Bound<'_, PyAny>) -> Self {
-        Self::of_key(key)
+    fn new(key: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let builder = Self::of_key(key);
+        interrupts::raise()?;
+        Ok(builder)
     }
 
     /// Sets the key.
     #[pyo3(name = "key")]
-    fn py_key<'py>(slf: Bound<'py, Self>, key: &Bound<'py, PyAny>) -> Bound<'py, Self> {
+    fn py_key<'py>(slf: Bound<'py, Self>, key: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
         let key = key_text(key);
         slf.borrow_mut().inner.try_set("key", key);
-        slf
+        interrupts::raise()?;
+        Ok(slf)
     }
 
     /// Sets the kind.
@@ -77,9 +81,9 @@ impl ContextBuilder {
 
     /// Sets the name; ``None`` removes it.
     #[pyo3(name = "name")]
-    fn py_name<'py>(slf: Bound<'py, Self>, name: &Bound<'py, PyAny>) -> Bound<'py, Self> {
-        Self::try_set(&slf, "name", name);
-        slf
+    fn py_name<'py>(slf: Bound<'py, Self>, name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        Self::try_set(&slf, "name", name)?;
+        Ok(slf)
     }
 
     /// Sets whether the context is left out of lists of known contexts.
@@ -92,9 +96,13 @@ impl ContextBuilder {
     }
 
     /// Sets any attribute by its name; ``None`` removes it. See :meth:`try_set` for what is refused.
-    fn set<'py>(slf: Bound<'py, Self>, attribute: &str, value: &Bound<'py, PyAny>) -> Bound<'py, Self> {
-        Self::try_set(&slf, attribute, value);
-        slf
+    fn set<'py>(
+        slf: Bound<'py, Self>,
+        attribute: &str,
+        value: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, Self>> {
+        Self::try_set(&slf, attribute, value)?;
+        Ok(slf)
     }
 
     /// Sets any attribute by its name; ``None`` removes it.
@@ -102,10 +110,12 @@ impl ContextBuilder {
     /// :return: whether it was set. An empty name, ``_meta``, and a built-in attribute of the wrong
     ///     type are refused: ``kind`` and ``key`` must be text, ``name`` text or ``None``,
     ///     ``anonymous`` a bool
-    fn try_set(slf: &Bound<'_, Self>, attribute: &str, value: &Bound<'_, PyAny>) -> bool {
+    fn try_set(slf: &Bound<'_, Self>, attribute: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
         // Converted first: that may run code of the program's, which may use this very builder.
-        self::attribute(attribute, value)
-            .is_some_and(|value| slf.borrow_mut().inner.try_set(attribute, value))
+        let value = self::attribute(attribute, value);
+        let set = value.is_some_and(|value| slf.borrow_mut().inner.try_set(attribute, value));
+        interrupts::raise()?;
+        Ok(set)
     }
 
     /// Adds attributes that are used to evaluate but removed from events, as names or ``/path`` references.

@@ -6,18 +6,24 @@
 //! | Module | What stands there |
 //! |---|---|
 //! | `client` | `variation` and its family over a `flagstaff_sdk::Client` |
+//! | `asked` | one evaluation, and what it gives when it cannot be done |
+//! | `complaints` | what is said then, once |
 //! | `settings` | `Config`, read into the client's configuration |
 //! | `caller` | what may be handed in as a context |
 //! | `context`, `context_builder` | `Context` and its builders |
 //! | `user` | a user dictionary, read in place |
 //! | `results` | reasons, and the state of all flags |
 //! | `value`, `names` | JSON and Python data; attribute names as Python strings |
+//! | `interrupts` | exceptions that must not be swallowed |
 //! | `logging`, `messages` | Python's `logging`, and the words used there |
 
+mod asked;
 mod caller;
 mod client;
+mod complaints;
 mod context;
 mod context_builder;
+mod interrupts;
 mod logging;
 mod messages;
 mod names;
@@ -40,7 +46,8 @@ mod native {
 
     /// Ends the thread that carries log lines to Python, before the interpreter ends.
     #[pyfunction]
-    fn stop_logging(py: Python<'_>) {
+    fn stop_logging(py: Python<'_>) -> PyResult<()> {
         super::logging::stop(py);
+        super::interrupts::raise()
     }
 }

@@ -14,6 +14,7 @@ use flagstaff_sdk::{LogLevel, LogSink};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use crate::interrupts;
 use crate::messages::{GIVING_UP, familiar};
 
 /// More lines than this are not kept for an interpreter that is busy elsewhere.
@@ -39,8 +40,10 @@ pub(crate) fn log(py: Python<'_>, level: LogLevel, message: &str) {
         LogLevel::Error => "error",
     };
     let written = logger(py).and_then(|logger| logger.call_method1(method, (message,)));
-    if let Err(error) = written {
-        error.write_unraisable(py, None);
+    if let Err(error) = written
+        && let Some(ordinary) = interrupts::put_by(py, error)
+    {
+        ordinary.write_unraisable(py, None);
     }
 }
 
@@ -57,8 +60,12 @@ pub(crate) fn warn_of_other_type(py: Python<'_>, type_name: &str) {
 
 /// Asks the logger whether debug lines are wanted. Lines of other levels are few, and left to it.
 pub(crate) fn refresh_level(py: Python<'_>) {
-    let level = logger(py).and_then(|logger| logger.call_method0("getEffectiveLevel")?.extract::<u32>());
-    DEBUG_WANTED.store(level.is_ok_and(|level| level <= DEBUG), Ordering::Relaxed);
+    match logger(py).and_then(|logger| logger.call_method0("getEffectiveLevel")?.extract::<u32>()) {
+        Ok(level) => DEBUG_WANTED.store(level <= DEBUG, Ordering::Relaxed),
+        Err(error) => {
+            interrupts::put_by(py, error);
+        }
+    }
 }
 
 fn logger(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
@@ -95,12 +102,14 @@ impl LogSink for Bridge {
     }
 }
 
-/// Carries on what is waiting, on a thread that has the interpreter anyway.
+/// The end of a call: carries on what is waiting, as this thread has the interpreter anyway, and
+/// raises what was put by.
 #[inline]
-pub(crate) fn drain(py: Python<'_>) {
+pub(crate) fn finish(py: Python<'_>) -> PyResult<()> {
     if PENDING.load(Ordering::Relaxed) {
         Carrier::of_this_process().carry(py);
     }
+    interrupts::raise()
 }
 
 /// Ends the thread that carries lines, before the interpreter ends. What comes later is not logged.
@@ -177,6 +186,9 @@ impl Carrier {
             if stopping || Python::try_attach(|py| self.carry(py)).is_none() {
                 break;
             }
+            // A handler that wants the program to exit cannot have it from this thread, as from any but
+            // the main one.
+            drop(interrupts::raise());
         }
         self.state().running = false;
         self.changed.notify_all();

@@ -4,6 +4,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
 use serde_json::{Map, Number, Value};
 
+use crate::interrupts;
+
 /// How deep a caller's data may be nested: deeper is either circular or nobody's.
 const MAX_DEPTH: usize = 100;
 
@@ -127,7 +129,13 @@ impl FromPython {
 
 /// `str()` of anything; an object that refuses is named by its type.
 pub(crate) fn text_of(value: &Bound<'_, PyAny>) -> String {
-    value.str().map_or_else(|_| format!("<{}>", type_name(value)), |text| text.to_string_lossy().into_owned())
+    match value.str() {
+        Ok(text) => text.to_string_lossy().into_owned(),
+        Err(error) => {
+            interrupts::put_by(value.py(), error);
+            format!("<{}>", type_name(value))
+        }
+    }
 }
 
 pub(crate) fn type_name(value: &Bound<'_, PyAny>) -> String {
@@ -138,6 +146,11 @@ pub(crate) fn type_name(value: &Bound<'_, PyAny>) -> String {
 pub(crate) fn copy_of_mapping<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
     let mapping = value.cast::<PyMapping>().ok()?;
     let copy = PyDict::new(value.py());
-    copy.update(mapping).ok()?;
-    Some(copy)
+    match copy.update(mapping) {
+        Ok(()) => Some(copy),
+        Err(error) => {
+            interrupts::put_by(value.py(), error);
+            None
+        }
+    }
 }

@@ -159,11 +159,10 @@ def test_bad_users_are_not_tracked_but_warned_of(service, client, caplog):
     client.identify(Context.create("a", "kind"))
     client.close()
     assert service.received("POST", "/bulk") == []
+    # Each once, however often it happens.
     assert caplog.messages == [
         "Missing user or user key when calling track().",
-        "Missing user or user key when calling track().",
         "Invalid context for track (context key must not be None or empty)",
-        "Missing user or user key when calling identify().",
         "Missing user or user key when calling identify().",
         'Invalid context for identify ("kind" is not a valid context kind)',
     ]

@@ -85,11 +85,13 @@ def test_secondary_takes_part_in_bucketing_of_users(service, make_client):
     assert len(spread(contexts)) == 1
 
 
-def test_a_blank_key_is_evaluated_and_warned_of(client, caplog):
+def test_a_blank_key_is_evaluated_and_warned_of_once_per_client(make_client, caplog):
+    client = make_client()
+    assert client.variation("bool", {"key": ""}, False) is True
     assert client.variation("bool", {"key": ""}, False) is True
     said = "User key is blank. Flag evaluation will proceed, but the user will not be stored in LaunchDarkly."
     assert caplog.messages.count(said) == 1
-    client.variation("bool", {}, False)
+    make_client().variation("bool", {}, False)
     assert caplog.messages.count(said) == 2
 
 

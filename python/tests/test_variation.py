@@ -156,7 +156,7 @@ def test_a_client_without_flags_gives_defaults_and_says_so(caplog, who):
         with LDClient(config=config, start_wait=0) as client:
             assert not client.is_initialized()
             assert client.variation_detail("bool", who, "d").reason == error("CLIENT_NOT_READY")
-            assert client.variation_detail("bool", None, "d").reason == error("CLIENT_NOT_READY")
+            assert client.variation_detail("bool", None, object()).reason == error("CLIENT_NOT_READY")
             assert not client.all_flags_state(who).valid
     finally:
         service.close()
@@ -164,7 +164,7 @@ def test_a_client_without_flags_gives_defaults_and_says_so(caplog, who):
         "Feature Flag evaluation attempted before client has initialized! Feature store unavailable"
         " - returning default: d for feature key: bool"
     )
-    assert caplog.messages.count(said) == 2
+    assert [message for message in caplog.messages if "Feature Flag evaluation" in message] == [said]
     assert (
         "all_flags_state() called before client has finished initializing! "
         "Feature store unavailable - returning empty state" in caplog.messages
