@@ -70,7 +70,7 @@ pub struct SeenContext {
     pub first_seen_ms: i64,
     /// The last of them.
     pub last_seen_ms: i64,
-    /// The mark of the text it was read from: see [`Recent`].
+    /// The mark of the text it was read from: see the file `recent`.
     pub mark: u64,
     /// The context as the last event that had it in full says; none if all had only its key.
     pub full: Option<FullContext>,
