@@ -43,7 +43,7 @@ pub use user::{Page, SeenUser, Sort, UserPage};
 pub use writer::Accepted;
 
 use crate::store::analytics::EventStore;
-use crate::store::analytics::batch::NewBatch;
+use crate::store::analytics::batch::{self, NewBatch};
 use crate::store::analytics::instance::{self, SdkInstance};
 use crate::store::{EnvironmentId, StoreError};
 use writer::Writer;
@@ -112,9 +112,10 @@ impl Analytics {
     /// If the file cannot be opened, is no database, or comes from a newer version.
     pub async fn open(data: &Path) -> Result<Self, AnalyticsError> {
         let store = EventStore::open(data).await?;
-        let writer = Writer::start(store.clone()).await?;
+        let (newest, counted_so_far) = batch::progress(&mut *store.read().await?).await?;
+        let writer = Writer::start(store.clone(), newest);
         let stopping = CancellationToken::new();
-        let (counted_sender, counted) = watch::channel(0);
+        let (counted_sender, counted) = watch::channel(counted_so_far);
         let tasks = vec![
             tokio::spawn(aggregator::run(store.clone(), writer.clone(), counted_sender, stopping.clone())),
             tokio::spawn(retention::run(store.clone(), writer.clone(), stopping.clone())),

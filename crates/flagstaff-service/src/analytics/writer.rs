@@ -77,9 +77,8 @@ enum Job {
 }
 
 impl Writer {
-    /// Starts the task.
-    pub(super) async fn start(store: EventStore) -> Result<Self, AnalyticsError> {
-        let newest = batch::newest(&mut *store.read().await?).await?;
+    /// Starts the task. `newest` is the place of the newest batch so far.
+    pub(super) fn start(store: EventStore, newest: i64) -> Self {
         let shared = Arc::new(Shared {
             stored: Notify::new(),
             newest: AtomicI64::new(newest),
@@ -91,7 +90,7 @@ impl Writer {
         });
         let (queue, jobs) = mpsc::channel(WAITING);
         tokio::spawn(run(store, jobs, shared.clone()));
-        Ok(Self { queue, shared })
+        Self { queue, shared }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -318,7 +317,7 @@ mod tests {
         let mut write = store.write().await.unwrap();
         sqlx::query("PRAGMA max_page_count = 1").execute(&mut *write).await.unwrap();
         write.commit().await.unwrap();
-        let writer = Writer::start(store.clone()).await.unwrap();
+        let writer = Writer::start(store.clone(), 0);
         let batch = |payload: u8| NewBatch {
             environment_id: 1,
             received_ms: 0,

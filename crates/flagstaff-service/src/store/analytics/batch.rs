@@ -82,6 +82,17 @@ pub async fn newest(connection: &mut SqliteConnection) -> Result<i64, StoreError
     Ok(sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM batch").fetch_one(connection).await?)
 }
 
+/// The place of the newest batch there ever was, and the place up to which all are counted.
+pub async fn progress(connection: &mut SqliteConnection) -> Result<(i64, i64), StoreError> {
+    let row = sqlx::query(
+        "SELECT coalesce(max(seq), 0), coalesce((SELECT min(id) - 1 FROM batch), max(seq), 0)
+         FROM sqlite_sequence WHERE name = 'batch'",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
 /// The oldest batches: up to `count` of them, and no more once they are `bytes` in all.
 pub async fn oldest(
     connection: &mut SqliteConnection,
