@@ -94,6 +94,8 @@ struct TroublePage<'a> {
 #[derive(Template)]
 #[template(path = "trouble_notice.html")]
 struct TroubleNotice<'a> {
+    /// Whether the page is out of date, so that a link to it helps.
+    outdated: bool,
     heading: &'a str,
     advice: &'a str,
     message: &'a str,
@@ -160,7 +162,7 @@ fn trouble(bare: Response, words: &TroubleWords, fragment: bool, theme: Theme, c
     };
     let (message, id) = (words.message.as_str(), words.id.as_deref());
     let text = if fragment {
-        TroubleNotice { heading, advice, message, id }.render()
+        TroubleNotice { outdated: status.as_u16() == 409, heading, advice, message, id }.render()
     } else {
         let (style, icon) = (&*FILES.style.path, &*FILES.icon.path);
         TroublePage { theme, heading, advice, message, id, style, icon }.render()

@@ -116,6 +116,7 @@ fn summary(known: u64, anonymous: u64) -> String {
     let known = count(known, "user", "users");
     match anonymous {
         0 => format!("{known} seen"),
+        1 => format!("{known} seen, and 1 anonymous one that is only counted"),
         anonymous => format!("{known} seen, and {} anonymous ones that are only counted", number(anonymous)),
     }
 }
