@@ -1,9 +1,11 @@
 //! The service from outside: its public rooms, and a demo over HTTP.
 
 mod analytics;
+mod dashboard;
 mod events;
 mod flags;
 mod json_patches;
+mod openapi;
 mod polls;
 mod projects;
 mod rest;
