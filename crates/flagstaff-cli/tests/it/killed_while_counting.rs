@@ -3,15 +3,16 @@
 //!
 //! `FLAGSTAFF_TEST_KILLS` says how often it is killed; 200 for the whole of R2.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use flagstaff_service::analytics::{Analytics, Page};
 use flagstaff_service::store::{Store, environment, project};
+
+use crate::process::{Folder, Service};
 
 const SENDERS: usize = 4;
 const USUAL_KILLS: usize = 12;
@@ -22,28 +23,27 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[test]
 fn acknowledged_events_outlive_kills_and_are_counted_once() {
     let kills = std::env::var("FLAGSTAFF_TEST_KILLS").ok().and_then(|kills| kills.parse().ok());
-    let folder = Folder::new();
+    let folder = Folder::new("killed-while-counting");
     let mut senders: Vec<Sender> = (0..SENDERS).map(Sender::new).collect();
     let mut chance = Chance::new();
     let kills = kills.unwrap_or(USUAL_KILLS);
     for _ in 0..kills {
-        let mut service = Service::start(&folder.0);
+        let mut service = Service::start(&folder, &["--demo"]);
         let killed = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for sender in &mut senders {
-                let (address, killed) = (service.address, &killed);
+                let (address, killed) = (service.address().parse().unwrap(), &killed);
                 scope.spawn(move || sender.send_until(address, killed));
             }
             std::thread::sleep(Duration::from_millis(chance.next(400)));
-            service.process.kill().unwrap();
+            service.kill();
             killed.store(true, Ordering::Release);
         });
-        service.process.wait().unwrap();
     }
     let acknowledged: usize = senders.iter().map(|sender| sender.acknowledged).sum();
     assert!(acknowledged > kills, "hardly anything was acknowledged: {acknowledged}");
     let in_doubt = senders.iter().filter(|sender| sender.in_doubt).count();
-    let (evaluations, users) = counted(&folder.0);
+    let (evaluations, users) = counted(folder.path());
     println!(
         "{kills} kills: {acknowledged} batches acknowledged, {evaluations} counted, {in_doubt} in doubt"
     );
@@ -54,13 +54,14 @@ fn acknowledged_events_outlive_kills_and_are_counted_once() {
     assert_eq!(users, evaluations, "a batch is counted whole or not at all");
 
     // Sent again under their ids, those in doubt are counted once, too.
-    let service = Service::start(&folder.0);
+    let service = Service::start(&folder, &["--demo"]);
+    let address = service.address().parse().unwrap();
     for sender in senders.iter_mut().filter(|sender| sender.in_doubt) {
-        assert!(sender.send(service.address), "a running service takes a batch");
+        assert!(sender.send(address), "a running service takes a batch");
     }
     drop(service);
     let all = (acknowledged + in_doubt) as u64;
-    assert_eq!(counted(&folder.0), (all, all));
+    assert_eq!(counted(folder.path()), (all, all));
 }
 
 /// What one program sends: a batch after the other, each with one evaluation and one user.
@@ -135,58 +136,6 @@ fn counted(folder: &Path) -> (u64, u64) {
         store.close().await;
         (evaluations, users)
     })
-}
-
-/// `flagstaff serve --demo`, killed when it goes out of scope.
-struct Service {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Service {
-    fn start(folder: &Path) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_flagstaff"))
-            .args(["serve", "--demo", "--listen", "127.0.0.1:0", "--log", "error", "--data"])
-            .arg(folder)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let started = Instant::now();
-        let first = lines.next().expect("a first line").unwrap();
-        assert!(started.elapsed() < PATIENCE, "it took too long to start");
-        let address = first.strip_prefix("listening on http://").unwrap_or_else(|| panic!("{first}"));
-        let address = address.parse().unwrap();
-        // Read on, so that it can go on printing.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Self { process, address }
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        // Fails if it has been killed before; then there is nothing to wait for either.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// A folder that goes with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("flagstaff-killed-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // A folder that is left over harms nobody.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 /// Numbers to kill at. The seed is printed: the test shows it when it fails.

@@ -2,4 +2,5 @@
 
 mod commands;
 mod crash;
+mod killed_while_counting;
 mod process;
