@@ -232,3 +232,52 @@ async fn a_reader_that_takes_nothing_is_cut() {
     until(1).await;
     until(0).await;
 }
+
+/// Makes a flag whose JSON has so many bytes.
+async fn make_large(service: &Service, key: &str, bytes: usize) {
+    let variations = json!([{"value": "x".repeat(bytes)}, {"value": "small"}]);
+    let new = json!({"key": key, "name": "Large", "variations": variations});
+    assert_eq!(service.rest("POST", "/api/v2/flags/demo", Some(new)).await.status, 201);
+}
+
+async fn flip(service: &Service, key: &str, times: usize) {
+    for time in 0..times {
+        let kind = if time % 2 == 0 { "turnFlagOn" } else { "turnFlagOff" };
+        assert_eq!(service.instruct(key, json!([{"kind": kind}])).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_falls_behind_is_cut_and_skips_nothing_before() {
+    let service = Service::demo().await;
+    make_large(&service, "large", 100_000).await;
+    let mut stream = Stream::open(&service, "/all", "sdk-demo-production").await;
+    stream.expect("put").await;
+    let first = service.sdk_flag("large").await["version"].as_u64().unwrap();
+    // More than it may be behind, and more than the buffers between here and there hold.
+    const FLIPS: usize = 220;
+    flip(&service, "large", FLIPS).await;
+    let mut version = first;
+    while let Some((event, data)) = stream.next().await {
+        assert_eq!((event.as_str(), &data["data"]["version"]), ("patch", &json!(version + 1)));
+        version += 1;
+    }
+    assert!(version < first + FLIPS as u64, "it was cut before the end");
+}
+
+#[tokio::test]
+async fn changes_during_a_slow_first_put_come_as_a_new_put() {
+    let service = Service::demo().await;
+    for key in ["large-1", "large-2", "large-3", "large-4", "large-5", "large-6", "large-7", "large-8"] {
+        make_large(&service, key, 1_500_000).await;
+    }
+    let mut stream = Stream::open(&service, "/all", "sdk-demo-production").await;
+    // Nothing of the put is read meanwhile.
+    flip(&service, "checkout-redesign", 151).await;
+    let put = stream.expect("put").await;
+    assert_eq!(put["data"]["flags"]["checkout-redesign"]["on"], false, "as it was when the stream began");
+    let again = stream.expect("put").await;
+    assert_eq!(again["data"]["flags"]["checkout-redesign"]["on"], true, "as it is now");
+    flip(&service, "checkout-redesign", 2).await;
+    assert_eq!(stream.expect("patch").await["data"]["on"], false);
+}

@@ -334,3 +334,17 @@ impl FlagChange {
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_list_of_kinds_is_that_of_the_changes() {
+        let error = serde_json::from_value::<FlagChange>(json!({"kind": "dance"})).unwrap_err().to_string();
+        let known: Vec<&str> = error.split('`').skip(3).step_by(2).collect();
+        assert_eq!(known, KINDS);
+    }
+}
