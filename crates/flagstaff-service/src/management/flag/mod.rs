@@ -1,6 +1,6 @@
 //! Making, changing and deleting flags.
 //!
-//! [`change`] makes typed changes, [`rewrite`] lets the caller edit a [`Draft`]; both then go through
+//! [`change()`] makes typed changes, [`rewrite`] lets the caller edit a [`Draft`]; both then go through
 //! the same checks and the same writing. An environment is touched only if something changes in it,
 //! and an item's version is the environment's sequence, so that it never falls.
 
