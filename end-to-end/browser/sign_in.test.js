@@ -1,7 +1,9 @@
 // The door: who may come in, where they land, and how they leave.
 import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { openPage, signedIn, startBrowser, startService } from './support.js';
+import { eventually, openPage, picture, signedIn, startBrowser, startService } from './support.js';
 
 let service, browser;
 before(async () => {
@@ -73,4 +75,38 @@ test('the session cookie is out of reach of script and of other sites', async ()
   assert.equal(session.httpOnly, true);
   assert.equal(session.sameSite, 'Lax');
   assert.deepEqual(page.complaints, []);
+});
+
+test('the first owner signs in by a link, chooses a password, and is told how to begin', async () => {
+  const fresh = await startService([]);
+  try {
+    const file = join(fresh.data, 'first-sign-in');
+    const link = await eventually('the link', () => existsSync(file) && readFileSync(file, 'utf8').trim());
+    const page = await openPage(browser, fresh);
+    await page.goto(link);
+    await page.getByRole('heading', { name: 'Choose how you sign in' }).waitFor();
+    await picture(page, 'first-sign-in-desktop-light');
+    await page.getByLabel('E-mail address').fill('ada@example.com');
+    await page.getByLabel('Password').fill('correct horse');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('heading', { name: 'No flags yet' }).waitFor();
+    assert.ok((await page.locator('pre').innerText()).includes(`${fresh.url}/api/v2/flags/default`));
+    await picture(page, 'flags-empty-desktop-light');
+    await page.getByRole('link', { name: 'Users' }).click();
+    await page.getByRole('heading', { name: 'No users seen in Production yet' }).waitFor();
+    assert.match(await page.locator('pre').innerText(), /"sdk-[0-9a-f-]{36}"/);
+
+    const second = await openPage(browser, fresh);
+    await second.goto(link);
+    await second.getByText('This sign-in link was used already or is too old').waitFor();
+    await second.goto('/ui/sign-in');
+    assert.doesNotMatch(await second.locator('main').innerText(), /demo/);
+    await second.getByLabel('E-mail address').fill('ADA@example.com');
+    await second.getByLabel('Password').fill('correct horse');
+    await second.getByRole('button', { name: 'Sign in' }).click();
+    await second.getByRole('heading', { name: 'No flags yet' }).waitFor();
+    assert.deepEqual([...page.complaints, ...second.complaints], []);
+  } finally {
+    await fresh.stop();
+  }
 });

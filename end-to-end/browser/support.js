@@ -34,10 +34,10 @@ function binary() {
   return built;
 }
 
-/** Starts the demo service on a free port, with a data folder of its own. */
-export async function startService() {
+/** Starts a service on a free port, with a data folder of its own: the demo, unless `options` are others. */
+export async function startService(options = ['--demo']) {
   const data = mkdtempSync(join(tmpdir(), 'flagstaff-browser-'));
-  const service = spawn(binary(), ['serve', '--demo', '--listen', '127.0.0.1:0', '--data', data], {
+  const service = spawn(binary(), ['serve', ...options, '--listen', '127.0.0.1:0', '--data', data], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let log = '';
@@ -60,7 +60,7 @@ export async function startService() {
     clearTimeout(late);
     rmSync(data, { recursive: true, force: true });
   };
-  return { url, stop };
+  return { url, stop, data };
 }
 
 /** Starts the system's browser. */
