@@ -132,6 +132,30 @@ def test_what_the_parent_has_gathered_is_not_sent_twice(service):
     assert len([event for event in service.events() if event["kind"] == "custom"]) == 1
 
 
+def test_children_may_end_like_any_program(service):
+    # Each runs the exit hooks that it has inherited, whether it used the client or not.
+    out = run(
+        service,
+        """
+        client = connect(flush_interval=600)
+        client.variation("bool", {"key": "parent"}, None)
+        for uses_it in (False, True):
+            child = os.fork()
+            if child == 0:
+                if uses_it:
+                    client.identify({"key": "child"})
+                sys.exit(0)
+            started = time.monotonic()
+            assert os.waitpid(child, 0)[1] == 0
+            assert time.monotonic() - started < 5
+        print(client.variation("bool", {"key": "parent"}, None))
+        """,
+    )
+    assert out == "True\n"
+    assert service.wait_for_events(kind="identify")[0]["context"]["key"] == "child"
+    assert len(service.wait_for_events(kind="summary")) == 1
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_processes_of_multiprocessing_work(service, tmp_path, method):
     # `spawn` and `forkserver` import the program anew, so it must be a file.

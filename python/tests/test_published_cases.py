@@ -2,7 +2,6 @@
 
 import os
 
-import pytest
 from expand import EVALUATION_CASES, copies, files
 from fake_service import TIMEOUT, FakeService
 from ldclient import Config, Context, LDClient
