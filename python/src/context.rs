@@ -11,6 +11,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 use crate::context_builder::{ContextBuilder, ContextMultiBuilder};
 use crate::interrupts;
 use crate::logging;
+use crate::shared_context::SharedContext;
 use crate::value::{FromPython, to_python, type_name};
 
 /// A collection of attributes that can be referenced in flag evaluations and analytics events.
@@ -20,12 +21,12 @@ use crate::value::{FromPython, to_python, type_name};
 #[pyclass(module = "ldclient.context", name = "Context", subclass, frozen, eq)]
 #[derive(PartialEq)]
 pub(crate) struct Context {
-    inner: Result<flagstaff_eval::Context, String>,
+    inner: Result<SharedContext, String>,
 }
 
 impl From<Result<flagstaff_eval::Context, ContextError>> for Context {
     fn from(made: Result<flagstaff_eval::Context, ContextError>) -> Self {
-        Self { inner: made.map_err(|error| error.to_string()) }
+        Self { inner: made.map(SharedContext::new).map_err(|error| error.to_string()) }
     }
 }
 
@@ -36,7 +37,7 @@ impl Context {
 
     /// The checked context, or what is wrong with it.
     #[inline]
-    pub(crate) fn checked(&self) -> Result<&flagstaff_eval::Context, &str> {
+    pub(crate) fn checked(&self) -> Result<&SharedContext, &str> {
         self.inner.as_ref().map_err(String::as_str)
     }
 
@@ -53,7 +54,7 @@ pub(crate) fn combine<'a>(contexts: impl Iterator<Item = &'a Context>) -> Contex
     let mut errors = Vec::new();
     for context in contexts {
         match context.checked() {
-            Ok(context) => builder = builder.add(context.clone()),
+            Ok(context) => builder = builder.add((**context).clone()),
             Err(error) => errors.push(error),
         }
     }
@@ -191,13 +192,13 @@ impl Context {
     /// Whether the context holds several kinds.
     #[getter]
     fn multiple(&self) -> bool {
-        self.inner.as_ref().is_ok_and(flagstaff_eval::Context::is_multi)
+        self.inner.as_ref().is_ok_and(|context| context.is_multi())
     }
 
     /// The kind; ``multi`` if there are several, empty if the context is not valid.
     #[getter]
     fn kind(&self) -> &str {
-        self.inner.as_ref().map_or("", flagstaff_eval::Context::kind)
+        self.inner.as_ref().map_or("", |context| context.kind())
     }
 
     /// The key; empty if there are several kinds, or the context is not valid.
@@ -317,7 +318,7 @@ impl Context {
     /// the order of kinds, with ``%`` and ``:`` in keys escaped.
     #[getter]
     fn fully_qualified_key(&self) -> &str {
-        self.inner.as_ref().map_or("", flagstaff_eval::Context::canonical_key)
+        self.inner.as_ref().map_or("", |context| flagstaff_eval::Context::canonical_key(context))
     }
 
     /// The JSON form as a dictionary; empty if the context is not valid.
@@ -349,9 +350,7 @@ impl Context {
     /// This context without its anonymous members; not valid if nothing is left.
     fn without_anonymous_contexts(&self) -> Self {
         match self.checked() {
-            Ok(context) => {
-                Self { inner: context.without_anonymous().ok_or_else(|| ContextError::NoKinds.to_string()) }
-            }
+            Ok(context) => context.without_anonymous().ok_or(ContextError::NoKinds).into(),
             Err(error) => Context::invalid(error),
         }
     }

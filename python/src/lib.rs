@@ -10,7 +10,7 @@
 //! | `complaints` | what is said then, once |
 //! | `settings` | `Config`, read into the client's configuration |
 //! | `caller` | what may be handed in as a context |
-//! | `context`, `context_builder` | `Context` and its builders |
+//! | `context`, `shared_context`, `context_builder` | `Context` and its builders |
 //! | `user` | a user dictionary, read in place |
 //! | `results` | reasons, and the state of all flags |
 //! | `value`, `names` | JSON and Python data; attribute names as Python strings |
@@ -29,6 +29,7 @@ mod messages;
 mod names;
 mod results;
 mod settings;
+mod shared_context;
 mod user;
 mod value;
 
