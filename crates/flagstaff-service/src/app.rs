@@ -1,7 +1,8 @@
 //! What all rooms share, and how the service starts and stops.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -187,7 +188,8 @@ impl Running {
 
 fn lock_folder(config: &Config) -> Result<File, StartError> {
     let folder_error = |source| StartError::Folder { path: config.data.clone(), source };
-    std::fs::create_dir_all(&config.data).map_err(folder_error)?;
+    // SDK keys have to stay readable in there: nobody else's business.
+    DirBuilder::new().recursive(true).mode(0o700).create(&config.data).map_err(folder_error)?;
     let lock = File::create(config.data.join("lock")).map_err(folder_error)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),

@@ -1,6 +1,7 @@
 //! Which data folder a start takes, and that it goes on where it stopped.
 
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
 
 use flagstaff_service::management::setup::FirstStart;
 use flagstaff_service::{App, Config};
@@ -45,6 +46,16 @@ async fn a_demo_goes_on_with_its_own_data_and_takes_no_other() {
     assert!(matches!(running.first_start(), FirstStart::Owner { .. }));
     running.stop().await;
     assert!(refused(config(&other, true)).await.contains("is not a demo"));
+}
+
+#[tokio::test]
+async fn a_data_folder_that_is_made_is_for_its_owner_alone() {
+    let folder = Folder::new();
+    let mut inside = config(&folder, true);
+    inside.data = folder.path().join("new").join("data");
+    let running = App::start(inside.clone()).await.unwrap();
+    running.stop().await;
+    assert_eq!(std::fs::metadata(&inside.data).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 #[tokio::test]
