@@ -1,9 +1,11 @@
 """How a client is set up."""
 
 import copy
+import math
 import os
 import re
-from typing import Any, Iterable, List, Optional
+from collections.abc import Mapping
+from typing import Any, Iterable, List, Optional, Pattern
 
 from ldclient.feature_store import InMemoryFeatureStore
 from ldclient.util import log
@@ -19,6 +21,8 @@ DEFAULT_STREAM_URI = "https://stream.launchdarkly.com"
 
 _NOT_GIVEN = object()
 _TAG = re.compile(r"\A[A-Za-z0-9._-]*\Z")
+_FILTER = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+_PRINTABLE = re.compile(r"\A[\x20-\x7e]+\Z")
 _LONGEST_SDK_KEY = 8192
 
 
@@ -44,9 +48,9 @@ class HTTPConfig:
         """
         self.__connect_timeout = _number("connect_timeout", connect_timeout, 10, above=0)
         self.__read_timeout = _number("read_timeout", read_timeout, 15, above=0)
-        self.__http_proxy = http_proxy
-        self.__ca_certs = ca_certs
-        self.__cert_file = cert_file
+        self.__http_proxy = _text("http_proxy", http_proxy)
+        self.__ca_certs = _text("ca_certs", ca_certs)
+        self.__cert_file = _text("cert_file", cert_file)
         self.__disable_ssl_verification = disable_ssl_verification
 
     @property
@@ -253,6 +257,7 @@ class Config:
         :param hooks: called around each evaluation
         :param plugins: called when a client is made
         """
+        http = _of_type("http", http, HTTPConfig)
         if http is None:
             http = HTTPConfig(connect_timeout, read_timeout, http_proxy, None, None, not verify_ssl)
         if send_events is None:
@@ -271,10 +276,10 @@ class Config:
             "stream": bool(stream),
             "initial_reconnect_delay": _number("initial_reconnect_delay", initial_reconnect_delay, 1, above=0),
             "poll_interval": _number("poll_interval", poll_interval, 30, least=30),
-            "payload_filter_key": payload_filter_key,
+            "payload_filter_key": _text("payload_filter_key", payload_filter_key, _FILTER),
             "offline": offline,
             "use_ldd": bool(use_ldd),
-            "defaults": {} if defaults is None else defaults,
+            "defaults": _first_given(_of_type("defaults", defaults, Mapping), {}),
             "send_events": False if offline is True else bool(send_events),
             "events_max_pending": _whole("events_max_pending", events_max_pending, 10000),
             "events_upload_max_batch_size": None
@@ -299,18 +304,18 @@ class Config:
             "diagnostic_recording_interval": _number(
                 "diagnostic_recording_interval", diagnostic_recording_interval, 900, least=60
             ),
-            "wrapper_name": wrapper_name,
-            "wrapper_version": wrapper_version,
+            "wrapper_name": _text("wrapper_name", wrapper_name, _PRINTABLE),
+            "wrapper_version": _text("wrapper_version", wrapper_version, _PRINTABLE),
             "application": _application(application),
             "feature_store": feature_store or None,
             "feature_requester_class": feature_requester_class,
             "update_processor_class": update_processor_class,
             "event_processor_class": event_processor_class,
             "event_consumer_class": event_consumer_class,
-            "big_segments": big_segments or BigSegmentsConfig(),
+            "big_segments": _of_type("big_segments", big_segments, BigSegmentsConfig) or BigSegmentsConfig(),
             "datasystem_config": datasystem_config,
-            "hooks": list(hooks or ()),
-            "plugins": list(plugins or ()),
+            "hooks": list(_of_type("hooks", hooks, (list, tuple)) or ()),
+            "plugins": list(_of_type("plugins", plugins, (list, tuple)) or ()),
         }
 
     @classmethod
@@ -509,7 +514,7 @@ def _first_given(*values):
 
 def _number(name: str, value: Any, default: Any, *, least: float = 0, above: Optional[float] = None) -> Any:
     """A number of at least ``least``, raised to it if need be; ``default`` in place of what is no number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         log.warning("Config option %s must be a number, not %r; using %s", name, value, default)
         return default
     if above is not None and value <= above:
@@ -519,6 +524,25 @@ def _number(name: str, value: Any, default: Any, *, least: float = 0, above: Opt
         log.warning("Config option %s must be at least %s, not %r; using %s", name, least, value, least)
         return least
     return value
+
+
+def _of_type(name: str, value: Any, types: Any) -> Any:
+    """A value of some type; ``None`` in place of one of another."""
+    if value is None or isinstance(value, types):
+        return value
+    log.warning("Config option %s cannot be %r; ignored", name, value)
+    return None
+
+
+def _text(name: str, value: Any, pattern: Pattern = re.compile(".*", re.DOTALL)) -> Optional[str]:
+    """A text, or a path, that matches the pattern; ``None`` in place of anything else."""
+    text = _of_type(name, os.fspath(value) if isinstance(value, os.PathLike) else value, str)
+    if not text:
+        return None
+    if not pattern.match(text):
+        log.warning("Config option %s has characters that cannot be in it: %r; ignored", name, text)
+        return None
+    return text
 
 
 def _whole(name: str, value: Any, default: Optional[int]) -> Optional[int]:

@@ -12,6 +12,8 @@ use crate::logging::{self, Bridge};
 const SDK_NAME: &str = "python-server-sdk";
 /// The least the originals poll at. Only a program that replaces the property gets below it.
 const LEAST_POLL_INTERVAL: f64 = 30.0;
+/// Longer than anything runs: ten years.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Reads a Python config. What it cannot be is warned of here, and left out.
 pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str) -> PyResult<Config> {
@@ -78,8 +80,9 @@ pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str) -> PyResult<Config>
     Ok(made)
 }
 
+/// No longer than what can be added to the time of day.
 fn duration(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    Duration::try_from_secs_f64(seconds).map_or(LONGEST, |duration| duration.min(LONGEST))
 }
 
 fn private_attributes(config: &Bound<'_, PyAny>) -> PyResult<Vec<AttributeRef>> {

@@ -90,6 +90,16 @@ def test_unknown_parameters_are_type_errors():
          "Config option base_uri must be an http or https URI, not 'flags.example'; ignored"),
         ({"private_attribute_names": ["a", 5]}, "Config option private_attribute_names must be a list of str; [5] ignored"),
         ({"application": {"id": "a b"}}, "Value of application[id] contained invalid characters and was discarded"),
+        ({"flush_interval": float("inf")}, "Config option flush_interval must be a number, not inf; using 5"),
+        ({"payload_filter_key": "a b"},
+         "Config option payload_filter_key has characters that cannot be in it: 'a b'; ignored"),
+        ({"wrapper_name": "a\nb"}, "Config option wrapper_name has characters that cannot be in it: 'a\\nb'; ignored"),
+        ({"wrapper_name": 5}, "Config option wrapper_name cannot be 5; ignored"),
+        ({"http": 5}, "Config option http cannot be 5; ignored"),
+        ({"defaults": [1]}, "Config option defaults cannot be [1]; ignored"),
+        ({"hooks": 5}, "Config option hooks cannot be 5; ignored"),
+        ({"big_segments": 5}, "Config option big_segments cannot be 5; ignored"),
+        ({"http_proxy": 5}, "Config option http_proxy cannot be 5; ignored"),
         ({"sdk_key": "a b"}, "SDK key contained invalid characters and was discarded"),
         ({"sdk_key": "a" * 8193}, "SDK key was longer than 8192 characters and was discarded"),
     ],
@@ -154,6 +164,17 @@ def test_http_takes_the_place_of_the_single_options():
     config = Config(connect_timeout=9, http=http)
     assert (config.connect_timeout, config.read_timeout, config.http_proxy, config.verify_ssl) == (1, 2, "http://p", False)
     assert (http.ca_certs, http.cert_file) == (None, None)
+
+
+def test_paths_may_be_path_objects():
+    import pathlib
+
+    assert HTTPConfig(ca_certs=pathlib.Path("/a/b.pem")).ca_certs == "/a/b.pem"
+
+
+def test_very_long_times_are_as_good_as_for_ever(make_client):
+    client = make_client(flush_interval=1e300, connect_timeout=10**12, context_keys_flush_interval=1e18)
+    assert client.variation("bool", {"key": "u"}, None) is True
 
 
 def test_offline_switches_events_off():
