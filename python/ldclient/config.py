@@ -1,7 +1,6 @@
 """How a client is set up."""
 
 import copy
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -24,6 +23,8 @@ _TAG = re.compile(r"\A[A-Za-z0-9._-]*\Z")
 _FILTER = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _PRINTABLE = re.compile(r"\A[\x20-\x7e]+\Z")
 _LONGEST_SDK_KEY = 8192
+#: About the largest number that is a float; what is not smaller is infinite, or no number.
+_LARGEST = 1e308
 
 
 class HTTPConfig:
@@ -514,7 +515,7 @@ def _first_given(*values):
 
 def _number(name: str, value: Any, default: Any, *, least: float = 0, above: Optional[float] = None) -> Any:
     """A number of at least ``least``, raised to it if need be; ``default`` in place of what is no number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _LARGEST:
         log.warning("Config option %s must be a number, not %r; using %s", name, value, default)
         return default
     if above is not None and value <= above:

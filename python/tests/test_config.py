@@ -91,6 +91,8 @@ def test_unknown_parameters_are_type_errors():
         ({"private_attribute_names": ["a", 5]}, "Config option private_attribute_names must be a list of str; [5] ignored"),
         ({"application": {"id": "a b"}}, "Value of application[id] contained invalid characters and was discarded"),
         ({"flush_interval": float("inf")}, "Config option flush_interval must be a number, not inf; using 5"),
+        ({"flush_interval": float("nan")}, "Config option flush_interval must be a number, not nan; using 5"),
+        ({"poll_interval": 10**400}, "Config option poll_interval must be a number, not %d; using 30" % 10**400),
         ({"payload_filter_key": "a b"},
          "Config option payload_filter_key has characters that cannot be in it: 'a b'; ignored"),
         ({"wrapper_name": "a\nb"}, "Config option wrapper_name has characters that cannot be in it: 'a\\nb'; ignored"),
