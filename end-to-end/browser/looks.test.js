@@ -33,6 +33,7 @@ const PAGES = [
   ['users-empty', '/ui/demo/staging/users'],
   ['user', '/ui/demo/production/users/ada'],
   ['user-private', '/ui/demo/production/users/grace'],
+  ['tokens', '/ui/demo/production/tokens'],
   ['menu-environment', '/ui/demo/production/users', async (page) => {
     if (await page.getByRole('button', { name: 'Menu' }).isVisible()) await page.getByRole('button', { name: 'Menu' }).click();
     await page.locator('.switcher summary').click();

@@ -92,6 +92,23 @@ test('the first owner signs in by a link, chooses a password, and is told how to
     await page.getByRole('heading', { name: 'No flags yet' }).waitFor();
     assert.ok((await page.locator('pre').innerText()).includes(`${fresh.url}/api/v2/flags/default`));
     await picture(page, 'flags-empty-desktop-light');
+    await page.locator('.empty').getByRole('link', { name: 'access token' }).click();
+    await page.getByLabel('Name', { exact: true }).fill('First steps');
+    await page.getByRole('button', { name: 'Make a token' }).click();
+    await page.getByText('Copy it now: it is not shown again').waitFor();
+    await picture(page, 'tokens-made-desktop-light');
+    const authorization = await page.locator('#secret').innerText();
+    const made = await fetch(`${fresh.url}/api/v2/flags/default`, {
+      method: 'POST',
+      headers: { authorization, 'content-type': 'application/json' },
+      body: JSON.stringify({ key: 'first', name: 'First flag' }),
+    });
+    assert.equal(made.status, 201);
+    await page.goto('/ui/default/production/tokens');
+    assert.ok(!(await page.content()).includes(authorization), 'a token is shown once');
+    assert.match(await page.getByRole('row', { name: 'First steps' }).innerText(), /writer/);
+    await page.getByRole('link', { name: 'Flags' }).click();
+    await page.getByRole('link', { name: 'First flag' }).waitFor();
     await page.getByRole('link', { name: 'Users' }).click();
     await page.getByRole('heading', { name: 'No users seen in Production yet' }).waitFor();
     assert.match(await page.locator('pre').innerText(), /"sdk-[0-9a-f-]{36}"/);
@@ -104,7 +121,7 @@ test('the first owner signs in by a link, chooses a password, and is told how to
     await second.getByLabel('E-mail address').fill('ADA@example.com');
     await second.getByLabel('Password').fill('correct horse');
     await second.getByRole('button', { name: 'Sign in' }).click();
-    await second.getByRole('heading', { name: 'No flags yet' }).waitFor();
+    await second.getByRole('link', { name: 'First flag' }).waitFor();
     assert.deepEqual([...page.complaints, ...second.complaints], []);
   } finally {
     await fresh.stop();

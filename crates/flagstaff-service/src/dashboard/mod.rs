@@ -13,6 +13,7 @@
 //! | `sign_in` | the door: password, one-time link, signing out |
 //! | `flags` | the list, one flag's targeting in sentences, and its switch |
 //! | `users` | the users seen, and every flag's value for one of them |
+//! | `tokens` | access tokens of whoever is signed in |
 //!
 //! Nothing is changed by a GET. Every form carries the session's form token. Pages are never cached,
 //! assets for ever, under names that change with their content.
@@ -24,6 +25,7 @@ mod parts;
 mod place;
 mod sign_in;
 mod theme;
+mod tokens;
 mod users;
 mod words;
 
@@ -46,6 +48,7 @@ pub fn router() -> Router<SharedApp> {
         .merge(sign_in::router())
         .merge(flags::router())
         .merge(users::router())
+        .merge(tokens::router())
         .merge(assets::router())
         .layer(middleware::from_fn(answer::dress))
 }

@@ -12,7 +12,7 @@ use super::answer::{Trouble, is_fragment};
 use super::assets::{self, FILES, colour_class};
 use super::theme::Theme;
 use super::words::segment;
-use crate::auth::Session;
+use crate::auth::{Action, Session};
 use crate::live_environment::{About, LiveEnvironment};
 use crate::store::environment::Environment;
 use crate::store::project::Project;
@@ -46,6 +46,8 @@ pub(super) enum Section {
     Flags,
     /// Users.
     Users,
+    /// Access tokens.
+    Tokens,
 }
 
 /// What surrounds a page.
@@ -64,6 +66,7 @@ pub(super) struct Frame {
     pub(super) member_email: String,
     pub(super) role: &'static str,
     pub(super) form_token: String,
+    pub(super) may_make_tokens: bool,
     pub(super) here: String,
     pub(super) files: &'static assets::Files,
     pub(super) colours: String,
@@ -139,7 +142,7 @@ impl Place {
             base: self.base(),
             crumbs,
             search: Search {
-                action: list,
+                action: format!("{}/{}", self.base(), section.searched().path()),
                 label: section.search_label(),
                 query: query.unwrap_or_default().to_owned(),
                 live: query.is_some(),
@@ -152,6 +155,7 @@ impl Place {
             member_email: self.session.member.email.clone(),
             role: self.session.member.role.as_str(),
             form_token: self.session.form_token.clone(),
+            may_make_tokens: self.session.actor().may(Action::OwnTokens).is_ok(),
             here: self.here.clone(),
             files: &FILES,
             colours: self.colours.clone(),
@@ -234,6 +238,7 @@ impl Section {
         match self {
             Section::Flags => "flags",
             Section::Users => "users",
+            Section::Tokens => "tokens",
         }
     }
 
@@ -241,12 +246,21 @@ impl Section {
         match self {
             Section::Flags => "Flags",
             Section::Users => "Users",
+            Section::Tokens => "Access tokens",
+        }
+    }
+
+    /// The section that the search in the top bar leads to.
+    fn searched(self) -> Self {
+        match self {
+            Section::Tokens => Section::Flags,
+            other => other,
         }
     }
 
     fn search_label(self) -> &'static str {
         match self {
-            Section::Flags => "Search flags by name, key or tag",
+            Section::Flags | Section::Tokens => "Search flags by name, key or tag",
             Section::Users => "Search users by name, e-mail or key",
         }
     }

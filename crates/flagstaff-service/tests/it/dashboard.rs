@@ -97,8 +97,9 @@ async fn nothing_changes_without_the_form_token_or_from_another_site() {
     let answer = visitor.post(&service, SWITCH, &form(&visitor.form_token), &[]).await;
     assert_eq!(answer.header("location"), Some("/ui/demo/staging/flags?flipped=wish-lists#flag-wish-lists"));
     assert!(!is_on(&service, "staging", "wish-lists").await);
-    for path in ["/ui/sign-out", "/ui/theme"] {
-        let answer = visitor.post(&service, path, "form_token=wrong&theme=dark", &[]).await;
+    for path in ["/ui/sign-out", "/ui/theme", "/ui/demo/staging/tokens"] {
+        let form = "form_token=wrong&theme=dark&name=mine&role=owner";
+        let answer = visitor.post(&service, path, form, &[]).await;
         assert_eq!(answer.status, 403, "{path}");
     }
     assert_eq!(visitor.get(&service, FLAGS, &[]).await.status, 200);
@@ -162,6 +163,11 @@ async fn a_reader_sees_flags_and_cannot_flip_them() {
     assert_eq!(answer.status, 403);
     assert!(text(&answer).contains("may not change flags"), "{}", text(&answer));
     assert!(is_on(&service, "staging", "wish-lists").await);
+    let tokens = "/ui/demo/staging/tokens";
+    assert!(!page.contains(tokens), "no link to what a reader may not do");
+    assert_eq!(visitor.get(&service, tokens, &[]).await.status, 403);
+    let form = format!("form_token={}&name=mine&role=reader", visitor.form_token);
+    assert_eq!(visitor.post(&service, tokens, &form, &[]).await.status, 403);
     let users = text(&visitor.get(&service, "/ui/demo/staging/users", &[]).await);
     assert!(users.contains("YOUR-SDK-KEY") && !users.contains("sdk-demo-staging"), "a reader sees no keys");
 }

@@ -78,7 +78,7 @@
     if (!button) return;
     try {
       await navigator.clipboard.writeText(button.dataset.copy);
-      say(`Copied ${button.dataset.copy}`);
+      say(`Copied ${button.dataset.copied ?? button.dataset.copy}`);
     } catch {
       say("The browser does not allow copying here. Select the text and copy it by hand.");
     }

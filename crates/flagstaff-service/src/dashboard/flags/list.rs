@@ -17,6 +17,7 @@ use crate::dashboard::answer::{Trouble, html};
 use crate::dashboard::parts::{Hour, Moment, ShownOn, Switch, Variations};
 use crate::dashboard::place::{Frame, Place, Section};
 use crate::dashboard::theme::Theme;
+use crate::dashboard::tokens::tokens_path;
 use crate::dashboard::words::{count, element_id, number};
 use crate::store::flag::{self, FlagHeading, FlagRow, TargetingRow};
 
@@ -55,6 +56,7 @@ struct Results {
     environment_name: String,
     /// How to make the first flag.
     snippet: String,
+    tokens: String,
 }
 
 impl HtmlSafe for Results {}
@@ -128,6 +130,7 @@ pub(super) async fn page(
         }),
         environment_name: place.environment().name.clone(),
         snippet: snippet(&place),
+        tokens: tokens_path(&place),
         query: wanted.q.clone(),
     };
     if place.fragment {
@@ -230,7 +233,7 @@ fn list_path(place: &Place, query: &str, page: usize) -> String {
 
 fn snippet(place: &Place) -> String {
     format!(
-        "curl -X POST {}/api/v2/flags/{} \\\n  -H 'Authorization: {}' -H 'Content-Type: application/json' \\\n  -d '{{\"key\": \"new-checkout\", \"name\": \"New checkout\"}}'",
+        "curl -X POST {}/api/v2/flags/{} \\\n  -H 'Authorization: {}' \\\n  -H 'Content-Type: application/json' \\\n  -d '{{\"key\": \"new-checkout\", \"name\": \"New checkout\"}}'",
         place.origin,
         place.project().key,
         "YOUR-ACCESS-TOKEN",

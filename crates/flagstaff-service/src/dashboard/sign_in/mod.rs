@@ -111,7 +111,9 @@ async fn link_page(
     Path(token): Path<String>,
 ) -> Result<Response, Trouble> {
     let member = session::look_at_link(&app, &token).await?;
-    html(&LinkPage::new(&headers, &token, member.email))
+    // The first owner has none yet.
+    let email = if member.email.contains('@') { member.email } else { String::new() };
+    html(&LinkPage::new(&headers, &token, email))
 }
 
 /// `POST /ui/sign-in/link/{token}`: uses it up.
