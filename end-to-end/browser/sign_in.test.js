@@ -107,7 +107,7 @@ test('the first owner signs in by a link, chooses a password, and is told how to
     await page.goto('/ui/default/production/tokens');
     assert.ok(!(await page.content()).includes(authorization), 'a token is shown once');
     assert.match(await page.getByRole('row', { name: 'First steps' }).innerText(), /writer/);
-    await page.getByRole('link', { name: 'Flags' }).click();
+    await page.getByRole('link', { name: 'Flags', exact: true }).click();
     await page.getByRole('link', { name: 'First flag' }).waitFor();
     await page.getByRole('link', { name: 'Users' }).click();
     await page.getByRole('heading', { name: 'No users seen in Production yet' }).waitFor();

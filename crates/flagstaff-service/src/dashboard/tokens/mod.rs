@@ -84,10 +84,10 @@ async fn make(
     match access_token::create(&app, &place.session.actor(), member_id, &token).await {
         Ok((_, minted)) => {
             let snippet = format!(
-                "curl -H 'Authorization: {}' {}/api/v2/flags/{}",
-                minted.secret,
+                "curl {}/api/v2/flags/{} \\\n  -H 'Authorization: {}'",
                 place.origin,
-                place.project().key
+                place.project().key,
+                minted.secret
             );
             let minted = Some(Minted { name, secret: minted.secret, snippet });
             html(&TokensPage { minted, ..TokensPage::load(&app, &place).await? })
