@@ -247,6 +247,8 @@ def test_an_interrupt_ends_the_wait_for_flags(service):
         service,
         """
         import logging; logging.disable()
+        # Whoever runs the tests in the background of a shell has it ignored, and children inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         ldclient.start_wait = 60
         print("waiting", flush=True)
         try:
