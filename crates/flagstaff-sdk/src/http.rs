@@ -44,16 +44,12 @@ impl Http {
         Ok(Self { client, read_timeout: config.read_timeout })
     }
 
-    /// A request whose answer is to be there in time.
+    /// A request whose answer takes as long as it takes: whoever reads it sees to it that it goes on.
     pub(crate) fn get(&self, url: &str) -> RequestBuilder {
-        self.client.get(url).timeout(self.read_timeout)
-    }
-
-    /// A request whose answer takes as long as it takes.
-    pub(crate) fn stream(&self, url: &str) -> RequestBuilder {
         self.client.get(url)
     }
 
+    /// A request that is to be done with in time.
     pub(crate) fn post(&self, url: &str) -> RequestBuilder {
         self.client.post(url).timeout(self.read_timeout)
     }
@@ -168,16 +164,14 @@ fn proxies(config: &Config) -> Result<Vec<Proxy>, reqwest::Error> {
     if let Some(url) = &config.http_proxy {
         return Ok(vec![Proxy::all(url)?]);
     }
-    let variable = |name: &str| {
-        let value = std::env::var(name).or_else(|_| std::env::var(name.to_uppercase()));
-        value.ok().filter(|value| !value.is_empty())
-    };
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let mut proxies = Vec::new();
-    if let Some(url) = variable("https_proxy") {
+    if let Some(url) = variable("https_proxy").or_else(|| variable("HTTPS_PROXY")) {
         proxies.push(Proxy::https(url)?.no_proxy(NoProxy::from_env()));
     }
-    // A CGI program's `HTTP_PROXY` is what a client sent it as a header: only the lower-case name counts.
-    if let Some(url) = std::env::var("http_proxy").ok().filter(|value| !value.is_empty()) {
+    // A CGI program's `HTTP_PROXY` is what a visitor sent it as the header `Proxy`.
+    let in_cgi = std::env::var_os("REQUEST_METHOD").is_some();
+    if let Some(url) = variable("http_proxy").or_else(|| variable("HTTP_PROXY").filter(|_| !in_cgi)) {
         proxies.push(Proxy::http(url)?.no_proxy(NoProxy::from_env()));
     }
     Ok(proxies)

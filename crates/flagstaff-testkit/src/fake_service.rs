@@ -23,6 +23,8 @@ pub enum Answer {
     Status(u16, Vec<(&'static str, String)>, String),
     /// 200 with this body, compressed, whether that was asked for or not.
     Compressed(Vec<u8>),
+    /// 200 with this body, a quarter at a time, each after such a pause.
+    Slowly(Vec<u8>, Duration),
     /// A stream that begins with these bytes and stays open.
     Stream(Vec<u8>),
     /// The connection is closed without an answer.
@@ -225,6 +227,7 @@ fn serve(connection: TcpStream, state: &Mutex<State>) {
                 let encoding = [("content-encoding", "gzip".to_owned())];
                 write_answer(&mut writing, 200, &encoding, &compress(&body))
             }
+            Answer::Slowly(body, pause) => write_slowly(&mut writing, &body, pause),
             Answer::Stream(bytes) => open_stream(&mut writing, &bytes, state),
             Answer::Cut => false,
             Answer::Silence(time) => {
@@ -272,6 +275,15 @@ fn write_answer(to: &mut TcpStream, status: u16, headers: &[(&str, String)], bod
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     to.write_all(&[head.as_bytes(), b"\r\n", body].concat()).is_ok()
+}
+
+fn write_slowly(to: &mut TcpStream, body: &[u8], pause: Duration) -> bool {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+    to.write_all(head.as_bytes()).is_ok()
+        && body.chunks(body.len().div_ceil(4).max(1)).all(|quarter| {
+            std::thread::sleep(pause);
+            to.write_all(quarter).is_ok()
+        })
 }
 
 fn compress(body: &[u8]) -> Vec<u8> {

@@ -81,6 +81,11 @@ impl SseParser {
         }
     }
 
+    /// Begins with the id that the connection before ended with.
+    pub fn resuming(last_id: Option<String>) -> Self {
+        Self { last_id, ..Self::default() }
+    }
+
     /// Takes the next piece and appends the events that it completes to `events`. What is still open
     /// when the connection ends is lost with it, as it should be.
     ///
@@ -111,7 +116,7 @@ impl SseParser {
         self.retry_ms
     }
 
-    /// What to send as `Last-Event-ID` when coming again.
+    /// What to send as `Last-Event-ID` when coming again; none if the server took it back.
     pub fn last_id(&self) -> Option<&str> {
         self.last_id.as_deref().filter(|id| !id.is_empty())
     }

@@ -10,6 +10,8 @@ use super::{Config, ConfigError, SHORTEST_POLL_INTERVAL};
 
 /// Diagnostics more often than this are refused: a service has many clients.
 const SHORTEST_DIAGNOSTIC_INTERVAL: Duration = Duration::from_secs(60);
+/// As good as never. Longer durations cannot be added to the time of day, so they are taken for this.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl Config {
     /// Refuses what cannot be, and settles what was left to the environment.
@@ -25,6 +27,7 @@ impl Config {
             [("stream", &self.stream_base), ("poll", &self.poll_base), ("events", &self.events_base)]
         {
             check_uri(which, base.as_deref())?;
+            check_no_password(which, base.as_deref())?;
         }
         check_uri("proxy", self.http_proxy.as_deref())?;
         if !self.any_poll_interval {
@@ -56,6 +59,20 @@ impl Config {
             }
         }
         self.check_names()?;
+        for duration in [
+            &mut self.poll_interval,
+            &mut self.diagnostic_interval,
+            &mut self.flush_interval,
+            &mut self.context_keys_flush_interval,
+            &mut self.connect_timeout,
+            &mut self.read_timeout,
+            &mut self.stream_read_timeout,
+            &mut self.initial_reconnect_delay,
+            &mut self.close_timeout,
+            &mut self.start_wait,
+        ] {
+            *duration = LONGEST.min(*duration);
+        }
         Ok(self)
     }
 
@@ -92,12 +109,23 @@ fn check_uri(which: &'static str, uri: Option<&str>) -> Result<(), ConfigError> 
     let Some(uri) = uri else { return Ok(()) };
     match Url::parse(uri) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
-        // What stands before the `@` of a proxy is a secret.
-        _ => {
-            let uri = uri.rsplit('@').next().unwrap_or(uri).to_owned();
-            Err(ConfigError::BadUri { which, uri })
-        }
+        _ => Err(ConfigError::BadUri { which, uri: without_password(uri) }),
     }
+}
+
+/// A password would take the place of the SDK key, and stand in log lines.
+fn check_no_password(which: &'static str, uri: Option<&str>) -> Result<(), ConfigError> {
+    match uri.map(|uri| (uri, Url::parse(uri))) {
+        Some((uri, Ok(url))) if !url.username().is_empty() || url.password().is_some() => {
+            Err(ConfigError::PasswordInUri { which, uri: without_password(uri) })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What stands before an `@` is a secret.
+fn without_password(uri: &str) -> String {
+    uri.rsplit('@').next().unwrap_or(uri).to_owned()
 }
 
 fn at_least(setting: &'static str, given: Duration, least: Duration) -> Result<(), ConfigError> {

@@ -22,6 +22,16 @@ pub enum ConfigError {
         /// What was given.
         uri: String,
     },
+    /// A base URI has a user name or password in it.
+    #[error(
+        "the {which} URI `{uri}` has a user name or password before its host, but requests carry the SDK key alone"
+    )]
+    PasswordInUri {
+        /// `stream`, `poll` or `events`.
+        which: &'static str,
+        /// What was given, without them.
+        uri: String,
+    },
     /// A duration or number is too small.
     #[error("{setting} is {given}, and must be at least {least}")]
     TooSmall {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use flagstaff_eval::AttributeRef;
 use flagstaff_wire::diagnostic::{Platform, Sdk};
 use flagstaff_wire::headers::ApplicationTags;
+use flagstaff_wire::paths;
 use flagstaff_wire::redaction::Redaction;
-use flagstaff_wire::{headers, paths};
 
 pub use error::ConfigError;
 
@@ -200,14 +200,16 @@ impl Config {
         self
     }
 
-    /// How long an answer may take, once connected. Default 15 s.
+    /// How long a poll's answer may keep one waiting, for its beginning and from piece to piece; and
+    /// how long sending events may take altogether. Default 15 s.
     pub fn read_timeout(mut self, timeout: Duration) -> Self {
         self.read_timeout = timeout;
         self
     }
 
     /// Sends all requests through this HTTP proxy, which may carry `user:password@`. Without it,
-    /// `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` of the environment count.
+    /// `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` of the environment count, in either case; in a CGI
+    /// program not `HTTP_PROXY`, which a visitor could set there.
     pub fn http_proxy(mut self, url: impl Into<String>) -> Self {
         self.http_proxy = Some(url.into());
         self
@@ -402,12 +404,19 @@ pub(crate) enum Base {
     Events,
 }
 
+/// The end of a key, by which its owner knows it: a fifth of it at most, and never more than five characters.
+fn end_of(key: &str) -> String {
+    let count = key.chars().count();
+    let shown = (count / 5).min(5);
+    format!("...{}", key.chars().skip(count - shown).collect::<String>())
+}
+
 /// Without the key.
 impl std::fmt::Debug for Config {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Config")
-            .field("sdk_key", &headers::Masked(&self.sdk_key))
+            .field("sdk_key", &format_args!("{}", end_of(&self.sdk_key)))
             .field("stream_uri", &self.stream_base)
             .field("poll_uri", &self.poll_base)
             .field("events_uri", &self.events_base)

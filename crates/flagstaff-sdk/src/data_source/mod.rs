@@ -5,6 +5,7 @@
 
 mod backoff;
 mod polling;
+mod receive;
 mod status;
 mod streaming;
 

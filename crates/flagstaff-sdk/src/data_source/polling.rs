@@ -15,12 +15,14 @@ use std::time::Duration;
 
 use flagstaff_wire::full_data::FullData;
 use flagstaff_wire::paths;
+use flagstaff_wire::sse::DEFAULT_LIMIT;
 use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
 use tokio::time::Instant;
 
 use super::DataSourceErrorKind;
 use super::backoff::{self, Backoff};
-use super::streaming::{Failure, report};
+use super::receive::receive_all;
+use super::streaming::{Failure, begin, next_piece, report};
 use crate::config::Base;
 use crate::http::Http;
 use crate::log::LogLevel;
@@ -40,10 +42,8 @@ pub(super) async fn run(shared: &Arc<Shared>, http: &Http) {
                 interval
             }
             Err(failure) => {
-                let delay = match failure.extended {
-                    true => backoff.failed(true, backoff::random()).max(interval),
-                    false => interval,
-                };
+                let delay = backoff.failed(failure.extended, backoff::random());
+                let delay = if failure.extended { delay.max(interval) } else { interval };
                 report(shared, &failure, delay, "polling");
                 shared.status.failed(failure.error, failure.extended);
                 delay
@@ -63,8 +63,7 @@ async fn poll(
     if let Some(etag) = etag {
         request = request.header(IF_NONE_MATCH, etag.clone());
     }
-    let response = request.send().await.map_err(|error| Failure::request(&error))?;
-    http.remember(&response);
+    let mut response = begin(shared, http, request).await?;
     match response.status().as_u16() {
         200 => {}
         304 if etag.is_some() => {
@@ -74,16 +73,19 @@ async fn poll(
         _ => return Err(Failure::response(response.status())),
     }
     let new_etag = response.headers().get(ETAG).cloned();
-    let body = response.bytes().await.map_err(|error| Failure::request(&error))?;
+    let mut body = Vec::new();
+    while let Some(piece) = next_piece(&mut response, shared.config.read_timeout).await? {
+        if body.len() + piece.len() > DEFAULT_LIMIT {
+            let message = format!("the flags are longer than {DEFAULT_LIMIT} bytes");
+            return Err(Failure::ordinary(DataSourceErrorKind::InvalidData, message));
+        }
+        body.extend_from_slice(&piece);
+    }
     let data: FullData = serde_json::from_slice(&body).map_err(|error| {
         Failure::ordinary(DataSourceErrorKind::InvalidData, format!("the flags cannot be read: {error}"))
     })?;
     drop(body);
-    let is_first = !shared.is_initialized();
-    shared.replace_data(data.0);
+    receive_all(shared, data.0);
     *etag = new_etag;
-    if is_first {
-        shared.log.write(LogLevel::Info, format_args!("the first flags have come"));
-    }
     Ok(())
 }

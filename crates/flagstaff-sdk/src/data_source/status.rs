@@ -115,14 +115,17 @@ struct Inner {
     status: DataSourceStatus,
     /// The last attempt failed in a way that time alone does not mend: waiting is of no use.
     hopeless: bool,
-    waiting: Vec<Waker>,
+    /// Whoever waits, each with a number by which it takes its leave.
+    waiting: Vec<(u64, Waker)>,
+    /// How many have waited so far.
+    numbered: u64,
 }
 
 impl StatusCell {
     pub(crate) fn new(offline: bool) -> Self {
         let state = if offline { DataSourceState::Off } else { DataSourceState::Initializing };
         let status = DataSourceStatus { state, state_since: SystemTime::now(), last_error: None };
-        Self { inner: Mutex::new(Inner { status, hopeless: false, waiting: Vec::new() }) }
+        Self { inner: Mutex::new(Inner { status, hopeless: false, waiting: Vec::new(), numbered: 0 }) }
     }
 
     pub(crate) fn status(&self) -> DataSourceStatus {
@@ -177,7 +180,7 @@ impl StatusCell {
             }
             std::mem::take(&mut inner.waiting)
         };
-        woken.into_iter().for_each(Waker::wake);
+        woken.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     /// The caller holds a fork guard.
@@ -187,6 +190,22 @@ impl StatusCell {
 }
 
 impl Inner {
+    /// Has `waker` woken at the next change, under the number that it already has, or a new one.
+    /// Gives back the waker that it takes the place of.
+    fn wait(&mut self, number: &mut Option<u64>, waker: Waker) -> Option<Waker> {
+        let number = *number.get_or_insert_with(|| {
+            self.numbered += 1;
+            self.numbered
+        });
+        match self.waiting.iter_mut().find(|(other, _)| *other == number) {
+            Some((_, known)) => Some(std::mem::replace(known, waker)),
+            None => {
+                self.waiting.push((number, waker));
+                None
+            }
+        }
+    }
+
     /// True if the state is a new one.
     fn enter(&mut self, state: DataSourceState) -> bool {
         let changed = self.status.state != state;
@@ -205,11 +224,13 @@ impl Inner {
 #[must_use = "a future does nothing unless it is awaited"]
 pub struct Ready {
     shared: Arc<Shared>,
+    /// The number under which this waits, once it does.
+    number: Option<u64>,
 }
 
 impl Ready {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, number: None }
     }
 
     /// Waits on this thread, for `timeout` at most.
@@ -233,23 +254,38 @@ impl Ready {
 impl Future for Ready {
     type Output = bool;
 
-    fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<bool> {
-        if self.shared.is_initialized() {
-            return Poll::Ready(!self.shared.is_closed());
+    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<bool> {
+        let Self { shared, number } = &mut *self;
+        if shared.is_initialized() {
+            return Poll::Ready(!shared.is_closed());
         }
+        let waker = task.waker().clone();
+        // Let go after the lock: a waker's end may be that of a task with another of these in it.
+        let _replaced;
         let _unforked = fork::guard();
-        let mut inner = self.shared.status.lock();
+        let mut inner = shared.status.lock();
         match inner.status.state {
             DataSourceState::Valid | DataSourceState::Interrupted => Poll::Ready(true),
             DataSourceState::Off => Poll::Ready(false),
             DataSourceState::Initializing if inner.hopeless => Poll::Ready(false),
             DataSourceState::Initializing => {
-                if !inner.waiting.iter().any(|waker| waker.will_wake(task.waker())) {
-                    inner.waiting.push(task.waker().clone());
-                }
+                _replaced = inner.wait(number, waker);
                 Poll::Pending
             }
         }
+    }
+}
+
+/// Whoever gives up waiting leaves nothing behind.
+impl Drop for Ready {
+    fn drop(&mut self) {
+        let Some(number) = self.number else { return };
+        // As above.
+        let _waker;
+        let _unforked = fork::guard();
+        let mut inner = self.shared.status.lock();
+        let place = inner.waiting.iter().position(|(other, _)| *other == number);
+        _waker = place.map(|place| inner.waiting.swap_remove(place));
     }
 }
 
@@ -258,5 +294,26 @@ struct Unpark(Thread);
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    #[test]
+    fn whoever_gives_up_waiting_leaves_nothing_behind() {
+        let shared = Arc::new(Shared::new(Config::new("sdk-key"), None));
+        let kept = Ready::new(shared.clone());
+        for _ in 0..100 {
+            assert!(!Ready::new(shared.clone()).wait(Duration::from_micros(1)));
+        }
+        let mut kept = std::pin::pin!(kept);
+        for _ in 0..2 {
+            let pending = kept.as_mut().poll(&mut TaskContext::from_waker(Waker::noop()));
+            assert!(pending.is_pending());
+        }
+        assert_eq!(shared.status.lock().waiting.len(), 1);
     }
 }

@@ -15,14 +15,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use flagstaff_eval::Entry;
 use flagstaff_wire::paths;
 use flagstaff_wire::sse::{SseEvent, SseParser};
 use flagstaff_wire::stream::{ItemKind, StreamMessage};
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, HeaderValue};
+use reqwest::{RequestBuilder, Response};
 use tokio::time::timeout;
 
 use super::backoff::{self, Backoff};
+use super::receive::{receive_all, warn_of_flag, warn_of_segment};
 use super::{DataSourceError, DataSourceErrorKind};
 use crate::clock::now_ms;
 use crate::config::Base;
@@ -60,8 +63,9 @@ pub(super) async fn run(shared: &Arc<Shared>, http: &Http) {
     let mut backoff = Backoff::new(shared.config.initial_reconnect_delay);
     let url = shared.config.url(Base::Stream, paths::STREAM);
     shared.log.write(LogLevel::Info, format_args!("opening the stream {url}"));
+    let mut last_id = None;
     loop {
-        let mut connection = Connection { shared, good_since: None };
+        let mut connection = Connection { shared, good_since: None, last_id: &mut last_id };
         let failure = connection.read(http, &url, &mut backoff).await;
         if let Some(since) = connection.good_since {
             backoff.was_good_for(since.elapsed());
@@ -70,6 +74,33 @@ pub(super) async fn run(shared: &Arc<Shared>, http: &Http) {
         report(shared, &failure, delay, "the stream");
         shared.status.failed(failure.error, failure.extended);
         tokio::time::sleep(delay).await;
+    }
+}
+
+/// Waits for an answer to begin.
+pub(super) async fn begin(
+    shared: &Shared,
+    http: &Http,
+    request: RequestBuilder,
+) -> Result<Response, Failure> {
+    let patience = shared.config.connect_timeout + shared.config.read_timeout;
+    let response = match timeout(patience, request.send()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => return Err(Failure::request(&error)),
+        Err(_) => return Err(network_error(format!("there was no answer for {patience:?}"))),
+    };
+    http.remember(&response);
+    Ok(response)
+}
+
+/// The next piece of an answer; none at its end.
+pub(super) async fn next_piece(
+    response: &mut Response,
+    patience: Duration,
+) -> Result<Option<Bytes>, Failure> {
+    match timeout(patience, response.chunk()).await {
+        Ok(piece) => piece.map_err(|error| Failure::request(&error)),
+        Err(_) => Err(network_error(format!("nothing came for {patience:?}"))),
     }
 }
 
@@ -84,6 +115,8 @@ struct Connection<'s> {
     shared: &'s Shared,
     /// When the first event came.
     good_since: Option<Instant>,
+    /// The id of the last event that had one, on this connection or one before.
+    last_id: &'s mut Option<String>,
 }
 
 impl Connection<'_> {
@@ -99,17 +132,19 @@ impl Connection<'_> {
             Err(failure) => return failure,
         };
         let patience = self.shared.config.stream_read_timeout;
-        let mut parser = SseParser::default();
+        let mut parser = SseParser::resuming(self.last_id.clone());
         let mut events = Vec::new();
         loop {
-            let piece = match timeout(patience, response.chunk()).await {
-                Ok(Ok(Some(piece))) => piece,
-                Ok(Ok(None)) => return network_error("the service ended it".to_owned()),
-                Ok(Err(error)) => return Failure::request(&error),
-                Err(_) => return network_error(format!("nothing came for {patience:?}")),
+            let piece = match next_piece(&mut response, patience).await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => return network_error("the service ended it".to_owned()),
+                Err(failure) => return failure,
             };
             if let Err(error) = parser.feed(&piece, &mut events) {
                 return Failure::ordinary(DataSourceErrorKind::InvalidData, error.to_string());
+            }
+            if parser.last_id() != self.last_id.as_deref() {
+                *self.last_id = parser.last_id().map(str::to_owned);
             }
             if let Some(retry_ms) = parser.retry_ms() {
                 backoff.set_initial(Duration::from_millis(retry_ms));
@@ -123,21 +158,18 @@ impl Connection<'_> {
         }
     }
 
-    async fn open(&self, http: &Http, url: &str) -> Result<reqwest::Response, Failure> {
-        let config = &self.shared.config;
-        let request = http
-            .stream(url)
+    async fn open(&self, http: &Http, url: &str) -> Result<Response, Failure> {
+        let mut request = http
+            .get(url)
             .header(ACCEPT, "text/event-stream")
             .header(CACHE_CONTROL, "no-cache")
             // A compressed stream may hold a change back until its block is full.
             .header(ACCEPT_ENCODING, "identity");
-        let patience = config.connect_timeout + config.read_timeout;
-        let response = match timeout(patience, request.send()).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(Failure::request(&error)),
-            Err(_) => return Err(network_error(format!("there was no answer for {patience:?}"))),
-        };
-        http.remember(&response);
+        // An id that cannot stand in a header is none.
+        if let Some(id) = self.last_id.as_ref().and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok()) {
+            request = request.header("last-event-id", id);
+        }
+        let response = begin(self.shared, http, request).await?;
         match response.status().as_u16() {
             200 => Ok(response),
             _ => Err(Failure::response(response.status())),
@@ -154,19 +186,17 @@ impl Connection<'_> {
         let data = &self.shared.data;
         match message {
             Some(StreamMessage::Put(flags)) => {
-                let is_first = !self.shared.is_initialized();
-                self.shared.replace_data(*flags);
-                if is_first {
-                    self.shared.log.write(LogLevel::Info, format_args!("the first flags have come"));
-                }
+                receive_all(self.shared, *flags);
             }
             Some(StreamMessage::PatchFlag(key, flag)) => {
                 let entry = Entry::flag(&key, *flag);
+                entry.live().into_iter().for_each(|flag| warn_of_flag(self.shared, flag));
                 let _unforked = fork::guard();
                 data.upsert_flag(entry);
             }
             Some(StreamMessage::PatchSegment(key, segment)) => {
                 let entry = Entry::segment(&key, *segment);
+                entry.live().into_iter().for_each(|segment| warn_of_segment(self.shared, segment));
                 let _unforked = fork::guard();
                 data.upsert_segment(entry);
             }

@@ -53,6 +53,18 @@ fn a_wrong_value_is_refused_with_one_sentence() {
 }
 
 #[test]
+fn a_password_in_an_address_is_refused_and_not_repeated() {
+    check(
+        with_key().poll_uri("https://name:secret@host/x"),
+        "the poll URI `host/x` has a user name or password before its host, but requests carry the SDK key alone",
+    );
+    check(
+        with_key().events_uri("https://name@host/x"),
+        "the events URI `host/x` has a user name or password before its host, but requests carry the SDK key alone",
+    );
+}
+
+#[test]
 fn a_file_of_certificates_must_have_some() {
     let nowhere = Client::start(with_key().ca_file("/no/such/file")).expect_err("there is no such file");
     assert!(nowhere.to_string().starts_with("could not read certificate authorities from `/no/such/file`: "));
@@ -67,6 +79,13 @@ fn a_file_of_certificates_must_have_some() {
 fn a_key_is_not_shown() {
     let config = Config::new("sdk-01234567-89ab-cdef-0123-456789abcdef");
     assert!(!format!("{config:?}").contains("01234567"), "{config:?}");
+    // Nor one that is made of words, or so short that its end is most of it.
+    for secret in ["sdk-our-own-top-most-phrase", "hush-hush"] {
+        let shown = format!("{:?}", Config::new(secret));
+        for part in ["own", "top", "most", "hush"] {
+            assert!(!shown.contains(part), "{shown}");
+        }
+    }
 }
 
 /// Runs in a process of its own: the environment is the process's.
@@ -89,6 +108,35 @@ fn the_environment_names_a_service_for_a_program_that_names_none() {
         .unwrap();
     assert!(program.status.success(), "{}", String::from_utf8_lossy(&program.stdout));
     assert_eq!((service.requests("/all").len(), service.requests("/bulk").len()), (1, 1));
+}
+
+/// Runs in a process of its own: the environment is the process's.
+#[test]
+#[ignore = "run by the_environment_names_a_proxy"]
+fn program_that_names_no_proxy() {
+    let client = Client::start(with_key().base_uri("http://flags.invalid")).unwrap();
+    assert!(client.wait_until_ready(PATIENCE), "{:?}", client.data_source_status());
+    client.close();
+}
+
+#[test]
+fn the_environment_names_a_proxy() {
+    for (name, in_cgi) in [("http_proxy", false), ("HTTP_PROXY", false), ("http_proxy", true)] {
+        let proxy = FakeService::start([flag("f")]);
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program.args(["--exact", "config::program_that_names_no_proxy", "--ignored"]);
+        for other in ["http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY", "FLAGSTAFF_URL", "REQUEST_METHOD"] {
+            program.env_remove(other);
+        }
+        program.env(name, proxy.url());
+        if in_cgi {
+            // There `HTTP_PROXY` is what a visitor sent as the header `Proxy`.
+            program.env("REQUEST_METHOD", "GET").env("HTTP_PROXY", "http://evil.invalid");
+        }
+        let output = program.output().unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
+        assert_eq!(proxy.requests("/all").len(), 1, "{name}");
+    }
 }
 
 #[test]

@@ -144,3 +144,31 @@ fn clients_in_one_process_are_independent() {
     };
     assert_ne!(instance(&first_service), instance(&second_service));
 }
+
+#[test]
+fn never_is_a_time_like_any_other() {
+    let service = FakeService::start([flag("f")]);
+    let never = Duration::MAX;
+    for streaming in [true, false] {
+        let client = started(
+            config(&service)
+                .stream(streaming)
+                .poll_interval(never)
+                .flush_interval(never)
+                .context_keys_flush_interval(never)
+                .diagnostic_opt_out(false)
+                .diagnostic_interval(never)
+                .connect_timeout(never)
+                .read_timeout(never)
+                .stream_read_timeout(never)
+                .initial_reconnect_delay(never)
+                .close_timeout(never)
+                .reported_start_wait(never),
+        );
+        assert!(client.variation("f", &user("u"), false));
+        assert!(client.flush_and_wait(PATIENCE));
+        client.close();
+    }
+    assert_eq!(service.counted("f", &json!(true)), 2);
+    assert_eq!(service.requests("/diagnostic").len(), 2);
+}

@@ -43,6 +43,25 @@ fn a_compressed_body_is_read() {
 }
 
 #[test]
+fn a_large_body_may_take_its_time_as_long_as_it_comes() {
+    let service = FakeService::start([]);
+    let body = all_data([flag("f").serving("slow")]).to_string().into_bytes();
+    service.answer_always("/sdk/latest-all", Answer::Slowly(body, Duration::from_millis(200)));
+    let client = started(polling(&service).read_timeout(Duration::from_millis(600)));
+    assert_eq!(client.variation("f", &user("u"), ""), "slow");
+    assert_eq!(client.data_source_status().last_error, None);
+}
+
+#[test]
+fn a_body_that_stops_coming_is_given_up() {
+    let service = FakeService::start([flag("f")]);
+    let body = all_data([]).to_string().into_bytes();
+    service.answer_next("/sdk/latest-all", Answer::Slowly(body, Duration::from_secs(60)));
+    let client = started(polling(&service).read_timeout(Duration::from_millis(100)));
+    assert!(client.variation("f", &user("u"), false));
+}
+
+#[test]
 fn a_body_that_cannot_be_read_keeps_the_flags() {
     let service = FakeService::start([flag("f")]);
     let client = started(polling(&service));

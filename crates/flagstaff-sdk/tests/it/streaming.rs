@@ -230,3 +230,40 @@ fn redirects_are_followed() {
     assert_eq!(value(&client, "f"), true);
     assert_eq!(service.requests("/elsewhere")[0].header("authorization"), Some(KEY));
 }
+
+#[test]
+fn the_last_event_that_has_an_id_is_named_when_the_stream_is_opened_again() {
+    let (service, client) = service_and_client([flag("f")]);
+    service.send("id: ä-7\n\n:\n\n".as_bytes());
+    service.patch(flag("g"));
+    wait_for_value(&client, "g", json!(true));
+    service.cut_connections();
+    let requests = service.wait_for_requests("/all", 2);
+    assert_eq!(requests[0].header("last-event-id"), None);
+    assert_eq!(requests[1].header("last-event-id"), Some("ä-7"));
+    // It holds until another takes its place, also across a stream that has none.
+    service.cut_connections();
+    assert_eq!(service.wait_for_requests("/all", 3)[2].header("last-event-id"), Some("ä-7"));
+    eventually("the third stream was read", || (service.streams() == 1).then_some(()));
+    service.send(b"id\n\n");
+    service.patch(flag("h"));
+    wait_for_value(&client, "h", json!(true));
+    service.cut_connections();
+    assert_eq!(service.wait_for_requests("/all", 4)[3].header("last-event-id"), None);
+}
+
+#[test]
+fn a_pattern_that_never_matches_is_said_once_for_each_version() {
+    let clause = |pattern: &str| json!([{"variation": 1, "clauses": [{"attribute": "key", "op": "matches", "values": [pattern]}]}]);
+    let lines = Lines::default();
+    let service = FakeService::start([flag("f").with("rules", clause("(?=look)")), flag("g")]);
+    let client = started(config(&service).log_to(Arc::new(lines.clone())));
+    assert_eq!(value(&client, "f"), true);
+    service.cut_connections();
+    service.wait_for_requests("/all", 2);
+    service.patch(flag("g").version(2).with("rules", clause("(?<!x)y")));
+    eventually("the patch was spoken of", || (!lines.with("(?<!x)y").is_empty()).then_some(()));
+    let said = lines.with("can never match");
+    assert_eq!(said.len(), 2, "{}", lines.text());
+    assert!(said[0].contains("`(?=look)`") && said[0].contains("flag `f`"), "{said:?}");
+}
