@@ -124,7 +124,15 @@ fn delete(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
     struct Delete<'a> {
         #[serde(borrow)]
         path: Cow<'a, str>,
+        #[serde(deserialize_with = "version")]
         version: u64,
+    }
+    /// Also when written `3.0`, as the versions of items may be.
+    fn version<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let number = serde_json::Number::deserialize(deserializer)?;
+        let whole = number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..9.0e18).contains(float));
+        let version = number.as_u64().or(whole.map(|float| float as u64));
+        version.ok_or_else(|| serde::de::Error::custom(format_args!("{number} is not a version")))
     }
     let delete: Delete = serde_json::from_slice(data)?;
     Ok(ItemKind::of_path(&delete.path).map(|(kind, key)| StreamMessage::Delete {
@@ -282,6 +290,16 @@ mod tests {
     }
 
     #[test]
+    fn a_version_may_be_written_as_a_float() {
+        let Ok(Some(StreamMessage::Delete { version, .. })) =
+            read("delete", r#"{"path":"/flags/a","version":3.0}"#)
+        else {
+            panic!("no delete")
+        };
+        assert_eq!(version, 3);
+    }
+
+    #[test]
     fn what_is_not_known_is_passed_over() {
         assert!(read("new-thing", "junk").unwrap().is_none());
         assert!(read("patch", r#"{"path":"/other/a","data":7}"#).unwrap().is_none());
@@ -303,6 +321,9 @@ mod tests {
             ("patch", r#"{"path":"/flags/a","data":3}"#),
             ("delete", r#"{"path":"/flags/a"}"#),
             ("delete", r#"{"version":1}"#),
+            ("delete", r#"{"path":"/flags/a","version":1.5}"#),
+            ("delete", r#"{"path":"/flags/a","version":-1}"#),
+            ("delete", r#"{"path":"/flags/a","version":null}"#),
         ] {
             assert!(read(event, data).is_err(), "{event} {data}");
         }
