@@ -179,7 +179,7 @@ impl Client {
     }
 
     /// Reports something that happened in the program. `data` is any JSON, null for none;
-    /// `metric_value` is a number for metrics.
+    /// `metric_value` is a number for metrics; one that is not finite is left out.
     pub fn track<C>(&self, key: &str, context: &C, data: Value, metric_value: Option<f64>)
     where
         C: EventContext + ?Sized,

@@ -126,10 +126,15 @@ impl Shared {
         self.control().instance_id
     }
 
-    /// Sets the way to the client's thread.
+    /// Sets the way to the client's thread. If the client was closed meanwhile there is none: the
+    /// thread ends at once.
     pub(crate) fn connect(&self, commands: UnboundedSender<Command>) {
         let _unforked = fork::guard();
-        self.control().commands = Some(commands);
+        let mut control = self.control();
+        // Whoever closes says so first, and takes the sender out afterwards.
+        if !self.is_closed() {
+            control.commands = Some(commands);
+        }
     }
 
     /// Tells the client's thread something; false if there is none.

@@ -82,7 +82,11 @@ impl ContextFilter {
         // The group is full: one of the group is forgotten in exchange.
         let victim = group.0.iter().find(|slot| slot.load(Ordering::Relaxed) & SEEN_AGAIN == 0);
         let index = hash as usize >> 32;
-        victim.unwrap_or(&group.0[index % GROUP]).store(hash, Ordering::Relaxed);
+        let victim = victim.unwrap_or(&group.0[index % GROUP]);
+        if victim.swap(hash, Ordering::Relaxed) == EMPTY {
+            // Another thread has forgotten it just now.
+            self.remembered.fetch_add(1, Ordering::Relaxed);
+        }
         true
     }
 

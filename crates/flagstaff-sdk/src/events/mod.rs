@@ -288,7 +288,8 @@ impl Events {
             creation_date_ms,
             key: key.to_owned(),
             data,
-            metric_value,
+            // JSON has no other numbers.
+            metric_value: metric_value.filter(|value| value.is_finite()),
             context,
         }));
     }
