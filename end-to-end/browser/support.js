@@ -176,5 +176,7 @@ export async function eventually(what, check) {
 /** Keeps a picture of the page, for people to look at. */
 export async function picture(page, name) {
   mkdirSync(artefacts, { recursive: true });
-  await page.screenshot({ path: join(artefacts, `${name}.png`), fullPage: true });
+  // What floats stands in the window, not on the page.
+  const floats = await page.locator('dialog[open], .rail:popover-open').count();
+  await page.screenshot({ path: join(artefacts, `${name}.png`), fullPage: floats === 0 });
 }

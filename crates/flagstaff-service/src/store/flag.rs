@@ -166,8 +166,39 @@ pub async fn in_environment(
     rows.iter().map(read_both).collect()
 }
 
-/// What all flags of an environment are found by, in no particular order: a fraction of the work of
-/// reading them whole.
+/// How many flags an environment has.
+pub async fn count_in_environment(
+    connection: &mut SqliteConnection,
+    environment: EnvironmentId,
+) -> Result<usize, StoreError> {
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM flag_targeting WHERE environment_id = $1")
+        .bind(environment.0)
+        .fetch_one(connection)
+        .await?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// The keys of some flags of an environment, in their order: `limit` of them after the first `offset`.
+pub async fn keys_in_environment(
+    connection: &mut SqliteConnection,
+    environment: EnvironmentId,
+    offset: usize,
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
+    let keys = sqlx::query_scalar(
+        "SELECT key FROM flag JOIN flag_targeting ON flag.id = flag_id WHERE environment_id = $1
+         ORDER BY key LIMIT $2 OFFSET $3",
+    )
+    .bind(environment.0)
+    .bind(limit as i64)
+    .bind(offset as i64)
+    .fetch_all(connection)
+    .await?;
+    Ok(keys)
+}
+
+/// What all flags of an environment are found by, in the order of their keys: a fraction of the work
+/// of reading them whole.
 pub async fn headings(
     connection: &mut SqliteConnection,
     environment: EnvironmentId,
@@ -179,7 +210,8 @@ pub async fn headings(
     }
 
     let rows = sqlx::query(
-        "SELECT key, definition FROM flag JOIN flag_targeting ON flag.id = flag_id WHERE environment_id = $1",
+        "SELECT key, definition FROM flag JOIN flag_targeting ON flag.id = flag_id WHERE environment_id = $1
+         ORDER BY key",
     )
     .bind(environment.0)
     .fetch_all(connection)

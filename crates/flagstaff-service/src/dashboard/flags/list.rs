@@ -94,20 +94,25 @@ pub(super) async fn page(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Trouble> {
     let mut snapshot = app.store.snapshot().await?;
-    let mut headings = flag::headings(&mut snapshot, place.environment().id).await?;
-    let all = headings.len();
+    let environment = place.environment().id;
+    let all = flag::count_in_environment(&mut snapshot, environment).await?;
     let words: Vec<String> = wanted.q.split_whitespace().map(str::to_lowercase).collect();
-    headings.retain(|heading| words.iter().all(|word| is_found(heading, word)));
-    headings.sort_by_cached_key(|heading| (heading.name.to_lowercase(), heading.key.clone()));
-    let found = headings.len();
+    let matching = match words.as_slice() {
+        [] => None,
+        words => Some(matching(flag::headings(&mut snapshot, environment).await?, words)),
+    };
+    let found = matching.as_ref().map_or(all, Vec::len);
     let pages = found.div_ceil(PAGE_SIZE).max(1);
     let page = wanted.page.clamp(1, pages);
     let first = (page - 1) * PAGE_SIZE;
-    let shown = &headings[first..found.min(first + PAGE_SIZE)];
+    let shown = match matching {
+        Some(keys) => keys.into_iter().skip(first).take(PAGE_SIZE).collect(),
+        None => flag::keys_in_environment(&mut snapshot, environment, first, PAGE_SIZE).await?,
+    };
 
     let mut flags = Vec::with_capacity(shown.len());
-    for heading in shown {
-        flags.extend(flag::one_in_environment(&mut snapshot, place.environment().id, &heading.key).await?);
+    for key in &shown {
+        flags.extend(flag::one_in_environment(&mut snapshot, environment, key).await?);
     }
     drop(snapshot);
     let back = list_path(&place, &wanted.q, page);
@@ -201,6 +206,12 @@ impl Row {
             just_changed: false,
         }
     }
+}
+
+/// The keys of the flags in which every word is found.
+fn matching(headings: Vec<FlagHeading>, words: &[String]) -> Vec<String> {
+    let found = |heading: &FlagHeading| words.iter().all(|word| is_found(heading, word));
+    headings.into_iter().filter(found).map(|heading| heading.key).collect()
 }
 
 fn is_found(heading: &FlagHeading, word: &str) -> bool {

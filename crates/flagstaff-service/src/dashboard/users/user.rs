@@ -98,17 +98,16 @@ pub(super) async fn page(
 
 async fn values(app: &SharedApp, place: &Place, user: &SeenUser, page: usize) -> Result<Values, Trouble> {
     let mut snapshot = app.store.snapshot().await?;
-    let mut headings = flag::headings(&mut snapshot, place.environment().id).await?;
-    headings.sort_by_cached_key(|heading| (heading.name.to_lowercase(), heading.key.clone()));
-    let pages = headings.len().div_ceil(PAGE_SIZE).max(1);
+    let all = flag::count_in_environment(&mut snapshot, place.environment().id).await?;
+    let pages = all.div_ceil(PAGE_SIZE).max(1);
     let page = page.clamp(1, pages);
     let first = (page - 1) * PAGE_SIZE;
-    let shown = &headings[first..headings.len().min(first + PAGE_SIZE)];
+    let shown = flag::keys_in_environment(&mut snapshot, place.environment().id, first, PAGE_SIZE).await?;
     let segments = segment::in_environment(&mut snapshot, place.environment().id).await?;
     let segments = segments.into_iter().map(|row| (row.segment.key, row.name)).collect();
     let mut flags = Vec::with_capacity(shown.len());
-    for heading in shown {
-        flags.extend(flag::one_in_environment(&mut snapshot, place.environment().id, &heading.key).await?);
+    for key in &shown {
+        flags.extend(flag::one_in_environment(&mut snapshot, place.environment().id, key).await?);
     }
     drop(snapshot);
     let data = place.live.data().snapshot();
@@ -122,7 +121,7 @@ async fn values(app: &SharedApp, place: &Place, user: &SeenUser, page: usize) ->
             "{}–{} of {} flags",
             number(first as u64 + 1),
             number((first + rows.len()) as u64),
-            number(headings.len() as u64)
+            number(all as u64)
         ),
         rows,
         before: (page > 1).then(|| path(page - 1)),
