@@ -6,9 +6,18 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::management::ChangeError;
+use crate::management::name::depth;
 
 /// More than this in one request is a mistake.
 const MOST_OPERATIONS: usize = 1000;
+
+/// How many bytes the operations of one patch may copy, roughly. Each copy may double the document:
+/// without a limit, thirty of them would take all memory there is.
+const MOST_COPIED: usize = 2 * 1024 * 1024;
+
+/// How deep a document may get on the way. Values that are moved into each other nest without end
+/// otherwise, until whoever walks the document runs out of stack.
+const DEEPEST: usize = 100;
 
 /// One operation.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,8 +42,9 @@ pub(super) fn apply(document: &mut Value, operations: &[Operation]) -> Result<()
             format!("a patch has at most {MOST_OPERATIONS} operations, this one has {}", operations.len());
         return Err(ChangeError::invalid("patch", problem));
     }
+    let mut copied = 0;
     for (place, operation) in operations.iter().enumerate() {
-        Step { place, operation }.apply(document)?;
+        Step { place, operation }.apply(document, &mut copied)?;
     }
     Ok(())
 }
@@ -45,13 +55,15 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    fn apply(&self, document: &mut Value) -> Result<(), ChangeError> {
+    /// `copied` is what the operations so far copied, in bytes.
+    fn apply(&self, document: &mut Value, copied: &mut usize) -> Result<(), ChangeError> {
         let path = self.pointer(&self.operation.path)?;
         match self.operation.op.as_str() {
             "add" => self.add(document, &path, self.value()?.clone()),
             "remove" => self.remove(document, &path).map(drop),
             "replace" => {
                 let value = self.value()?.clone();
+                self.check_depth(&path, &value)?;
                 *self.find(document, &path)? = value;
                 Ok(())
             }
@@ -64,7 +76,12 @@ impl Step<'_> {
                 self.add(document, &path, value)
             }
             "copy" => {
-                let value = self.find(document, &self.from()?)?.clone();
+                let value = self.find(document, &self.from()?)?;
+                *copied = copied.saturating_add(size(value));
+                if *copied > MOST_COPIED {
+                    return Err(self.wrong(format!("the patch copies more than {MOST_COPIED} bytes")));
+                }
+                let value = value.clone();
                 self.add(document, &path, value)
             }
             "test" => self.test(document, &path),
@@ -86,6 +103,7 @@ impl Step<'_> {
     }
 
     fn add(&self, document: &mut Value, path: &[String], value: Value) -> Result<(), ChangeError> {
+        self.check_depth(path, &value)?;
         let Some((last, parents)) = path.split_last() else {
             *document = value;
             return Ok(());
@@ -131,6 +149,13 @@ impl Step<'_> {
             };
         }
         Ok(here)
+    }
+
+    fn check_depth(&self, path: &[String], value: &Value) -> Result<(), ChangeError> {
+        if path.len() + depth(value) <= DEEPEST {
+            return Ok(());
+        }
+        Err(self.wrong(format!("the document would be more than {DEEPEST} levels deep")))
     }
 
     fn index(&self, token: &str, count: usize) -> Result<usize, ChangeError> {
@@ -179,6 +204,18 @@ impl Step<'_> {
 
     fn wrong(&self, problem: impl Into<String>) -> ChangeError {
         ChangeError::invalid(format!("operation {} of the patch", self.place), problem)
+    }
+}
+
+/// About as many bytes as the value takes as text, and never fewer than it has parts.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(list) => list.iter().map(size).sum::<usize>() + 2,
+        Value::Object(object) => {
+            object.iter().map(|(key, value)| key.len() + 4 + size(value)).sum::<usize>() + 2
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
     }
 }
 
@@ -251,5 +288,34 @@ mod tests {
             assert!(error.contains(said), "{patch}: {error}");
             assert!(error.contains("operation 0"), "{patch}: {error}");
         }
+    }
+
+    #[test]
+    fn copies_that_double_the_document_are_refused_before_they_fill_the_memory() {
+        let document = json!({"a": "x".repeat(1000)});
+        let copies: Vec<Value> =
+            (0..40).map(|copy| json!({"op": "copy", "from": "", "path": format!("/{copy}")})).collect();
+        let error = patched(document.clone(), json!(copies)).expect_err("a trillion bytes");
+        assert!(error.contains("copies more than"), "{error}");
+        assert!(patched(document, json!(&copies[..5])).is_ok());
+    }
+
+    #[test]
+    fn values_moved_into_each_other_nest_only_so_deep() {
+        let list = (0..30).fold(json!([]), |inner, _| json!([inner]));
+        let inside = format!("/b{}/-", "/0".repeat(30));
+        let deeper = [
+            json!({"op": "add", "path": "/b", "value": list}),
+            json!({"op": "move", "from": "/a", "path": inside}),
+            json!({"op": "move", "from": "/b", "path": "/a"}),
+        ];
+        let times = |count: usize| json!(deeper.iter().cycle().take(3 * count).collect::<Vec<_>>());
+        assert!(patched(json!({"a": list}), times(1)).is_ok());
+        let error = patched(json!({"a": list}), times(300)).expect_err("thousands of levels");
+        assert!(error.contains("more than 100 levels deep"), "{error}");
+        let deep = (0..80).fold(json!([]), |inner, _| json!([inner]));
+        let replace = json!([{"op": "replace", "path": format!("/b{}", "/0".repeat(75)), "value": list}]);
+        let error = patched(json!({"b": deep}), replace).expect_err("more than a hundred levels");
+        assert!(error.contains("more than 100 levels deep"), "{error}");
     }
 }

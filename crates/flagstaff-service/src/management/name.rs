@@ -1,5 +1,7 @@
 //! What keys, names and the like may be.
 
+use serde_json::Value;
+
 use super::ChangeError;
 
 /// The longest key.
@@ -8,6 +10,8 @@ pub const LONGEST_KEY: usize = 100;
 pub const LONGEST_NAME: usize = 256;
 /// The longest description or comment, in characters.
 pub const LONGEST_TEXT: usize = 4096;
+/// The most levels of lists and objects in a value.
+pub const DEEPEST_VALUE: usize = 64;
 
 /// A key of a project, environment or flag: letters, digits, `.`, `_` and `-`, first a letter or
 /// digit.
@@ -62,6 +66,26 @@ pub fn check_context_kind(place: &str, kind: &str) -> Result<(), ChangeError> {
         return Err(ChangeError::invalid(place, problem));
     }
     Ok(())
+}
+
+/// A JSON value inside a flag. Readers of JSON give up at 128 levels, some in the middle of a message
+/// with every flag in it, so a value leaves them room for what it stands in.
+pub fn check_value(place: &str, value: &Value) -> Result<(), ChangeError> {
+    let depth = depth(value);
+    if depth > DEEPEST_VALUE {
+        let problem = format!("a value is at most {DEEPEST_VALUE} levels deep, this one has {depth}");
+        return Err(ChangeError::invalid(place, problem));
+    }
+    Ok(())
+}
+
+/// How many lists and objects stand in each other.
+pub(crate) fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(depth).max().unwrap_or(0),
+        Value::Object(object) => 1 + object.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
 }
 
 /// A colour: six hex digits.

@@ -26,6 +26,7 @@ pub(super) fn check_definition(definition: &FlagDefinition) -> Result<(), Change
         if !ids.insert(variation.id.as_str()) {
             return Err(ChangeError::invalid(place, format!("the id `{}` is there twice", variation.id)));
         }
+        name::check_value(&format!("{place}.value"), &variation.value)?;
         for text in [&variation.name, &variation.description].into_iter().flatten() {
             name::check_text(&place, text)?;
         }
@@ -145,6 +146,9 @@ fn check_clause(place: &str, clause: &Clause) -> Result<(), ChangeError> {
     }
     if clause.values.is_empty() {
         return Err(ChangeError::invalid(format!("{place}.values"), "at least one value is needed"));
+    }
+    for (index, value) in clause.values.iter().enumerate() {
+        name::check_value(&format!("{place}.values[{index}]"), value)?;
     }
     if clause.op == Operator::SegmentMatch {
         return Ok(());
