@@ -1,9 +1,13 @@
 //! Passwords: argon2id with the algorithm's recommended least memory of 19 MiB and two passes.
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use tokio::sync::Semaphore;
 
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
+
+/// How many are hashed at once; this bounds the memory that a flood of sign-ins takes.
+static AT_ONCE: Semaphore = Semaphore::const_new(4);
 
 /// Hashes a password, off the async threads: it takes tens of milliseconds on purpose.
 pub async fn hash(password: String) -> String {
@@ -36,6 +40,12 @@ fn hasher() -> Argon2<'static> {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let permit = AT_ONCE.acquire().await.unwrap_or_else(|_| unreachable!("nobody closes it"));
+    let work = move || {
+        // Held to the end of the work, also when whoever asked has hung up meanwhile.
+        let _permit = permit;
+        work()
+    };
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

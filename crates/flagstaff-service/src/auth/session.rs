@@ -160,13 +160,11 @@ impl FromRequestParts<SharedApp> for Session {
 
 /// Signs in with a password. Send [`Session::set_cookie`] with the answer.
 pub async fn sign_in(app: &App, from: IpAddr, email: &str, typed: String) -> Result<Session, SignInError> {
-    if let Some(wait) = app.sign_in_limit.wait(from, email) {
-        return Err(SignInError::TooMany { seconds: wait.as_secs() + 1 });
-    }
+    let begun = app.sign_in_limit.begin(from, email);
+    begun.map_err(|wait| SignInError::TooMany { seconds: wait.as_secs() + 1 })?;
     let member = store::member::by_email(&mut *app.store.read().await?, email).await?;
     let hash = member.as_ref().and_then(|member| member.password_hash.clone());
     if !password::verify(typed, hash).await {
-        app.sign_in_limit.failed(from, email);
         return Err(SignInError::Wrong);
     }
     let Some(member) = member else {

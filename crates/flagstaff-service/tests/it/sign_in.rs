@@ -62,6 +62,17 @@ async fn wrong_passwords_are_refused_alike_and_soon_have_to_wait() {
 }
 
 #[tokio::test]
+async fn passwords_tried_all_at_once_are_as_few_as_one_after_the_other() {
+    let service = Service::demo().await;
+    let tries = (0..30)
+        .map(|number| session::sign_in(service.app(), HERE, "demo@example.com", format!("wrong {number}")));
+    let looked_at = futures_util::future::join_all(tries).await;
+    let wrong = looked_at.iter().filter(|tried| matches!(tried, Err(SignInError::Wrong))).count();
+    let waiting = looked_at.iter().filter(|tried| matches!(tried, Err(SignInError::TooMany { .. }))).count();
+    assert_eq!((wrong, waiting), (5, 25));
+}
+
+#[tokio::test]
 async fn an_owner_link_works_once_and_sets_a_password() {
     let service = Service::demo().await;
     let app = service.app();
