@@ -1,8 +1,9 @@
 //! What all rooms share, and how the service starts and stops.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use crate::config::Config;
 use crate::delivery::metrics::Metrics;
 use crate::live_environment::LiveEnvironments;
 use crate::management::setup::{self, FirstStart};
-use crate::store::{Store, StoreError};
+use crate::store::analytics::EVENTS_FILE;
+use crate::store::{DATABASE_FILE, Store, StoreError};
 use crate::{auth, listen, router};
 
 /// The state of every handler: `State(app): State<SharedApp>`.
@@ -78,6 +80,12 @@ pub enum StartError {
         /// The address.
         address: SocketAddr,
     },
+    /// The database is some other program's.
+    #[error("the database `{}` is not one of Flagstaff's; name another folder with --data", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// The database holds something else.
     #[error("the database in `{}` is not a demo; start without --demo, or name an empty folder with --data", path.display())]
     NotADemo {
@@ -130,6 +138,7 @@ impl App {
 
     async fn open(config: Config, lock: File) -> Result<(SharedApp, FirstStart), StartError> {
         setup::check_kind(&config).await?;
+        make_private(&config)?;
         let store = Store::open(&config.data).await?;
         let first_start = setup::first_start(&store, &config).await?;
         let app = App {
@@ -184,6 +193,20 @@ impl Running {
         self.app.analytics.close().await;
         self.app.store.close().await;
     }
+}
+
+/// Makes the databases, still empty, readable for nobody else, since the folder may be open to others;
+/// the files that the engine puts beside them follow suit. Those that are there stay as they are.
+fn make_private(config: &Config) -> Result<(), StartError> {
+    for file in [DATABASE_FILE, EVENTS_FILE] {
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(config.data.join(file)) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(StartError::Folder { path: config.data.clone(), source });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn lock_folder(config: &Config) -> Result<File, StartError> {

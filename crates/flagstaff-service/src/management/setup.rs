@@ -27,7 +27,8 @@ pub enum FirstStart {
     },
 }
 
-/// Refuses a demo where there is something else, and the other way round, before anything is written.
+/// Refuses a demo where there is something else, the other way round, and what is not ours at all, before
+/// anything is written.
 ///
 /// A database without a word on what it is was being made when the process was killed: it is empty.
 pub async fn check_kind(config: &Config) -> Result<(), StartError> {
@@ -35,30 +36,43 @@ pub async fn check_kind(config: &Config) -> Result<(), StartError> {
     if !path.exists() {
         return Ok(());
     }
-    let not_ours = || StartError::NotADemo { path: config.data.clone() };
     let opened = SqliteConnectOptions::new().filename(&path).read_only(true).connect().await;
     let mut connection = opened.map_err(|source| StoreError::Open { path: path.clone(), source })?;
     let kind = kind(&mut connection).await;
     connection.close().await.map_err(StoreError::from)?;
     match (kind?, config.demo) {
-        (Some(kind), true) if kind != "true" => Err(not_ours()),
-        (Some(kind), false) if kind == "true" => Err(StartError::IsADemo { path: config.data.clone() }),
+        (Kind::Foreign, _) => Err(StartError::Foreign { path }),
+        (Kind::Service, true) => Err(StartError::NotADemo { path: config.data.clone() }),
+        (Kind::Demo, false) => Err(StartError::IsADemo { path: config.data.clone() }),
         _ => Ok(()),
     }
 }
 
-async fn kind(connection: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
-    let tables: Vec<(String,)> = sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table'")
-        .fetch_all(&mut *connection)
-        .await?;
+/// What a database holds.
+enum Kind {
+    Empty,
+    Demo,
+    Service,
+    Foreign,
+}
+
+async fn kind(connection: &mut SqliteConnection) -> Result<Kind, StoreError> {
+    // The list of steps is made just before the first step.
+    let tables: Vec<(String,)> =
+        sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> '_sqlx_migrations'")
+            .fetch_all(&mut *connection)
+            .await?;
     if tables.is_empty() {
-        return Ok(None);
+        return Ok(Kind::Empty);
     }
     if !tables.iter().any(|(name,)| name == "setting") {
-        // Somebody else's database.
-        return Ok(Some("foreign".to_owned()));
+        return Ok(Kind::Foreign);
     }
-    setting::get(connection, setting::DEMO).await
+    Ok(match setting::get(connection, setting::DEMO).await?.as_deref() {
+        None => Kind::Empty,
+        Some("true") => Kind::Demo,
+        Some(_) => Kind::Service,
+    })
 }
 
 /// Seeds a database that has nothing yet, in one transaction.

@@ -59,6 +59,57 @@ async fn a_data_folder_that_is_made_is_for_its_owner_alone() {
 }
 
 #[tokio::test]
+async fn databases_are_for_their_owner_alone_also_in_an_open_folder() {
+    let folder = Folder::new();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let running = App::start(config(&folder, true)).await.unwrap();
+    let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap());
+    let open: Vec<_> = files
+        .filter(|file| {
+            file.file_name() != "lock" && file.metadata().unwrap().permissions().mode() & 0o077 != 0
+        })
+        .collect();
+    assert!(open.is_empty(), "{open:?}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_with_somebody_elses_tables_is_left_alone() {
+    use sqlx::{ConnectOptions as _, Connection as _};
+    let folder = Folder::new();
+    let path = folder.path().join("flagstaff.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut connection = options.connect().await.unwrap();
+    sqlx::raw_sql("CREATE TABLE letter (text)").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let before = std::fs::read(&path).unwrap();
+    for demo in [true, false] {
+        assert!(refused(config(&folder, demo)).await.contains("is not one of Flagstaff's"));
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_database_that_was_just_being_made_is_made() {
+    use sqlx::{ConnectOptions as _, Connection as _};
+    for demo in [true, false] {
+        let folder = Folder::new();
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(folder.path().join("flagstaff.db"))
+            .create_if_missing(true);
+        let mut connection = options.connect().await.unwrap();
+        let migrations = "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
+             installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, \
+             checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)";
+        sqlx::raw_sql(migrations).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let running = App::start(config(&folder, demo)).await.unwrap();
+        assert_ne!(*running.first_start(), FirstStart::Continued);
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn somebody_elses_database_is_left_alone() {
     let folder = Folder::new();
     let path = folder.path().join("flagstaff.db");
