@@ -189,3 +189,33 @@ async fn two_writers_at_once_both_count() {
     let values = targets[0]["values"].as_array().unwrap();
     assert_eq!(values.len(), 2 + 6, "{values:?}");
 }
+
+#[tokio::test]
+async fn a_value_is_refused_where_it_nests_too_deep_for_readers_of_json() {
+    let service = Service::demo().await;
+    let nested = |levels: usize| (1..levels).fold(json!([]), |inner, _| json!([inner]));
+    let make = async |key: &str, value: Value| {
+        let flag = json!({"key": key, "name": "Deep", "variations": [{"value": value}, {"value": 1}]});
+        service.rest("POST", "/api/v2/flags/demo", Some(flag)).await
+    };
+    assert_eq!(make("deep", nested(64)).await.status, 201);
+    let said = "variations[0].value: a value is at most 64 levels deep, this one has 65";
+    assert_refused(&make("deeper", nested(65)).await, 400, "invalid_request", said);
+    let clause = json!({"attribute": "a", "op": "in", "values": [1, nested(65)], "contextKind": "user"});
+    let path = "/environments/production/rules/-";
+    let patch = json!([{"op": "add", "path": path, "value": {"variation": 0, "clauses": [clause]}}]);
+    assert_refused(
+        &service.rest("PATCH", FLAG, Some(patch)).await,
+        400,
+        "invalid_request",
+        "values[1]: a value is at most 64 levels deep",
+    );
+}
+
+#[tokio::test]
+async fn a_flag_is_looked_after_by_a_member_or_nobody() {
+    let service = Service::demo().await;
+    let flag = json!({"key": "lost", "name": "Lost", "maintainerId": "569f514183f2164430000002"});
+    let answer = service.rest("POST", "/api/v2/flags/demo", Some(flag)).await;
+    assert_refused(&answer, 400, "invalid_request", "there is no member `569f514183f2164430000002`");
+}

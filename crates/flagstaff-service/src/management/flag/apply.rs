@@ -1,6 +1,6 @@
 //! Makes a typed change on a draft.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use flagstaff_eval::Value;
 use flagstaff_eval::model::{
@@ -198,11 +198,8 @@ impl Edit<'_> {
             targets.len() - 1
         });
         let values = &mut targets[place].values;
-        for key in keys {
-            if !values.contains(key) {
-                values.push(key.clone());
-            }
-        }
+        let mut known: HashSet<String> = values.iter().cloned().collect();
+        values.extend(keys.iter().filter(|key| known.insert((*key).clone())).cloned());
         Ok(())
     }
 
@@ -215,6 +212,7 @@ impl Edit<'_> {
     ) -> Result<(), ChangeError> {
         let variation = self.variation(variation_id)?;
         let kind = kind.filter(|kind| !kind.is_empty()).unwrap_or("user");
+        let keys: HashSet<&String> = keys.iter().collect();
         for target in
             targets.iter_mut().filter(|target| target.variation == variation && kind_of(target) == kind)
         {
@@ -260,13 +258,11 @@ impl Edit<'_> {
             }
             FlagChange::AddValuesToClause { rule_id, clause_id, values } => {
                 let listed = &mut self.clause(rules, rule_id, clause_id)?.clause.values;
-                for value in values {
-                    if !listed.contains(value) {
-                        listed.push(value.clone());
-                    }
-                }
+                let mut known: HashSet<Value> = listed.iter().cloned().collect();
+                listed.extend(values.iter().filter(|value| known.insert((*value).clone())).cloned());
             }
             FlagChange::RemoveValuesFromClause { rule_id, clause_id, values } => {
+                let values: HashSet<&Value> = values.iter().collect();
                 self.clause(rules, rule_id, clause_id)?.clause.values.retain(|value| !values.contains(value));
             }
             _ => {}

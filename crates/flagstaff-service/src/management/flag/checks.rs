@@ -53,7 +53,8 @@ pub(super) async fn check(
     Ok(())
 }
 
-async fn check_maintainer(
+/// Whoever looks after a flag is a member.
+pub(super) async fn check_maintainer(
     connection: &mut SqliteConnection,
     definition: &FlagDefinition,
 ) -> Result<(), ChangeError> {

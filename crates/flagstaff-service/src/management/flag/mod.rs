@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 
 pub use change::FlagChange;
-use checks::{check, dependents, require_comment};
+use checks::{check, check_maintainer, dependents, require_comment};
 use save::{save, write_targeting};
 
 use super::{ChangeError, name, publish};
@@ -268,6 +268,7 @@ pub(super) async fn insert(
     name::check_key("key", &new.key)?;
     name::check_text("comment", comment)?;
     rules::check_definition(&new.definition)?;
+    check_maintainer(connection, &new.definition).await?;
     let project = project_by_key(connection, project_key).await?;
     let now = now_ms();
     let mut row = FlagRow {
