@@ -101,6 +101,21 @@ fn versions_and_variations_are_counted_apart() {
 }
 
 #[test]
+fn a_version_that_comes_twice_is_counted_as_one() {
+    let (service, client) = service_and_client([flag("f")]);
+    client.variation("f", &user("u"), false);
+    let before = client.data_set();
+    service.cut_connections();
+    flagstaff_testkit::eventually("the same flags came again", || {
+        (!std::sync::Arc::ptr_eq(&client.data_set(), &before)).then_some(())
+    });
+    client.variation("f", &user("u"), false);
+    let events = reported(&client, &service);
+    let flag = &of_kind(&events, "summary")[0]["features"]["f"];
+    assert_eq!(flag["counters"], json!([{"variation": 0, "version": 1, "value": true, "count": 2}]));
+}
+
+#[test]
 fn counts_of_a_flag_that_is_gone_are_not_lost() {
     let (service, client) = service_and_client([flag("f")]);
     client.variation("f", &user("u"), false);
