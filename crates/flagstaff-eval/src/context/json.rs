@@ -1,5 +1,7 @@
 //! Reading contexts from JSON, and users of the time before contexts.
 
+use std::borrow::Cow;
+
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::{Map, Value};
 
@@ -24,8 +26,8 @@ impl Context {
     }
 
     /// Reads a user of the time before contexts and keeps to its rules: `secondary` takes part in
-    /// bucketing, a clause on an `anonymous` that was never given does not match, and a key that is
-    /// a number or a bool becomes text.
+    /// bucketing, a clause on an `anonymous` that was never given does not match, and a key or
+    /// `secondary` that is a number or a bool becomes text.
     ///
     /// # Errors
     /// If there is no key, or a property has the wrong JSON type.
@@ -33,15 +35,15 @@ impl Context {
         let properties = json.as_object().ok_or_else(|| not_an_object(json))?;
         let secondary = properties.get("secondary").and_then(legacy_text).map(Into::into);
         let anonymous_given = properties.get("anonymous").is_some_and(|given| !given.is_null());
-        let coerced = match properties.get("key") {
-            Some(key @ (Value::Number(_) | Value::Bool(_))) => {
-                let mut copy = properties.clone();
-                copy.insert("key".to_owned(), legacy_text(key).into());
-                user_member(&copy)?
+        let mut properties = Cow::Borrowed(properties);
+        for name in ["key", "secondary"] {
+            if let Some(value @ (Value::Number(_) | Value::Bool(_))) = properties.get(name) {
+                let text = legacy_text(value).into();
+                properties.to_mut().insert(name.to_owned(), text);
             }
-            _ => user_member(properties)?,
-        };
-        Ok(Context::legacy_user(coerced, secondary, anonymous_given))
+        }
+        let member = user_member(&properties)?;
+        Ok(Context::legacy_user(member, secondary, anonymous_given))
     }
 }
 
@@ -178,7 +180,7 @@ fn user_member(properties: &Map<String, Value>) -> Result<SingleContext, Context
         }
     }
     match properties.get("secondary") {
-        None | Some(Value::Null | Value::String(_) | Value::Number(_)) => {}
+        None | Some(Value::Null | Value::String(_)) => {}
         Some(_) => return Err(ContextError::wrong_type("secondary")),
     }
     match properties.get("anonymous") {

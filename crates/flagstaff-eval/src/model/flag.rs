@@ -57,7 +57,7 @@ pub struct Flag {
     #[serde(default, deserialize_with = "read::or_default")]
     pub track_events_fallthrough: bool,
     /// Debug events are sent until then, Unix milliseconds.
-    #[serde(default, deserialize_with = "read::optional_integer")]
+    #[serde(default, deserialize_with = "read::optional_millis")]
     pub debug_events_until_date: Option<i64>,
     /// Whether this is a tombstone.
     #[serde(default, deserialize_with = "read::or_default")]

@@ -21,6 +21,12 @@ pub(super) fn optional_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Re
     deserializer.deserialize_any(IntegerVisitor)
 }
 
+/// Unix milliseconds, or nothing. Some programs compute them and leave a fraction, which is cut off.
+pub(super) fn optional_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let number = Option::<serde_json::Number>::deserialize(deserializer)?;
+    Ok(number.and_then(|number| number.as_i64().or_else(|| number.as_f64().map(|float| float as i64))))
+}
+
 /// A version: a whole number that is not negative.
 pub(super) fn version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let number = integer(deserializer)?;

@@ -1,6 +1,6 @@
 //! What makes a context, and how it reads, writes and compares.
 
-use flagstaff_eval::{Context, ContextError, Value};
+use flagstaff_eval::{Context, ContextError, ContextRead, Value};
 use serde_json::json;
 
 fn read(json: Value) -> Result<Context, ContextError> {
@@ -51,6 +51,7 @@ fn contexts_that_break_a_rule_are_refused() {
     check_refused(json!({"name": "x"}), key);
     check_refused(json!({"kind": "user", "key": 5}), "invalid data type for \"key\"");
     check_refused(json!({"key": 5}), "invalid data type for \"key\"");
+    check_refused(json!({"key": "u", "secondary": 5}), "invalid data type for \"secondary\"");
     check_refused(json!({"kind": null, "key": "u"}), "invalid data type for \"kind\"");
     check_refused(json!({"kind": "", "key": "u"}), "context kind must not be empty");
     check_refused(json!({"kind": "kind", "key": "u"}), "\"kind\" is not a valid context kind");
@@ -89,6 +90,12 @@ fn legacy_users_keep_keys_that_are_no_text() {
     assert_eq!(key(json!({"key": true})).as_deref(), Ok("True"));
     assert_eq!(key(json!({"key": ""})).as_deref(), Ok(""));
     assert_eq!(key(json!({"key": null})), Err(ContextError::EmptyKey));
+    let secondary = |json: Value| {
+        let user = Context::from_legacy_user(&json)?;
+        Ok::<_, ContextError>(ContextRead::secondary(&user).map(str::to_owned))
+    };
+    assert_eq!(secondary(json!({"key": "u", "secondary": 5})), Ok(Some("5".to_owned())));
+    assert!(secondary(json!({"key": "u", "secondary": []})).is_err());
 }
 
 #[test]

@@ -136,3 +136,16 @@ fn segments_and_patterns_of_a_flag_can_be_asked_for() {
     assert_eq!(flag.segments().collect::<Vec<_>>(), ["s", "t"]);
     assert_eq!(flag.unsupported_patterns().collect::<Vec<_>>(), ["(?=look)"]);
 }
+
+#[test]
+fn a_time_may_have_a_fraction() {
+    let until = |text: &str| {
+        let json = format!(r#"{{"key": "f", "version": 1, "debugEventsUntilDate": {text}}}"#);
+        serde_json::from_str::<Flag>(&json).map(|flag| flag.debug_events_until_date)
+    };
+    assert_eq!(until("1700000000000.75").unwrap(), Some(1_700_000_000_000));
+    assert_eq!(until("1.7e12").unwrap(), Some(1_700_000_000_000));
+    assert_eq!(until("1700000000000").unwrap(), Some(1_700_000_000_000));
+    assert_eq!(until("null").unwrap(), None);
+    assert!(until("\"soon\"").is_err());
+}
