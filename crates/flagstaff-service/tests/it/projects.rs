@@ -85,6 +85,8 @@ async fn a_new_environment_has_every_flag_and_keys_of_its_own() {
     assert_refused(&answer, 400, "invalid_request", "environment `qa` requires a comment");
     let said = json!({"patch": flip, "comment": "because"});
     assert_eq!(service.rest("PATCH", "/api/v2/flags/demo/new-payments", Some(said)).await.status, 200);
+    let flag = json!({"key": "brand-new", "name": "Brand new"});
+    assert_eq!(service.rest("POST", "/api/v2/flags/demo", Some(flag)).await.status, 201, "needs no comment");
 }
 
 #[tokio::test]

@@ -34,6 +34,16 @@ impl Patched {
 }
 
 #[tokio::test]
+async fn a_rule_is_described_in_at_most_4096_characters() {
+    let flag = Patched::of("checkout-redesign").await;
+    let clauses = json!([{"contextKind": "user", "attribute": "country", "op": "in", "values": ["NO"]}]);
+    let rule = json!({"kind": "addRule", "variationId": flag.variations[0], "clauses": clauses,
+        "description": "x".repeat(4097)});
+    let answer = flag.service.instruct(flag.key, json!([rule])).await;
+    assert_refused(&answer, 400, "invalid_request", "rules[0].description: at most 4096 characters");
+}
+
+#[tokio::test]
 async fn a_flag_is_turned_on_and_off() {
     let flag = Patched::of("checkout-redesign").await;
     assert_eq!(flag.after(json!({"kind": "turnFlagOn"})).await["on"], true);

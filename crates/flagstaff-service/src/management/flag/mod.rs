@@ -257,7 +257,8 @@ pub async fn delete(app: &App, actor: &Actor, edit: &Edit<'_>) -> Result<(), Cha
     Ok(())
 }
 
-/// Makes a flag inside a transaction.
+/// Makes a flag inside a transaction. An environment that requires comments requires none for this: nobody
+/// is served by a flag that is new, and the API has no place for one.
 pub(super) async fn insert(
     connection: &mut SqliteConnection,
     actor: &Actor,
@@ -284,7 +285,6 @@ pub(super) async fn insert(
         ChangeError::duplicate(error, "flag", &new.key, format!("project `{project_key}`"))
     })?;
     for environment in environment::of_project(connection, project.id).await? {
-        require_comment(&environment, comment)?;
         let mut targeting = first_targeting(&new.definition, &environment);
         targeting.on = new.on;
         write_targeting(connection, actor, &row, &environment, targeting, now).await?;

@@ -54,6 +54,7 @@ pub(super) fn check_targeting(
         if !ids.insert(rule.id.as_str()) {
             return Err(ChangeError::invalid(place, format!("the id `{}` is there twice", rule.id)));
         }
+        name::check_text(&format!("{place}.description"), rule.description.as_deref().unwrap_or_default())?;
         let serve = VariationOrRollout { variation: rule.variation, rollout: rule.rollout.clone() };
         check_serve(&place, &serve, count)?;
         if rule.clauses.is_empty() {
