@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use flagstaff_service::Config;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -20,13 +21,14 @@ const LOG: &str = "info";
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// Where to take requests; port 0 picks a free one [default: 127.0.0.1:8030]
-    #[arg(long, env = "FLAGSTAFF_LISTEN", value_name = "HOST:PORT")]
+    #[arg(long, env = "FLAGSTAFF_LISTEN", value_parser = address, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
     /// The folder that holds the databases [default: ./flagstaff-data]
     #[arg(long, env = "FLAGSTAFF_DATA", value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// Start with demo flags and well-known keys; only on an empty folder, only on loopback
-    #[arg(long, env = "FLAGSTAFF_DEMO", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, env = "FLAGSTAFF_DEMO", num_args = 0..=1, default_missing_value = "true",
+        value_parser = BoolishValueParser::new(), value_name = "BOOL")]
     demo: Option<bool>,
     /// How often an idle stream gets a comment line, in seconds; 0 turns it off [default: 180]
     #[arg(long, env = "FLAGSTAFF_HEARTBEAT_INTERVAL", value_name = "SECONDS")]
@@ -43,7 +45,7 @@ pub(crate) struct Serve {
 #[derive(Debug, Args)]
 pub(crate) struct OwnerLink {
     /// Where the service takes requests [default: 127.0.0.1:8030]
-    #[arg(long, env = "FLAGSTAFF_LISTEN", value_name = "HOST:PORT")]
+    #[arg(long, env = "FLAGSTAFF_LISTEN", value_parser = address, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
     /// The service's data folder [default: ./flagstaff-data]
     #[arg(long, env = "FLAGSTAFF_DATA", value_name = "FOLDER")]
@@ -84,6 +86,10 @@ impl OwnerLink {
         let file: File = read(self.config.as_deref())?;
         Ok((listen(self.listen, file.listen), data(self.data, file.data)))
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "give an IP address and a port, like 127.0.0.1:8030 or [::1]:8030")
 }
 
 fn listen(said: Option<SocketAddr>, in_file: Option<SocketAddr>) -> SocketAddr {

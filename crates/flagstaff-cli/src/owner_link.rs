@@ -17,6 +17,7 @@ pub(crate) fn run(options: options::OwnerLink) -> Result<(), Failure> {
         .build()
         .map_err(|error| format!("could not start: {error}"))?;
     let path = runtime.block_on(async {
+        setup::check_ours(&data).await.map_err(|error| chain(&error))?;
         let store = Store::open(&data).await.map_err(|error| chain(&error))?;
         let path = setup::owner_link(&store).await.map_err(|error| chain(&error))?;
         store.close().await;

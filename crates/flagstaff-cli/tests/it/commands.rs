@@ -75,6 +75,14 @@ fn options_come_from_arguments_environment_and_file_in_this_order() {
     assert!(serve(&[], &[("FLAGSTAFF_LISTEN", "0.0.0.0:2")]).contains("0.0.0.0:2"), "the environment");
     let all = serve(&["--listen", "0.0.0.0:3"], &[("FLAGSTAFF_LISTEN", "0.0.0.0:2")]);
     assert!(all.contains("0.0.0.0:3"), "the command line: {all}");
+    for (said, is_demo) in [("1", true), ("true", true), ("0", false), ("no", false)] {
+        // A demo refuses the address, anything else does not get it.
+        let environment = [("FLAGSTAFF_DEMO", said), ("FLAGSTAFF_LISTEN", "192.0.2.1:9")];
+        let answer = serve(&[], &environment);
+        assert_eq!(answer.contains("listens only on loopback"), is_demo, "{said}: {answer}");
+        assert!(answer.contains("192.0.2.1:9"), "{said}: {answer}");
+    }
+    assert!(serve(&["--listen", "localhost:80"], &[]).contains("give an IP address and a port"));
     std::fs::write(&file, "lisen = \"0.0.0.0:1\"\n").unwrap();
     assert!(serve(&[], &[]).contains("lisen"), "a misspelt name is refused");
 }

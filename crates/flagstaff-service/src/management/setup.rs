@@ -1,5 +1,7 @@
 //! The first start: what stands in an empty database, and which database a start refuses.
 
+use std::path::Path;
+
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
@@ -32,20 +34,29 @@ pub enum FirstStart {
 ///
 /// A database without a word on what it is was being made when the process was killed: it is empty.
 pub async fn check_kind(config: &Config) -> Result<(), StartError> {
-    let path = config.data.join(DATABASE_FILE);
+    match (look_into(&config.data).await?, config.demo) {
+        (Kind::Service, true) => Err(StartError::NotADemo { path: config.data.clone() }),
+        (Kind::Demo, false) => Err(StartError::IsADemo { path: config.data.clone() }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what is not ours at all, before anything is written.
+pub async fn check_ours(data: &Path) -> Result<(), StartError> {
+    look_into(data).await.map(drop)
+}
+
+/// Looks without writing.
+async fn look_into(data: &Path) -> Result<Kind, StartError> {
+    let path = data.join(DATABASE_FILE);
     if !path.exists() {
-        return Ok(());
+        return Ok(Kind::Empty);
     }
     let opened = SqliteConnectOptions::new().filename(&path).read_only(true).connect().await;
     let mut connection = opened.map_err(|source| StoreError::Open { path: path.clone(), source })?;
     let kind = kind(&mut connection).await;
     connection.close().await.map_err(StoreError::from)?;
-    match (kind?, config.demo) {
-        (Kind::Foreign, _) => Err(StartError::Foreign { path }),
-        (Kind::Service, true) => Err(StartError::NotADemo { path: config.data.clone() }),
-        (Kind::Demo, false) => Err(StartError::IsADemo { path: config.data.clone() }),
-        _ => Ok(()),
-    }
+    kind?.ok_or(StartError::Foreign { path })
 }
 
 /// What a database holds.
@@ -53,26 +64,26 @@ enum Kind {
     Empty,
     Demo,
     Service,
-    Foreign,
 }
 
-async fn kind(connection: &mut SqliteConnection) -> Result<Kind, StoreError> {
+/// None if it is some other program's.
+async fn kind(connection: &mut SqliteConnection) -> Result<Option<Kind>, StoreError> {
     // The list of steps is made just before the first step.
     let tables: Vec<(String,)> =
         sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> '_sqlx_migrations'")
             .fetch_all(&mut *connection)
             .await?;
     if tables.is_empty() {
-        return Ok(Kind::Empty);
+        return Ok(Some(Kind::Empty));
     }
     if !tables.iter().any(|(name,)| name == "setting") {
-        return Ok(Kind::Foreign);
+        return Ok(None);
     }
-    Ok(match setting::get(connection, setting::DEMO).await?.as_deref() {
+    Ok(Some(match setting::get(connection, setting::DEMO).await?.as_deref() {
         None => Kind::Empty,
         Some("true") => Kind::Demo,
         Some(_) => Kind::Service,
-    })
+    }))
 }
 
 /// Seeds a database that has nothing yet, in one transaction.

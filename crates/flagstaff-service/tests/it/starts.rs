@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 
-use flagstaff_service::management::setup::FirstStart;
+use flagstaff_service::management::setup::{self, FirstStart};
 use flagstaff_service::{App, Config};
 use serde_json::json;
 
@@ -86,6 +86,8 @@ async fn a_database_with_somebody_elses_tables_is_left_alone() {
     for demo in [true, false] {
         assert!(refused(config(&folder, demo)).await.contains("is not one of Flagstaff's"));
     }
+    let error = setup::check_ours(folder.path()).await.expect_err("nor does it get a link for its owner");
+    assert!(error.to_string().contains("is not one of Flagstaff's"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
