@@ -185,8 +185,10 @@ pub async fn keys_in_environment(
     offset: usize,
     limit: usize,
 ) -> Result<Vec<String>, StoreError> {
+    // The project is named as well, because keys stand in order in the index of each project.
     let keys = sqlx::query_scalar(
-        "SELECT key FROM flag JOIN flag_targeting ON flag.id = flag_id WHERE environment_id = $1
+        "SELECT key FROM flag JOIN flag_targeting ON flag.id = flag_id
+         WHERE environment_id = $1 AND project_id = (SELECT project_id FROM environment WHERE id = $1)
          ORDER BY key LIMIT $2 OFFSET $3",
     )
     .bind(environment.0)
