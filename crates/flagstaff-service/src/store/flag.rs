@@ -253,11 +253,12 @@ pub async fn one_in_environment(
     environment: EnvironmentId,
     key: &str,
 ) -> Result<Option<(FlagRow, TargetingRow)>, StoreError> {
+    // The project is named as well, because the index of keys begins with it.
     let row = sqlx::query(
         "SELECT flag.*, environment_id, flag_targeting.version AS targeting_version, targeting, changed_at,
                 changed_by
          FROM flag JOIN flag_targeting ON flag.id = flag_id
-         WHERE environment_id = $1 AND key = $2",
+         WHERE environment_id = $1 AND project_id = (SELECT project_id FROM environment WHERE id = $1) AND key = $2",
     )
     .bind(environment.0)
     .bind(key)
