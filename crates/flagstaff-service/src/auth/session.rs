@@ -97,12 +97,9 @@ impl Session {
     /// Whether a changing request comes from our own pages: it has to carry this session's form
     /// token, and a browser that says where the request comes from has to say: from here.
     pub fn check_form(&self, headers: &HeaderMap, form_token: Option<&str>) -> Result<(), ApiError> {
+        check_origin(headers)?;
         let sent = form_token.or_else(|| headers.get(FORM_TOKEN_HEADER)?.to_str().ok());
-        let same_site = headers
-            .get("sec-fetch-site")
-            .and_then(|site| site.to_str().ok())
-            .is_none_or(|site| matches!(site, "same-origin" | "none"));
-        if same_site && sent.is_some_and(|sent| secret::equal(sent, &self.form_token)) {
+        if sent.is_some_and(|sent| secret::equal(sent, &self.form_token)) {
             return Ok(());
         }
         Err(ApiError::forbidden("this form does not belong to your session; load the page again and retry"))
@@ -156,6 +153,27 @@ impl FromRequestParts<SharedApp> for Session {
             Err(error) => Err(ApiError::from(error).into_response()),
         }
     }
+}
+
+/// Whether a changing request comes from a page of ours, as far as the browser says: in `Sec-Fetch-Site`,
+/// or, where it does not send that, in `Origin`.
+pub fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let from_here = match (text("sec-fetch-site"), text("origin")) {
+        (Some(site), _) => matches!(site, "same-origin" | "none"),
+        (None, Some(origin)) => {
+            let host = origin.split_once("://").map(|(_, host)| host);
+            host.is_some() && host == text("host")
+        }
+        (None, None) => true,
+    };
+    if from_here {
+        return Ok(());
+    }
+    Err(ApiError::forbidden(
+        "this form comes from another site; open the page itself, and if a proxy is in between, have it pass the \
+         `Host` header on",
+    ))
 }
 
 /// Signs in with a password. Send [`Session::set_cookie`] with the answer.

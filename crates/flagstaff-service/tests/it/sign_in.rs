@@ -44,6 +44,17 @@ async fn a_form_counts_only_with_its_token_and_from_our_own_pages() {
     assert!(session.check_form(&own, None).is_err());
     assert!(session.check_form(&own, Some(&other.form_token)).is_err());
     assert!(session.check_form(&foreign, Some(&session.form_token)).is_err());
+    // Browsers send no such header over plain HTTP beyond their own machine, but they name the origin.
+    let (mut same, mut foreign) = (own.clone(), own);
+    for headers in [&mut same, &mut foreign] {
+        headers.insert("host", HeaderValue::from_static("flags.example:8030"));
+    }
+    same.insert("origin", HeaderValue::from_static("http://flags.example:8030"));
+    assert!(session.check_form(&same, Some(&session.form_token)).is_ok());
+    for origin in ["http://evil.example", "http://flags.example:8031", "null"] {
+        foreign.insert("origin", HeaderValue::from_static(origin));
+        assert!(session.check_form(&foreign, Some(&session.form_token)).is_err(), "{origin}");
+    }
 }
 
 #[tokio::test]

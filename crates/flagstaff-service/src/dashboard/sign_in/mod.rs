@@ -91,7 +91,9 @@ async fn sign_in(
     headers: HeaderMap,
     Form(login): Form<Login>,
 ) -> Result<Response, Trouble> {
-    check_origin(&headers)?;
+    // There is no session yet whose form token could be checked; but no page of somebody else's may sign a
+    // visitor in, under an account of its choosing.
+    session::check_origin(&headers)?;
     let next = own_path(&login.next);
     match session::sign_in(&app, peer.ip(), login.email.trim(), login.password).await {
         Ok(session) => Ok(([(header::SET_COOKIE, session.set_cookie())], Redirect::to(next)).into_response()),
@@ -123,7 +125,7 @@ async fn use_link(
     Path(token): Path<String>,
     Form(chosen): Form<Chosen>,
 ) -> Result<Response, Trouble> {
-    check_origin(&headers)?;
+    session::check_origin(&headers)?;
     match session::use_link(&app, &token, chosen.email.trim(), chosen.password).await {
         Ok(session) => {
             Ok(([(header::SET_COOKIE, session.set_cookie())], Redirect::to("/ui/")).into_response())
@@ -156,18 +158,6 @@ async fn sign_out(
     session.check_form(&headers, Some(&form.form_token))?;
     let cookie = session.end(&app).await?;
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(SIGN_IN_PATH)).into_response())
-}
-
-/// There is no session yet whose form token could be checked; but no page of somebody else's may sign a
-/// visitor in, under an account of its choosing.
-fn check_origin(headers: &HeaderMap) -> Result<(), ApiError> {
-    let site = headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
-    match site {
-        None | Some("same-origin" | "none") => Ok(()),
-        Some(_) => {
-            Err(ApiError::forbidden("this form comes from another site; open the sign-in page itself"))
-        }
-    }
 }
 
 impl Page {
