@@ -7,13 +7,16 @@
 //! | `/api/v2…` | [`admin_api`] |
 //! | `/`, `/ui/…` | [`dashboard`] |
 
-use axum::extract::{DefaultBodyLimit, OriginalUri};
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, OriginalUri, Request, State};
 use axum::http::{Method, StatusCode};
-use axum::response::Redirect;
+use axum::middleware::Next;
+use axum::response::{Redirect, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
 
 use crate::error::ApiError;
+use crate::extract::whole_body;
 use crate::{SharedApp, admin_api, dashboard, delivery, ingest};
 
 /// The whole service as one router.
@@ -23,12 +26,22 @@ pub fn router(app: SharedApp) -> Router {
         .merge(delivery::router())
         .merge(ingest::router())
         .merge(admin_api::router())
-        .merge(dashboard::router())
+        .merge(dashboard::router().layer(middleware::from_fn_with_state(app.clone(), read_form)))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(app.config.body_limit))
         .layer(middleware::from_fn_with_state(app.clone(), delivery::metrics::count))
         .with_state(app)
+}
+
+/// Forms are read whole before anybody looks at them, so that one that never ends takes nobody's time.
+async fn read_form(State(app): State<SharedApp>, request: Request, next: Next) -> Result<Response, ApiError> {
+    if request.method().is_safe() {
+        return Ok(next.run(request).await);
+    }
+    let (parts, body) = request.into_parts();
+    let body = whole_body(&parts.headers, body, app.config.body_limit).await?;
+    Ok(next.run(Request::from_parts(parts, Body::from(body))).await)
 }
 
 async fn unknown_path(OriginalUri(uri): OriginalUri) -> ApiError {

@@ -1,17 +1,13 @@
 //! Request bodies.
 
-use std::time::Duration;
-
-use axum::body::{Bytes, to_bytes};
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
 
 use crate::SharedApp;
 use crate::error::ApiError;
-
-/// A body has to be complete within this.
-const LONGEST_UPLOAD: Duration = Duration::from_secs(30);
+use crate::extract::whole_body;
 
 /// A JSON body with the headers it came with. Whatever is wrong with it is said in one sentence.
 #[derive(Debug)]
@@ -24,13 +20,7 @@ impl FromRequest<SharedApp> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &SharedApp) -> Result<Self, ApiError> {
-        let limit = app.config.body_limit;
         let (parts, body) = request.into_parts();
-        let length =
-            parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        if length.is_some_and(|length: usize| length > limit) {
-            return Err(ApiError::too_large(limit));
-        }
         if !is_json(&parts.headers) {
             let message = "the body has to be JSON; send `Content-Type: application/json`";
             return Err(ApiError::new(
@@ -39,15 +29,7 @@ impl FromRequest<SharedApp> for JsonBody {
                 message,
             ));
         }
-        let read = tokio::time::timeout(LONGEST_UPLOAD, to_bytes(body, limit)).await;
-        let bytes = read.map_err(|_| too_slow())?.map_err(|error| {
-            let source = std::error::Error::source(&error);
-            if source.is_some_and(|source| source.to_string().contains("length limit")) {
-                ApiError::too_large(limit)
-            } else {
-                ApiError::bad_request("the body ended too early; send it again")
-            }
-        })?;
+        let bytes = whole_body(&parts.headers, body, app.config.body_limit).await?;
         Ok(Self { headers: parts.headers, bytes })
     }
 }
@@ -76,12 +58,6 @@ impl JsonBody {
                 name.eq_ignore_ascii_case("domain-model") && value.trim_matches('"') == model
             })
     }
-}
-
-fn too_slow() -> ApiError {
-    let message =
-        format!("the body was not complete within {} seconds; send it again", LONGEST_UPLOAD.as_secs());
-    ApiError::new(axum::http::StatusCode::REQUEST_TIMEOUT, "request_timeout", message)
 }
 
 fn content_type(headers: &HeaderMap) -> &str {
