@@ -11,7 +11,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::full_data::FullData;
+use crate::full_data::{FullData, read_json};
 use crate::sse::write_event;
 
 /// What a message is about.
@@ -95,7 +95,7 @@ fn put(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
     struct Put {
         data: FullData,
     }
-    let put: Put = serde_json::from_slice(data)?;
+    let put: Put = read_json(data)?;
     Ok(Some(StreamMessage::Put(Box::new(put.data.0))))
 }
 

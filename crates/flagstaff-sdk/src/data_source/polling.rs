@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flagstaff_wire::full_data::FullData;
+use flagstaff_wire::full_data::{FullData, read_json};
 use flagstaff_wire::paths;
 use flagstaff_wire::sse::DEFAULT_LIMIT;
 use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
@@ -81,7 +81,7 @@ async fn poll(
         }
         body.extend_from_slice(&piece);
     }
-    let data: FullData = serde_json::from_slice(&body).map_err(|error| {
+    let data: FullData = read_json(&body).map_err(|error| {
         Failure::ordinary(DataSourceErrorKind::InvalidData, format!("the flags cannot be read: {error}"))
     })?;
     drop(body);

@@ -181,8 +181,6 @@ impl Connection<'_> {
             let message = format!("{error}: {}", error.source);
             Failure::ordinary(DataSourceErrorKind::InvalidData, message)
         })?;
-        // A put of many megabytes is not kept while its flags are made ready.
-        drop(event);
         let data = &self.shared.data;
         match message {
             Some(StreamMessage::Put(flags)) => {
