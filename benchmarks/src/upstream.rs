@@ -40,9 +40,14 @@ fn serve(mut connection: TcpStream, put: &str) -> Option<()> {
             chunked |= header.starts_with("transfer-encoding:") && header.contains("chunked");
         }
         if first.starts_with("GET /all") {
-            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n";
+            let event = format!("event: put\ndata: {put}\n\n");
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
             connection.write_all(head.as_bytes()).ok()?;
-            connection.write_all(format!("event: put\ndata: {put}\n\n").as_bytes()).ok()?;
+            // In pieces, as a service writes: some clients hand on a piece only when it is whole.
+            for piece in event.as_bytes().chunks(64 << 10) {
+                let framed = [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+                connection.write_all(&framed).ok()?;
+            }
             std::thread::sleep(std::time::Duration::from_secs(600));
             return None;
         }
