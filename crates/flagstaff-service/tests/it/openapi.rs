@@ -72,6 +72,7 @@ async fn answers_have_the_published_shapes() {
     let new_flag = json!({"key": "new", "name": "New"});
     let new_environment = json!({"key": "qa", "name": "QA", "color": "123456"});
     let flip = json!([{"op": "replace", "path": "/environments/production/on", "value": true}]);
+    let no_off_variation = json!([{"op": "remove", "path": "/environments/production/offVariation"}]);
     let rename = json!([{"op": "replace", "path": "/name", "value": "Other"}]);
     for (method, path, body, schema) in [
         ("GET", "/api/v2", None, "RootResponse"),
@@ -92,6 +93,7 @@ async fn answers_have_the_published_shapes() {
         ("GET", "/api/v2/flags/demo/wish-lists", None, "FeatureFlag"),
         ("GET", "/api/v2/flags/demo/instant-refunds", None, "FeatureFlag"),
         ("PATCH", FLAG, Some(flip), "FeatureFlag"),
+        ("PATCH", FLAG, Some(no_off_variation), "FeatureFlag"),
         ("POST", "/api/v2/tokens", Some(json!({"role": "reader"})), "Token"),
         ("GET", "/api/v2/tokens", None, "Tokens"),
         ("GET", "/api/v2/nothing", None, "NotFoundErrorRep"),

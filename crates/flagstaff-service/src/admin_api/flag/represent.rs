@@ -104,13 +104,15 @@ fn in_environment(
         "lastModified": row.changed_at,
         "version": row.version,
         "fallthrough": targeting.fallthrough,
-        "offVariation": targeting.off_variation,
         "_site": {"href": site, "type": "text/html"},
         "_environmentName": environment.name,
         "trackEvents": targeting.track_events,
         "trackEventsFallthrough": targeting.track_events_fallthrough,
         "_summary": summary(definition, targeting),
     });
+    if let Some(index) = targeting.off_variation {
+        value["offVariation"] = json!(index);
+    }
     if let Some(until) = targeting.debug_events_until_date {
         value["_debugEventsUntilDate"] = json!(until);
     }
