@@ -1,13 +1,13 @@
 //! Passwords: argon2id with the algorithm's recommended least memory of 19 MiB and two passes.
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 
 /// How many are hashed at once; this bounds the memory that a flood of sign-ins takes.
-static AT_ONCE: Semaphore = Semaphore::const_new(4);
+static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
 /// Hashes a password, off the async threads: it takes tens of milliseconds on purpose.
 pub async fn hash(password: String) -> String {
@@ -39,15 +39,23 @@ fn hasher() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
+/// Each in a thread of its own, of which there are few: in the threads that are kept for any blocking work
+/// the allocator would keep these large pieces of memory for each of them.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let permit = AT_ONCE.acquire().await.unwrap_or_else(|_| unreachable!("nobody closes it"));
-    let work = move || {
+    let (done, result) = oneshot::channel();
+    let thread = std::thread::spawn(move || {
         // Held to the end of the work, also when whoever asked has hung up meanwhile.
         let _permit = permit;
-        work()
-    };
-    match tokio::task::spawn_blocking(work).await {
+        // Nobody waits for it then.
+        let _ = done.send(work());
+    });
+    match result.await {
         Ok(done) => done,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
+        // Dropped without a result: the work panicked.
+        Err(_) => match thread.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(()) => unreachable!("the work ended without a result"),
+        },
     }
 }
