@@ -23,7 +23,8 @@ impl FromRequestParts<SharedApp> for SdkEnvironment {
         })?;
         app.live.by_sdk_key(key).map(SdkEnvironment).ok_or_else(|| {
             ApiError::unauthorized(
-                "unknown SDK key: copy it from the environment's settings in the dashboard",
+                "unknown SDK key: it is the `apiKey` of an environment, which \
+                 GET /api/v2/projects/PROJECT/environments shows",
             )
         })
     }
