@@ -7,8 +7,7 @@ use std::borrow::Cow;
 
 use flagstaff_eval::DataSet;
 use flagstaff_eval::model::{Flag, Segment};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::full_data::{FullData, read_json};
@@ -140,43 +139,6 @@ fn delete(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
         key: key.to_owned(),
         version: delete.version,
     }))
-}
-
-/// All flags and segments as JSON, `{"flags":{…},"segments":{…}}`: what a poll answers. Both
-/// collections are always there.
-pub struct AllData<F, S> {
-    /// The flags by key.
-    pub flags: F,
-    /// The segments by key.
-    pub segments: S,
-}
-
-impl<'a, F, S, FlagJson, SegmentJson> Serialize for AllData<F, S>
-where
-    F: Clone + IntoIterator<Item = (&'a str, FlagJson)>,
-    S: Clone + IntoIterator<Item = (&'a str, SegmentJson)>,
-    FlagJson: Serialize,
-    SegmentJson: Serialize,
-{
-    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("flags", &ByKey(self.flags.clone()))?;
-        map.serialize_entry("segments", &ByKey(self.segments.clone()))?;
-        map.end()
-    }
-}
-
-/// Items by key as a JSON object, straight from an iterator.
-pub struct ByKey<I>(pub I);
-
-impl<'a, I, T> Serialize for ByKey<I>
-where
-    I: Clone + IntoIterator<Item = (&'a str, T)>,
-    T: Serialize,
-{
-    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        serializer.collect_map(self.0.clone())
-    }
 }
 
 /// Appends a `put` of everything.
@@ -332,8 +294,7 @@ mod tests {
     #[test]
     fn messages_have_the_wire_form() {
         let flag = serde_json::json!({"key": "a", "version": 1});
-        let none: [(&str, &serde_json::Value); 0] = [];
-        let data = AllData { flags: [("a", &flag)], segments: none };
+        let data = serde_json::json!({"flags": {"a": flag}, "segments": {}});
         assert_eq!(
             written(|out| write_put(out, &data)),
             "event: put\ndata: {\"path\":\"/\",\"data\":{\"flags\":{\"a\":{\"key\":\"a\",\"version\":1}},\"segments\":{}}}\n\n"

@@ -88,13 +88,6 @@ impl ContextBuilder {
         self
     }
 
-    /// Takes back what [`ContextBuilder::private`] said of this attribute.
-    pub fn not_private(mut self, reference: impl Into<AttributeRef>) -> Self {
-        let reference = reference.into();
-        self.private_attributes.retain(|own| *own != reference);
-        self
-    }
-
     /// Adds a custom attribute that was not set before and is not null, without looking for it: a
     /// document with a million properties is read in a moment.
     pub(super) fn push(&mut self, name: &str, value: &Value) {
