@@ -39,11 +39,14 @@
 //! - [`Client::data_source_status`], [`Client::is_initialized`], [`Client::is_offline`] and
 //!   [`Client::data_set`] read the state.
 
+mod big_segments;
+mod callbacks;
 mod client;
 mod clock;
 mod config;
 mod context;
 mod data_source;
+mod data_store;
 mod evaluation;
 mod events;
 mod fork;
@@ -53,15 +56,19 @@ mod runtime;
 mod shared;
 mod value;
 
+pub use big_segments::BigSegmentStore;
 pub use client::{AllFlagsState, Client};
 pub use config::{Config, ConfigError};
 pub use context::EventContext;
 pub use data_source::{DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready};
+pub use data_store::{PersistentStore, StoreError, StoredItem, version_in};
 pub use flagstaff_eval::{
     AttributeRef, AttributeValue, Context, ContextError, ContextRead, DataSet, Detail, ErrorKind, ListRead,
     PreparedFlag, Reason, ReasonKind, Value,
 };
 pub use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions, FlagState};
+pub use flagstaff_eval::big_segments::Membership;
 pub use flagstaff_wire::diagnostic::{Platform, Sdk};
+pub use flagstaff_wire::stream::ItemKind;
 pub use log::{LogLevel, LogSink};
 pub use value::{EventDefault, FlagValue, VariationDefault, VariationDetail};

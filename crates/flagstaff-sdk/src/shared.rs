@@ -8,6 +8,7 @@ use rustls::RootCertStore;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
+use crate::callbacks::Callbacks;
 use crate::config::Config;
 use crate::data_source::StatusCell;
 use crate::events::Events;
@@ -25,6 +26,8 @@ const CLOSED: u8 = 4;
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) log: Log,
+    /// Where listeners are called.
+    pub(crate) callbacks: Callbacks,
     pub(crate) data: SharedDataSet,
     pub(crate) status: StatusCell,
     /// None if the client is offline or told not to report.
@@ -50,6 +53,7 @@ impl Shared {
         let events = (config.send_events && !config.offline).then(|| Events::new(&config, log.clone()));
         Self {
             state: AtomicU8::new(if config.offline { SILENT } else { 0 }),
+            callbacks: Callbacks::new(log.clone()),
             log,
             data: SharedDataSet::default(),
             status: StatusCell::new(config.offline),
@@ -115,6 +119,7 @@ impl Shared {
         if let Some(events) = &self.events {
             events.forget();
         }
+        self.callbacks.leave_parent();
         self.status.leave_parent();
         // Last: other threads of the child come in as soon as they read this.
         self.generation.store(fork::generation(), Ordering::Release);
@@ -153,6 +158,7 @@ impl Shared {
         };
         let told = commands.is_some_and(|commands| commands.send(command).is_ok());
         self.status.off();
+        self.callbacks.stop();
         told
     }
 
