@@ -38,12 +38,28 @@ impl Client {
         D: EventDefault + ?Sized,
         A: Fn(&Value) -> bool,
     {
+        self.answer_with_flag(question, |detail, _| use_detail(detail))
+    }
+
+    /// As [`Client::answer`], with the very version of the flag that was evaluated; none if there is
+    /// no such flag, or it was not looked at.
+    #[inline]
+    pub(crate) fn answer_with_flag<C, D, A, R>(
+        &self,
+        question: &Question<'_, C, D, A>,
+        use_detail: impl FnOnce(Detail<'_>, Option<&PreparedFlag>) -> R,
+    ) -> R
+    where
+        C: EventContext + ?Sized,
+        D: EventDefault + ?Sized,
+        A: Fn(&Value) -> bool,
+    {
         let shared = self.shared();
         // A legacy user may have an empty key, a Rust context never; the data set has one answer to both.
         if shared.answers() {
             let data = shared.data.load();
             if let Some(flag) = data.flag(question.flag_key) {
-                return use_detail(evaluated(shared, &data, flag, question));
+                return use_detail(evaluated(shared, &data, flag, question), Some(flag));
             }
         }
         self.answer_without(question, use_detail)
@@ -54,7 +70,7 @@ impl Client {
     fn answer_without<C, D, A, R>(
         &self,
         question: &Question<'_, C, D, A>,
-        use_detail: impl FnOnce(Detail<'_>) -> R,
+        use_detail: impl FnOnce(Detail<'_>, Option<&PreparedFlag>) -> R,
     ) -> R
     where
         C: EventContext + ?Sized,
@@ -73,12 +89,12 @@ impl Client {
                     ),
                 );
             }
-            return use_detail(Detail::error(ErrorKind::ClientNotReady));
+            return use_detail(Detail::error(ErrorKind::ClientNotReady), None);
         }
         let data = shared.data.load();
         let kind = match data.flag(key) {
             // Not all flags have come, but this one has.
-            Some(flag) => return use_detail(evaluated(shared, &data, flag, question)),
+            Some(flag) => return use_detail(evaluated(shared, &data, flag, question), Some(flag)),
             None if shared.is_initialized() => ErrorKind::FlagNotFound,
             None => ErrorKind::ClientNotReady,
         };
@@ -98,7 +114,7 @@ impl Client {
             let of = Evaluated { context, default, with_reason: question.with_reason, now_ms: now_ms() };
             events.unknown(key, &of);
         }
-        use_detail(Detail::error(kind))
+        use_detail(Detail::error(kind), None)
     }
 }
 
