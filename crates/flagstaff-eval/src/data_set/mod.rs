@@ -91,6 +91,17 @@ impl DataSet {
     pub fn with_segment(&self, entry: Entry<PreparedSegment>) -> Option<Self> {
         Some(Self { flags: self.flags.clone(), segments: self.segments.with(entry)? })
     }
+
+    /// The next data set with all of these items at once, whatever the versions: for a source whose
+    /// order can be trusted.
+    #[must_use]
+    pub fn with_all(
+        &self,
+        flags: impl IntoIterator<Item = Entry<PreparedFlag>>,
+        segments: impl IntoIterator<Item = Entry<PreparedSegment>>,
+    ) -> Self {
+        Self { flags: self.flags.with_all(flags), segments: self.segments.with_all(segments) }
+    }
 }
 
 impl Entry<PreparedFlag> {

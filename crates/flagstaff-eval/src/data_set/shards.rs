@@ -112,6 +112,16 @@ impl<T: Item> Shards<T> {
         Some(next)
     }
 
+    pub(super) fn with_all(&self, entries: impl IntoIterator<Item = Entry<T>>) -> Self {
+        let mut next = self.clone();
+        for entry in entries {
+            let hash = self.hasher.hash_one(entry.key());
+            // A shard is copied for the first of its entries, and is this map's own from then on.
+            put(Arc::make_mut(&mut next.shards[shard_of(hash)]), hash, entry, &self.hasher);
+        }
+        next
+    }
+
     /// A seed of this process's own: keys that collide on purpose have to be found anew for each.
     fn seeded() -> FixedState {
         FixedState::with_seed(foldhash::fast::RandomState::default().hash_one(0))

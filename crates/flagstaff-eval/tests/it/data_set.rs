@@ -149,3 +149,13 @@ fn a_time_may_have_a_fraction() {
     assert_eq!(until("null").unwrap(), None);
     assert!(until("\"soon\"").is_err());
 }
+
+#[test]
+fn a_trusted_change_is_taken_whole_whatever_the_versions() {
+    let before = DataSet::new([flag("f", 5), flag("g", 5), flag("kept", 5)], []);
+    let after = before.with_all([flag("f", 1), Entry::tombstone("g", 2), flag("new", 1)], []);
+    let versions = ["f", "g", "kept", "new"].map(|key| after.flag_version(key));
+    assert_eq!(versions, [Some(1), Some(2), Some(5), Some(1)]);
+    assert!(after.flag("g").is_none());
+    assert_eq!(before.flag("f").map(|flag| flag.version()), Some(5), "the old data set stays what it was");
+}
