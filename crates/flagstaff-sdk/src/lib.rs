@@ -47,11 +47,16 @@ mod config;
 mod context;
 mod data_source;
 mod data_store;
+mod environment_id;
 mod evaluation;
 mod events;
 mod fork;
+mod hooks;
 mod http;
+#[cfg(feature = "redis")]
+mod integrations;
 mod log;
+mod plugins;
 mod runtime;
 mod shared;
 mod value;
@@ -70,5 +75,9 @@ pub use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions, FlagState};
 pub use flagstaff_eval::big_segments::Membership;
 pub use flagstaff_wire::diagnostic::{Platform, Sdk};
 pub use flagstaff_wire::stream::ItemKind;
+#[cfg(feature = "redis")]
+pub use integrations::Redis;
+pub use hooks::{EvaluationSeriesContext, Hook, HookResult, SeriesData, TrackSeriesContext};
 pub use log::{LogLevel, LogSink};
+pub use plugins::{ApplicationMetadata, EnvironmentMetadata, Plugin, SdkMetadata};
 pub use value::{EventDefault, FlagValue, VariationDefault, VariationDetail};

@@ -1,0 +1,34 @@
+//! Databases of flags that other SDKs share, each behind a Cargo feature of its name.
+//!
+//! | Feature | Flags | Big segments |
+//! |---|---|---|
+//! | `redis` | [`Redis`](crate::Redis) | [`Redis`](crate::Redis) |
+//!
+//! Each store is its own builder and does nothing until it is asked something. All of them may be
+//! used on several threads at once, and go on in a forked child with connections of its own.
+//!
+//! The layouts are those of every SDK of this family: a database that one of them has filled is read
+//! by the others.
+
+mod per_process;
+mod redis;
+
+pub use self::redis::Redis;
+
+use flagstaff_wire::stream::ItemKind;
+
+/// What items of a kind are kept under.
+fn collection(kind: ItemKind) -> &'static str {
+    match kind {
+        ItemKind::Flag => "features",
+        ItemKind::Segment => "segments",
+    }
+}
+
+/// An item, as an error names it.
+fn named(kind: ItemKind, key: &str) -> String {
+    match kind {
+        ItemKind::Flag => format!("flag `{key}`"),
+        ItemKind::Segment => format!("segment `{key}`"),
+    }
+}
