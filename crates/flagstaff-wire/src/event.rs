@@ -9,6 +9,7 @@ use flagstaff_eval::{Context, Reason};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::Value;
 
+use crate::migration::MigrationOpEvent;
 use crate::redaction::{RedactedContext, Redaction};
 use crate::summary::Summary;
 
@@ -36,6 +37,8 @@ pub enum Event {
     },
     /// A `track` call.
     Custom(CustomEvent),
+    /// One step of a migration.
+    MigrationOp(MigrationOpEvent),
     /// Counts of evaluations.
     Summary(Summary),
 }
@@ -137,6 +140,10 @@ impl Serialize for Redacted<'_> {
                     map.serialize_entry("metricValue", &value)?;
                 }
                 self.write_context(&mut map, &event.context, true)?;
+            }
+            Event::MigrationOp(event) => {
+                map.serialize_entry("kind", "migration_op")?;
+                event.write(&mut map, self.redaction)?;
             }
             Event::Summary(summary) => {
                 map.serialize_entry("kind", "summary")?;

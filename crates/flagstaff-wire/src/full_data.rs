@@ -1,12 +1,16 @@
 //! A full data set as it is read: each flag is made ready as soon as it has been read, so that the
 //! JSON model of thousands of flags never stands in memory beside what is made of it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
 use flagstaff_eval::model::{Flag, Segment};
 use flagstaff_eval::{DataSet, Entry, PreparedFlag, PreparedSegment};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::stream::ItemKind;
 
 /// Reads `{"flags":{…},"segments":{…}}`: the data of a `put`, the body of a poll. A collection that
 /// is missing or null is empty.
@@ -29,6 +33,69 @@ pub fn read_json<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, serde_j
         Ok(text) => serde_json::from_str(text),
         // Says where.
         Err(_) => serde_json::from_slice(json),
+    }
+}
+
+/// An item as it came: for whoever passes it on whole, fields and all that this version does not know.
+#[derive(Clone, Debug)]
+pub struct ItemText<'a> {
+    /// Flag or segment.
+    pub kind: ItemKind,
+    /// The key under which it stands.
+    pub key: Cow<'a, str>,
+    /// Its JSON.
+    pub json: &'a RawValue,
+}
+
+/// The texts in `{"flags":{…},"segments":{…}}`, which [`FullData`] reads too.
+#[derive(Clone, Debug, Default)]
+pub struct ItemTexts<'a>(pub Vec<ItemText<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for ItemTexts<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        struct Collections<'a> {
+            #[serde(borrow, default)]
+            flags: Option<Texts<'a>>,
+            #[serde(borrow, default)]
+            segments: Option<Texts<'a>>,
+        }
+        let Collections { flags, segments } = Collections::deserialize(deserializer)?;
+        let of_kind = |kind, texts: Option<Texts<'a>>| {
+            let texts = texts.unwrap_or_default().0.into_iter();
+            texts.map(move |(key, json)| ItemText { kind, key, json })
+        };
+        Ok(Self(of_kind(ItemKind::Segment, segments).chain(of_kind(ItemKind::Flag, flags)).collect()))
+    }
+}
+
+/// The texts of one collection.
+#[derive(Default)]
+struct Texts<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextsVisitor;
+
+        impl<'de> Visitor<'de> for TextsVisitor {
+            type Value = Texts<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("an object of items by key")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts<'de>, A::Error> {
+                #[derive(serde::Deserialize)]
+                struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+                let mut texts = Vec::new();
+                while let Some((Key(key), json)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+                    texts.push((key, json));
+                }
+                Ok(Texts(texts))
+            }
+        }
+
+        deserializer.deserialize_map(TextsVisitor).map(|texts: Texts<'de>| texts)
     }
 }
 

@@ -8,6 +8,7 @@
 //! | [`stream`], [`full_data`] | put, patch, delete and ping: flags on their way to an SDK |
 //! | [`all_flags`] | every flag for one context: for browsers and mobile programs |
 //! | [`event`], [`summary`] | what an SDK reports of its evaluations |
+//! | [`migration`] | what it reports of the steps of a migration |
 //! | [`received`] | the same as a service reads it, whatever SDK it comes from |
 //! | [`redaction`] | what of a context stays out of those reports |
 //! | [`diagnostic`] | what an SDK reports of itself |
@@ -17,6 +18,7 @@ pub mod diagnostic;
 pub mod event;
 pub mod full_data;
 pub mod headers;
+pub mod migration;
 pub mod paths;
 pub mod received;
 pub mod redaction;

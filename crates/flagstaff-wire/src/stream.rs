@@ -10,7 +10,7 @@ use flagstaff_eval::model::{Flag, Segment};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::full_data::{FullData, read_json};
+use crate::full_data::{FullData, ItemText, ItemTexts, read_json};
 use crate::sse::write_event;
 
 /// What a message is about.
@@ -89,6 +89,29 @@ impl StreamMessage {
     }
 }
 
+/// The texts of the items in an event that [`StreamMessage::read`] could read: for whoever passes them
+/// on as they came. A deletion has none.
+///
+/// # Errors
+/// If the data is not JSON, or JSON of another shape.
+pub fn item_texts<'a>(event: &str, data: &'a [u8]) -> Result<Vec<ItemText<'a>>, BadMessage> {
+    #[derive(Deserialize)]
+    struct Put<'a> {
+        #[serde(borrow)]
+        data: ItemTexts<'a>,
+    }
+    let read = match event {
+        "put" => read_json::<Put>(data).map(|put| put.data.0),
+        "patch" => read_json::<Patch>(data).map(|patch| {
+            let Patch { path, data: json } = patch;
+            let item = ItemKind::of_path(&path).map(|(kind, key)| (kind, key.to_owned()));
+            item.map(|(kind, key)| ItemText { kind, key: key.into(), json }).into_iter().collect()
+        }),
+        _ => Ok(Vec::new()),
+    };
+    read.map_err(|source| BadMessage { event: event.to_owned(), source })
+}
+
 fn put(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Put {
@@ -98,14 +121,15 @@ fn put(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
     Ok(Some(StreamMessage::Put(Box::new(put.data.0))))
 }
 
+#[derive(Deserialize)]
+struct Patch<'a> {
+    #[serde(borrow)]
+    path: Cow<'a, str>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
 fn patch(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Patch<'a> {
-        #[serde(borrow)]
-        path: Cow<'a, str>,
-        #[serde(borrow)]
-        data: &'a RawValue,
-    }
     let patch: Patch = serde_json::from_slice(data)?;
     Ok(match ItemKind::of_path(&patch.path) {
         None => None,
@@ -233,6 +257,23 @@ mod tests {
         };
         assert_eq!((data.flags().count(), data.segments().count()), (1, 0));
         assert!(matches!(read("put", r#"{"path":"","data":{}}"#), Ok(Some(StreamMessage::Put(_)))));
+    }
+
+    #[test]
+    fn the_texts_of_items_are_as_they_came() {
+        let texts = |event, data: &'static str| -> Vec<(ItemKind, String, &'static str)> {
+            let texts = item_texts(event, data.as_bytes()).unwrap().into_iter();
+            texts.map(|text| (text.kind, text.key.into_owned(), text.json.get())).collect()
+        };
+        assert_eq!(
+            texts("put", r#"{"path":"/","data":{"segments":null,"flags":{"a\"b":{"version":1,"new":[1, 2]}},"x":1}}"#),
+            [(ItemKind::Flag, "a\"b".to_owned(), r#"{"version":1,"new":[1, 2]}"#)]
+        );
+        assert_eq!(
+            texts("patch", r#"{"path":"/segments/s","data":{"key":"s","version":2}}"#),
+            [(ItemKind::Segment, "s".to_owned(), r#"{"key":"s","version":2}"#)]
+        );
+        assert_eq!(texts("delete", r#"{"path":"/flags/f","version":3}"#), []);
     }
 
     #[test]
