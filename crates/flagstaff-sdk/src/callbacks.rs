@@ -86,7 +86,8 @@ pub(crate) fn contained<R>(log: &Log, what: &str, call: impl FnOnce() -> R) -> O
     }
 }
 
-fn said(panic: &(dyn Any + Send)) -> &str {
+/// What a panic says.
+pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

@@ -1,8 +1,8 @@
 //! The client: variation, all_flags_state, track, identify, flush, close.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{fmt, mem};
 
 use flagstaff_eval::{DataSet, Detail, PreparedFlag, Value};
 use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions};
@@ -14,11 +14,13 @@ use crate::config::{Config, ConfigError};
 use crate::context::EventContext;
 use crate::data_source::{DataSourceStatus, Ready};
 use crate::evaluation::Question;
+use crate::hooks::method::{VARIATION, VARIATION_DETAIL};
+use crate::hooks::{Hook, Hooks};
 use crate::log::LogLevel;
 use crate::runtime::{self, Command, Done};
 use crate::shared::Shared;
 use crate::value::{EventDefault, FlagValue, VariationDefault, VariationDetail};
-use crate::{fork, http};
+use crate::{fork, http, plugins};
 
 /// Every flag for one context, to keep or to serialise for a page.
 pub type AllFlagsState = AllFlags<'static, Arc<PreparedFlag>>;
@@ -42,16 +44,20 @@ impl Client {
     /// If something in the configuration cannot be, or the operating system refuses a thread. That
     /// the service cannot be reached is no error: the client goes on trying.
     pub fn start(config: Config) -> Result<Self, ConfigError> {
-        let config = config.checked()?;
+        let mut config = config.checked()?;
+        let (hooks, plugins) = (mem::take(&mut config.hooks), mem::take(&mut config.plugins));
         let roots = if config.offline { None } else { http::roots(&config)? };
         fork::watch();
         let shared = Arc::new(Shared::new(config, roots));
+        let client = Self { handle: Arc::new(Handle(shared.clone())) };
+        hooks.into_iter().for_each(|hook| client.add_hook(hook));
+        plugins::plug_in(&plugins, &client, &shared);
         if shared.config.offline {
             shared.log.write(LogLevel::Info, format_args!("the client is offline: defaults are served"));
         } else {
             runtime::start(&shared)?;
         }
-        Ok(Self { handle: Arc::new(Handle(shared)) })
+        Ok(client)
     }
 
     /// Waits for the first flags, for `timeout` at most. Gives whether they have come; false at once
@@ -112,7 +118,7 @@ impl Client {
         D: VariationDefault,
     {
         let mut value = None;
-        self.answer(&question::<C, D>(key, context, &default, false), |detail| {
+        self.answer_in_series(VARIATION, &question::<C, D>(key, context, &default, false), |detail| {
             value = detail.value.and_then(D::Output::from_value);
         });
         value.unwrap_or_else(|| default.into())
@@ -124,8 +130,9 @@ impl Client {
         C: EventContext + ?Sized,
         D: VariationDefault,
     {
+        let question = question::<C, D>(key, context, &default, true);
         let (value, variation_index, reason) =
-            self.answer(&question::<C, D>(key, context, &default, true), |detail| {
+            self.answer_in_series(VARIATION_DETAIL, &question, |detail| {
                 let value = detail.value.and_then(D::Output::from_value);
                 (value, detail.variation_index, detail.reason.into_owned())
             });
@@ -136,7 +143,8 @@ impl Client {
     /// set: a detail without a value stands for the default. Allocates nothing once the flag was
     /// counted and the context reported. `with_reason` has the reason reported too.
     ///
-    /// `use_detail` may call the client.
+    /// `use_detail` may call the client. Hooks are told `variation_detail` if the reason is reported,
+    /// else `variation`.
     #[inline]
     pub fn evaluate_with<C, D, R>(
         &self,
@@ -151,7 +159,8 @@ impl Client {
         D: EventDefault + ?Sized,
     {
         let question = Question { flag_key: key, context, default, with_reason, accepts: |_: &Value| true };
-        self.answer(&question, use_detail)
+        let method = if with_reason { VARIATION_DETAIL } else { VARIATION };
+        self.answer_in_series(method, &question, use_detail)
     }
 
     /// Every flag for a context: what a page is started with. Nothing is reported.
@@ -185,8 +194,12 @@ impl Client {
         C: EventContext + ?Sized,
     {
         let shared = self.shared();
+        let for_hooks = (!self.hooks().is_empty() && !shared.is_closed()).then(|| data.clone());
         if let Some(events) = shared.reporting() {
             events.track(key, context, data, metric_value);
+        }
+        if let Some(data) = for_hooks {
+            self.after_track(key, context, &data, metric_value);
         }
     }
 
@@ -246,6 +259,23 @@ impl Client {
             // A little longer than the thread itself waits.
             wait.wait(timeout + Duration::from_secs(1));
         }
+    }
+
+    /// Adds a hook to those of the configuration. An evaluation that has begun goes on without it.
+    pub fn add_hook(&self, hook: Arc<dyn Hook>) {
+        let shared = &self.handle.0;
+        shared.hooks.add(hook, &shared.log);
+    }
+
+    /// The id of the environment that the flags are of, once the service has said it.
+    pub fn environment_id(&self) -> Option<Arc<str>> {
+        self.shared().environment_id.get()
+    }
+
+    /// The client's hooks, which a child process has too.
+    #[inline]
+    pub(crate) fn hooks(&self) -> &Hooks {
+        &self.handle.0.hooks
     }
 
     /// The shared state, in a process that it belongs to.

@@ -11,8 +11,10 @@ use uuid::Uuid;
 use crate::callbacks::Callbacks;
 use crate::config::Config;
 use crate::data_source::StatusCell;
+use crate::environment_id::EnvironmentId;
 use crate::events::Events;
 use crate::fork;
+use crate::hooks::Hooks;
 use crate::log::Log;
 use crate::runtime::Command;
 
@@ -28,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) log: Log,
     /// Where listeners are called.
     pub(crate) callbacks: Callbacks,
+    pub(crate) hooks: Hooks,
+    pub(crate) environment_id: EnvironmentId,
     pub(crate) data: SharedDataSet,
     pub(crate) status: StatusCell,
     /// None if the client is offline or told not to report.
@@ -55,6 +59,8 @@ impl Shared {
             state: AtomicU8::new(if config.offline { SILENT } else { 0 }),
             callbacks: Callbacks::new(log.clone()),
             log,
+            hooks: Hooks::default(),
+            environment_id: EnvironmentId::default(),
             data: SharedDataSet::default(),
             status: StatusCell::new(config.offline),
             events,

@@ -15,7 +15,9 @@ use flagstaff_wire::redaction::Redaction;
 
 pub use error::ConfigError;
 
+use crate::hooks::Hook;
 use crate::log::LogSink;
+use crate::plugins::Plugin;
 
 /// The default poll interval, and the least that is not refused.
 const SHORTEST_POLL_INTERVAL: Duration = Duration::from_secs(30);
@@ -71,6 +73,8 @@ pub struct Config {
     pub(crate) sdk: Sdk,
     pub(crate) platform: Platform,
     pub(crate) log_sink: Option<Arc<dyn LogSink>>,
+    pub(crate) hooks: Vec<Arc<dyn Hook>>,
+    pub(crate) plugins: Vec<Arc<dyn Plugin>>,
 }
 
 impl Config {
@@ -128,6 +132,8 @@ impl Config {
                 ..Platform::default()
             },
             log_sink: None,
+            hooks: Vec::new(),
+            plugins: Vec::new(),
         }
     }
 
@@ -405,7 +411,7 @@ pub(crate) enum Base {
 }
 
 /// The end of a key, by which its owner knows it: a fifth of it at most, and never more than five characters.
-fn end_of(key: &str) -> String {
+pub(crate) fn end_of(key: &str) -> String {
     let count = key.chars().count();
     let shown = (count / 5).min(5);
     format!("...{}", key.chars().skip(count - shown).collect::<String>())

@@ -90,6 +90,7 @@ pub(super) async fn begin(
         Err(_) => return Err(network_error(format!("there was no answer for {patience:?}"))),
     };
     http.remember(&response);
+    shared.environment_id.learn(response.headers());
     Ok(response)
 }
 
