@@ -60,6 +60,8 @@ mod plugins;
 mod runtime;
 mod shared;
 mod value;
+mod wait;
+mod workers;
 
 pub use big_segments::BigSegmentStore;
 pub use client::{AllFlagsState, Client};

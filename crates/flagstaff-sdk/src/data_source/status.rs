@@ -3,12 +3,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context as TaskContext, Poll, Wake, Waker};
-use std::thread::Thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::task::{Context as TaskContext, Poll};
+use std::time::{Duration, SystemTime};
 
 use crate::fork;
 use crate::shared::Shared;
+use crate::wait::{Wakers, wait_for};
 
 /// How receiving flags is going.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,17 +115,14 @@ struct Inner {
     status: DataSourceStatus,
     /// The last attempt failed in a way that time alone does not mend: waiting is of no use.
     hopeless: bool,
-    /// Whoever waits, each with a number by which it takes its leave.
-    waiting: Vec<(u64, Waker)>,
-    /// How many have waited so far.
-    numbered: u64,
+    waiting: Wakers,
 }
 
 impl StatusCell {
     pub(crate) fn new(offline: bool) -> Self {
         let state = if offline { DataSourceState::Off } else { DataSourceState::Initializing };
         let status = DataSourceStatus { state, state_since: SystemTime::now(), last_error: None };
-        Self { inner: Mutex::new(Inner { status, hopeless: false, waiting: Vec::new(), numbered: 0 }) }
+        Self { inner: Mutex::new(Inner { status, hopeless: false, waiting: Wakers::default() }) }
     }
 
     pub(crate) fn status(&self) -> DataSourceStatus {
@@ -161,8 +158,7 @@ impl StatusCell {
     /// In a child process: nobody of the parent's waits here. The caller holds a fork guard.
     pub(crate) fn leave_parent(&self) {
         let mut inner = self.lock();
-        // They belong to threads and runtimes that this process does not have.
-        std::mem::forget(std::mem::take(&mut inner.waiting));
+        inner.waiting.leave_parent();
         inner.hopeless = false;
         if inner.status.state == DataSourceState::Valid {
             inner.enter(DataSourceState::Interrupted);
@@ -178,9 +174,9 @@ impl StatusCell {
             if inner.status.state == DataSourceState::Off || !change(&mut inner) {
                 return;
             }
-            std::mem::take(&mut inner.waiting)
+            inner.waiting.take()
         };
-        woken.into_iter().for_each(|(_, waker)| waker.wake());
+        woken.wake();
     }
 
     /// The caller holds a fork guard.
@@ -190,22 +186,6 @@ impl StatusCell {
 }
 
 impl Inner {
-    /// Has `waker` woken at the next change, under the number that it already has, or a new one.
-    /// Gives back the waker that it takes the place of.
-    fn wait(&mut self, number: &mut Option<u64>, waker: Waker) -> Option<Waker> {
-        let number = *number.get_or_insert_with(|| {
-            self.numbered += 1;
-            self.numbered
-        });
-        match self.waiting.iter_mut().find(|(other, _)| *other == number) {
-            Some((_, known)) => Some(std::mem::replace(known, waker)),
-            None => {
-                self.waiting.push((number, waker));
-                None
-            }
-        }
-    }
-
     /// True if the state is a new one.
     fn enter(&mut self, state: DataSourceState) -> bool {
         let changed = self.status.state != state;
@@ -234,20 +214,8 @@ impl Ready {
     }
 
     /// Waits on this thread, for `timeout` at most.
-    pub(crate) fn wait(mut self, timeout: Duration) -> bool {
-        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-        let mut task = TaskContext::from_waker(&waker);
-        let started = Instant::now();
-        loop {
-            if let Poll::Ready(ready) = Pin::new(&mut self).poll(&mut task) {
-                return ready;
-            }
-            // Wakes may be spurious; a time-out that reaches beyond the end of time does not end.
-            let Some(left) = timeout.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) else {
-                return false;
-            };
-            std::thread::park_timeout(left);
-        }
+    pub(crate) fn wait(self, timeout: Duration) -> bool {
+        wait_for(self, timeout).unwrap_or(false)
     }
 }
 
@@ -269,7 +237,7 @@ impl Future for Ready {
             DataSourceState::Off => Poll::Ready(false),
             DataSourceState::Initializing if inner.hopeless => Poll::Ready(false),
             DataSourceState::Initializing => {
-                _replaced = inner.wait(number, waker);
+                _replaced = inner.waiting.wait(number, waker);
                 Poll::Pending
             }
         }
@@ -283,22 +251,14 @@ impl Drop for Ready {
         // As above.
         let _waker;
         let _unforked = fork::guard();
-        let mut inner = self.shared.status.lock();
-        let place = inner.waiting.iter().position(|(other, _)| *other == number);
-        _waker = place.map(|place| inner.waiting.swap_remove(place));
-    }
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        _waker = self.shared.status.lock().waiting.leave(number);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
     use crate::Config;
 
@@ -314,6 +274,6 @@ mod tests {
             let pending = kept.as_mut().poll(&mut TaskContext::from_waker(Waker::noop()));
             assert!(pending.is_pending());
         }
-        assert_eq!(shared.status.lock().waiting.len(), 1);
+        assert_eq!(shared.status.lock().waiting.count(), 1);
     }
 }
