@@ -24,6 +24,10 @@ pub const PAYLOAD_ID: &str = "x-launchdarkly-payload-id";
 pub const UNSUMMARIZED: &str = "x-launchdarkly-unsummarized";
 /// The environment's client-side ID, in answers.
 pub const ENVIRONMENT_ID: &str = "x-ld-envid";
+/// `true`, in any case, in the answer to an FDv2 request: first-generation polls are to be used instead.
+pub const FDV1_FALLBACK: &str = "x-ld-fd-fallback";
+/// For how many seconds [`FDV1_FALLBACK`] holds. A draft; without it, for good.
+pub const FDV1_FALLBACK_TTL: &str = "x-ld-fd-fallback-ttl";
 
 /// How long an application tag may be.
 const LONGEST_TAG: usize = 64;

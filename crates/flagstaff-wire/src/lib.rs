@@ -6,6 +6,7 @@
 //! | [`paths`], [`headers`] | where a request goes, and what it says of its sender |
 //! | [`sse`] | server-sent events, byte by byte |
 //! | [`stream`], [`full_data`] | put, patch, delete and ping: flags on their way to an SDK |
+//! | [`fdv2`] | the second generation of the same: whole transfers that can be resumed |
 //! | [`all_flags`] | every flag for one context: for browsers and mobile programs |
 //! | [`event`], [`summary`] | what an SDK reports of its evaluations |
 //! | [`migration`] | what it reports of the steps of a migration |
@@ -16,6 +17,7 @@
 pub mod all_flags;
 pub mod diagnostic;
 pub mod event;
+pub mod fdv2;
 pub mod full_data;
 pub mod headers;
 pub mod migration;

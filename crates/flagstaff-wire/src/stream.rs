@@ -147,15 +147,8 @@ fn delete(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
     struct Delete<'a> {
         #[serde(borrow)]
         path: Cow<'a, str>,
-        #[serde(deserialize_with = "version")]
+        #[serde(deserialize_with = "whole_version")]
         version: u64,
-    }
-    /// Also when written `3.0`, as the versions of items may be.
-    fn version<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-        let number = serde_json::Number::deserialize(deserializer)?;
-        let whole = number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..9.0e18).contains(float));
-        let version = number.as_u64().or(whole.map(|float| float as u64));
-        version.ok_or_else(|| serde::de::Error::custom(format_args!("{number} is not a version")))
     }
     let delete: Delete = serde_json::from_slice(data)?;
     Ok(ItemKind::of_path(&delete.path).map(|(kind, key)| StreamMessage::Delete {
@@ -163,6 +156,14 @@ fn delete(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
         key: key.to_owned(),
         version: delete.version,
     }))
+}
+
+/// A version, also when written `3.0`, as the versions of items may be.
+pub(crate) fn whole_version<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = serde_json::Number::deserialize(deserializer)?;
+    let whole = number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..9.0e18).contains(float));
+    let version = number.as_u64().or(whole.map(|float| float as u64));
+    version.ok_or_else(|| serde::de::Error::custom(format_args!("{number} is not a version")))
 }
 
 /// Appends a `put` of everything.

@@ -32,6 +32,24 @@ fn replacing_does_not_look_at_versions() {
 }
 
 #[test]
+fn changes_in_their_right_order_do_not_look_at_versions_and_leave_the_rest_alone() {
+    let many = (0..500).map(|index| flag(&format!("f{index}"), 9));
+    let before = DataSet::new(many, []);
+    let changes = (0..500).step_by(3).map(|index| flag(&format!("f{index}"), 1));
+    let last = [Entry::tombstone("f1", 1), flag("f2", 2), flag("f2", 3), flag("new", 1)];
+    let after = before.with_all(changes.chain(last), [Entry::tombstone("s", 4)]);
+    assert_eq!((before.flags().count(), after.flags().count()), (500, 500));
+    assert!(before.flags().all(|flag| flag.version() == 9));
+    assert!(after.flag("f1").is_none());
+    assert_eq!(after.segment_version("s"), Some(4));
+    for (key, version) in [("f0", 1), ("f498", 1), ("f1", 1), ("f2", 3), ("new", 1), ("f4", 9), ("f499", 9)] {
+        assert_eq!(after.flag_version(key), Some(version), "{key}");
+    }
+    // What did not change is shared, not made again.
+    assert!(std::sync::Arc::ptr_eq(before.flag("f499").unwrap(), after.flag("f499").unwrap()));
+}
+
+#[test]
 fn a_snapshot_stays_as_it_was() {
     let data = SharedDataSet::new(DataSet::new([flag("f", 1)], []));
     let before = data.snapshot();
