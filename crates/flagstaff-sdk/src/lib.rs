@@ -24,6 +24,7 @@
 //! | `data_source` | where flags come from: a stream, or polls |
 //! | [`DataSourceStatus`] | how that is going |
 //! | `events` | what is reported, and how little of it happens on the caller's thread |
+//! | [`migrations`] | moving one system to another, stage by stage |
 //! | `fork` | what a child process does about it all; the only `unsafe` code |
 //!
 //! # Building another language's SDK on this one
@@ -56,9 +57,12 @@ mod http;
 #[cfg(feature = "redis")]
 mod integrations;
 mod log;
+pub mod migrations;
 mod plugins;
 mod runtime;
 mod shared;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod value;
 mod wait;
 mod workers;

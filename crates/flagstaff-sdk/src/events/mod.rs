@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use flagstaff_eval::{Context, Detail, PreparedFlag, PrerequisiteResult, Value};
 use flagstaff_wire::event::{CustomEvent, Event, FeatureEvent};
+use flagstaff_wire::migration::MigrationOpEvent;
 
 pub(crate) use diagnostics::Diagnostics;
 pub(crate) use processor::run;
@@ -294,6 +295,13 @@ impl Events {
         }));
     }
 
+    /// Reports one step of a migration, if it is drawn. Its context was introduced by the evaluation.
+    pub(crate) fn migration_op(&self, event: MigrationOpEvent) {
+        if drawn(event.sampling_ratio) {
+            self.push(Event::MigrationOp(event));
+        }
+    }
+
     fn push(&self, event: Event) {
         let first_lost = {
             let _unforked = fork::guard();
@@ -335,7 +343,7 @@ fn kinds_of<C: EventContext + ?Sized>(context: &C) -> Vec<String> {
 }
 
 /// Whether one in `ratio` is this one.
-fn drawn(ratio: i64) -> bool {
+pub(crate) fn drawn(ratio: i64) -> bool {
     match u64::try_from(ratio) {
         Ok(0) | Err(_) => false,
         Ok(1) => true,
