@@ -6,6 +6,7 @@ mod events;
 #[cfg(unix)]
 mod fork;
 mod lifecycle;
+mod migrations;
 mod polling;
 mod streaming;
 mod support;
