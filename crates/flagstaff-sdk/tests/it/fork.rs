@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::support::{config, flush, service_and_client, started};
 
 /// Runs `child` in a child process and gives its exit status: 0 if it returned true.
-fn in_child(child: impl FnOnce() -> bool) -> i32 {
+pub(crate) fn in_child(child: impl FnOnce() -> bool) -> i32 {
     // SAFETY: the child uses only what a forked process may: the client under test, which is made for
     // it, and the allocator, which the C library keeps usable. It leaves by `_exit`.
     let process = unsafe { libc::fork() };

@@ -8,6 +8,8 @@ mod fork;
 mod lifecycle;
 mod migrations;
 mod polling;
+#[cfg(all(feature = "testing", feature = "redis"))]
+mod stores;
 mod streaming;
 mod support;
 mod tls;

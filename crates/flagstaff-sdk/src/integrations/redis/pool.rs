@@ -97,8 +97,9 @@ impl Redis {
     }
 
     fn connect(&self) -> Result<Connection, RedisProblem> {
+        // The crate's own message may repeat parts of the URL, and so a password.
         let url = Url::parse(&self.url).map_err(|_| RedisProblem::Url)?;
-        let mut info = url.into_connection_info()?;
+        let mut info = url.into_connection_info().map_err(|_| RedisProblem::Url)?;
         let mut sign_in = info.redis_settings().clone();
         if let Some(user) = &self.user {
             sign_in = sign_in.set_username(user);

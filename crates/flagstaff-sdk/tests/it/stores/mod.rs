@@ -1,0 +1,7 @@
+//! Databases of flags, each against the real server: see `make setup-stores`.
+
+mod faults;
+#[cfg(feature = "redis")]
+mod redis;
+mod servers;
+mod suite;
