@@ -83,6 +83,8 @@ pub use flagstaff_wire::diagnostic::{Platform, Sdk};
 pub use flagstaff_wire::stream::ItemKind;
 #[cfg(feature = "redis")]
 pub use integrations::Redis;
+#[cfg(feature = "otel")]
+pub use hooks::OtelHook;
 pub use hooks::{EvaluationSeriesContext, Hook, HookResult, SeriesData, TrackSeriesContext};
 pub use log::{LogLevel, LogSink};
 pub use plugins::{ApplicationMetadata, EnvironmentMetadata, Plugin, SdkMetadata};

@@ -1,45 +1,10 @@
 //! Code of the program's that runs around evaluations, and after `track`.
 //!
-//! ```
-//! use std::sync::Arc;
-//! use flagstaff_sdk::{Client, Config, Context, EvaluationSeriesContext, Hook, HookResult, SeriesData};
-//! use flagstaff_sdk::{Value, VariationDetail};
-//!
-//! struct Printing;
-//!
-//! impl Hook for Printing {
-//!     fn name(&self) -> &str {
-//!         "printing"
-//!     }
-//!
-//!     fn after_evaluation(
-//!         &self,
-//!         series: &EvaluationSeriesContext<'_>,
-//!         data: SeriesData,
-//!         detail: &VariationDetail<&Value>,
-//!     ) -> HookResult<SeriesData> {
-//!         println!("{} is {} for {}", series.flag_key(), detail.value, series.context_key());
-//!         Ok(data)
-//!     }
-//! }
-//!
-//! let client = Client::start(Config::new("").offline(true).hook(Arc::new(Printing)))?;
-//! client.variation("checkout-redesign", &Context::from_key("user-1")?, false);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! | What | Rule |
-//! |---|---|
-//! | order | before-stages as the hooks were added: of the configuration, of plugins, by [`Client::add_hook`]; after-stages the other way round; `after_track` as they were added |
-//! | where | on the caller's thread, within the call, under no lock: a hook may call the client, and a slow one makes evaluations slow |
-//! | when | around `variation`, `variation_detail`, `evaluate_with` and migrations, whatever the answer is; not for prerequisites and `all_flags_state` |
-//! | data | what a before-stage gives goes to the after-stage of the same hook |
-//! | failure | an error or a panic is logged; the evaluation goes on, and that hook's after-stage gets no data |
-//!
-//! Source: the protocol's *Hooks*.
-//!
-//! [`Client::add_hook`]: crate::Client::add_hook
+//! `series` is what a hook sees, `registry` keeps a client's hooks, `run` runs their stages. Source of
+//! the rules, which stand at [`Hook`]: the protocol's *Hooks*.
 
+#[cfg(feature = "otel")]
+mod otel;
 mod registry;
 mod run;
 mod series;
@@ -49,6 +14,8 @@ use std::sync::Arc;
 
 use flagstaff_eval::Value;
 
+#[cfg(feature = "otel")]
+pub use otel::OtelHook;
 pub use series::{EvaluationSeriesContext, SeriesData, TrackSeriesContext};
 
 pub(crate) use registry::Hooks;
@@ -63,7 +30,45 @@ pub type HookResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 /// Runs around evaluations, and after `track`. Implement it freely; every stage does nothing unless
 /// it is written.
 ///
-/// Stages run on the thread of whoever evaluates, and several threads may evaluate at once.
+/// ```
+/// use std::sync::Arc;
+/// use flagstaff_sdk::{Client, Config, Context, EvaluationSeriesContext, Hook, HookResult, SeriesData};
+/// use flagstaff_sdk::{Value, VariationDetail};
+///
+/// struct Printing;
+///
+/// impl Hook for Printing {
+///     fn name(&self) -> &str {
+///         "printing"
+///     }
+///
+///     fn after_evaluation(
+///         &self,
+///         series: &EvaluationSeriesContext<'_>,
+///         data: SeriesData,
+///         detail: &VariationDetail<&Value>,
+///     ) -> HookResult<SeriesData> {
+///         println!("{} is {} for {}", series.flag_key(), detail.value, series.context_key());
+///         Ok(data)
+///     }
+/// }
+///
+/// let client = Client::start(Config::new("").offline(true).hook(Arc::new(Printing)))?;
+/// client.variation("checkout-redesign", &Context::from_key("user-1")?, false);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// | What | Rule |
+/// |---|---|
+/// | order | before-stages as the hooks were added: of the configuration, of plugins, by [`Client::add_hook`]; after-stages the other way round; `after_track` as they were added |
+/// | where | on the caller's thread, within the call, under no lock: a hook may call the client, and a slow one makes evaluations slow |
+/// | when | around `variation`, `variation_detail`, `evaluate_with` and migrations, whatever the answer is; not for prerequisites and `all_flags_state` |
+/// | data | what a before-stage gives goes to the after-stage of the same hook |
+/// | failure | an error or a panic is logged; the evaluation goes on, and that hook's after-stage gets no data |
+///
+/// Several threads may evaluate at once, and a client that a hook keeps does not end when it is dropped.
+///
+/// [`Client::add_hook`]: crate::Client::add_hook
 pub trait Hook: Send + Sync {
     /// What the hook is called in log lines. Asked for once.
     fn name(&self) -> &str;

@@ -5,8 +5,12 @@ mod delivery;
 mod events;
 #[cfg(unix)]
 mod fork;
+mod hooks;
 mod lifecycle;
 mod migrations;
+#[cfg(feature = "otel")]
+mod otel;
+mod plugins;
 mod polling;
 #[cfg(all(feature = "testing", feature = "redis"))]
 mod stores;
