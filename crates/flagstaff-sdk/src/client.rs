@@ -13,6 +13,7 @@ use crate::clock::now_ms;
 use crate::config::{Config, ConfigError};
 use crate::context::EventContext;
 use crate::data_source::{DataSourceStatus, Ready};
+use crate::data_store::{Backing, DataStoreStatus, Unreadable};
 use crate::evaluation::Question;
 use crate::hooks::method::{VARIATION, VARIATION_DETAIL};
 use crate::hooks::{Hook, Hooks};
@@ -91,7 +92,12 @@ impl Client {
         self.shared().status.status()
     }
 
-    /// All flags and segments as they are now.
+    /// How the database of flags is doing; without one, all is well.
+    pub fn data_store_status(&self) -> DataStoreStatus {
+        self.shared().backing.as_ref().map_or(DataStoreStatus::GOOD, Backing::status)
+    }
+
+    /// All flags and segments as they are now in memory.
     pub fn data_set(&self) -> Arc<DataSet> {
         self.shared().data.snapshot()
     }
@@ -99,7 +105,9 @@ impl Client {
     /// The value of a flag for a context, of the type of `default`.
     ///
     /// Never fails, never waits: an unknown flag, a client that is not ready, a value of another type
-    /// all give `default`. Use [`Client::variation_detail`] to learn why.
+    /// all give `default`. Use [`Client::variation_detail`] to learn why. With a database behind the
+    /// flags or the big segments it may wait for that, at most for the time-out given there; in async
+    /// code use [`Client::variation_async`] then.
     ///
     /// ```
     /// # use flagstaff_sdk::{Client, Config, Context};
@@ -131,11 +139,10 @@ impl Client {
         D: VariationDefault,
     {
         let question = question::<C, D>(key, context, &default, true);
-        let (value, variation_index, reason) =
-            self.answer_in_series(VARIATION_DETAIL, &question, |detail| {
-                let value = detail.value.and_then(D::Output::from_value);
-                (value, detail.variation_index, detail.reason.into_owned())
-            });
+        let (value, variation_index, reason) = self.answer_in_series(VARIATION_DETAIL, &question, |detail| {
+            let value = detail.value.and_then(D::Output::from_value);
+            (value, detail.variation_index, detail.reason.into_owned())
+        });
         VariationDetail { value: value.unwrap_or_else(|| default.into()), variation_index, reason }
     }
 
@@ -158,7 +165,8 @@ impl Client {
         C: EventContext + ?Sized,
         D: EventDefault + ?Sized,
     {
-        let question = Question { flag_key: key, context, default, with_reason, accepts: |_: &Value| true };
+        let accepts = |_: &Value| true;
+        let question = Question { flag_key: key, context, default, with_reason, accepts, read: None };
         let method = if with_reason { VARIATION_DETAIL } else { VARIATION };
         self.answer_in_series(method, &question, use_detail)
     }
@@ -169,9 +177,29 @@ impl Client {
         C: EventContext + ?Sized,
     {
         let shared = self.shared();
+        let read = match &shared.backing {
+            Some(backing) if !shared.is_silent() => backing.read_all(shared),
+            _ => Ok(()),
+        };
+        self.all_flags_read(read, context, options)
+    }
+
+    /// Every flag for a context, from memory. `read` is what came of reading the database behind it.
+    pub(crate) fn all_flags_read<C>(
+        &self,
+        read: Result<(), Unreadable>,
+        context: &C,
+        options: AllFlagsOptions,
+    ) -> AllFlagsState
+    where
+        C: EventContext + ?Sized,
+    {
+        let shared = self.shared();
         let data = shared.data.snapshot();
         let problem = if shared.is_silent() {
             if shared.is_closed() { Some("closed") } else { Some("offline") }
+        } else if read.is_err() && data.flags().next().is_none() {
+            Some("without its database")
         } else if !shared.is_initialized() && data.flags().next().is_none() {
             Some("not ready")
         } else {
@@ -290,7 +318,7 @@ impl Client {
 }
 
 #[inline]
-fn question<'q, C, D>(
+pub(crate) fn question<'q, C, D>(
     flag_key: &'q str,
     context: &'q C,
     default: &'q D,
@@ -300,7 +328,7 @@ where
     C: ?Sized,
     D: VariationDefault,
 {
-    Question { flag_key, context, default, with_reason, accepts: D::Output::accepts }
+    Question { flag_key, context, default, with_reason, accepts: D::Output::accepts, read: None }
 }
 
 /// The first use of a client in a child process: it starts afresh, with the flags it has.

@@ -10,6 +10,7 @@ use flagstaff_eval::{DataSet, Detail, ErrorKind, PreparedFlag, Value, evaluate};
 use crate::client::Client;
 use crate::clock::now_ms;
 use crate::context::EventContext;
+use crate::data_store::Unreadable;
 use crate::events::Evaluated;
 use crate::log::LogLevel;
 use crate::shared::Shared;
@@ -23,6 +24,9 @@ pub(crate) struct Question<'q, C: ?Sized, D: ?Sized, A> {
     pub(crate) with_reason: bool,
     /// Whether a value is of the type that the caller wants.
     pub(crate) accepts: A,
+    /// What came of reading from the database behind the flags, if that was done before: without a
+    /// database it does not matter, and with one an evaluation does it itself, and may wait.
+    pub(crate) read: Option<Result<(), Unreadable>>,
 }
 
 impl Client {
@@ -91,10 +95,16 @@ impl Client {
             }
             return use_detail(Detail::error(ErrorKind::ClientNotReady), None);
         }
+        let read = match (&shared.backing, question.read) {
+            (Some(backing), None) => backing.read_flag(shared, key),
+            (_, read) => read.unwrap_or(Ok(())),
+        };
         let data = shared.data.load();
         let kind = match data.flag(key) {
-            // Not all flags have come, but this one has.
+            // Not all flags have come, but this one has; or the database is away, but this is in memory.
             Some(flag) => return use_detail(evaluated(shared, &data, flag, question), Some(flag)),
+            // A full data set has everything, whatever the database says.
+            None if read.is_err() && !shared.has_received() => ErrorKind::Exception,
             None if shared.is_initialized() => ErrorKind::FlagNotFound,
             None => ErrorKind::ClientNotReady,
         };
@@ -103,6 +113,10 @@ impl Client {
             ErrorKind::FlagNotFound => shared.log.once(
                 LogLevel::Info,
                 format_args!("flag `{key}` was asked for, but there is no such flag: its default is served"),
+            ),
+            ErrorKind::Exception => shared.log.once(
+                LogLevel::Error,
+                format_args!("flag `{key}` could not be read from the database: its default is served"),
             ),
             _ => shared.log.once(
                 LogLevel::Warn,

@@ -43,6 +43,7 @@
 mod big_segments;
 mod callbacks;
 mod client;
+mod client_async;
 mod clock;
 mod config;
 mod context;
@@ -72,7 +73,8 @@ pub use client::{AllFlagsState, Client};
 pub use config::{Config, ConfigError};
 pub use context::EventContext;
 pub use data_source::{DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready};
-pub use data_store::{PersistentStore, StoreError, StoredItem, version_in};
+pub use data_store::{
+    Caching, DataStoreStatus, PersistentDataStore, PersistentStore, StoreError, StoredItem, version_in};
 pub use flagstaff_eval::{
     AttributeRef, AttributeValue, Context, ContextError, ContextRead, DataSet, Detail, ErrorKind, ListRead,
     PreparedFlag, Reason, ReasonKind, Value,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::config::ConfigError;
@@ -69,6 +69,10 @@ impl OwnRuntime {
         Builder::new_current_thread().enable_all().build().map(|runtime| Self(Some(runtime)))
     }
 
+    fn handle(&self) -> Option<Handle> {
+        self.0.as_ref().map(|runtime| runtime.handle().clone())
+    }
+
     fn block_on<F: Future>(&self, future: F) -> Option<F::Output> {
         self.0.as_ref().map(|runtime| runtime.block_on(future))
     }
@@ -90,6 +94,7 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<(), ConfigError> {
     let http = Http::new(&shared.config, shared.roots.clone(), &instance_id)?;
     let (sender, mut commands) = unbounded_channel();
     let runtime = OwnRuntime::new().map_err(|source| ConfigError::Thread { source })?;
+    let handle = runtime.handle();
     let for_thread = shared.clone();
     std::thread::Builder::new()
         .name("flagstaff-sdk".to_owned())
@@ -97,18 +102,24 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<(), ConfigError> {
             let closing = runtime.block_on(async {
                 let http = Arc::new(http);
                 let source = tokio::spawn(data_source::run(for_thread.clone(), http.clone()));
-                let closing = events::run(for_thread, http, &mut commands).await;
+                let closing = events::run(for_thread.clone(), http, &mut commands).await;
                 source.abort();
                 // The connection is closed once its task is gone.
                 let _ = source.await;
                 closing
             });
             drop(runtime);
+            if let Some(backing) = &for_thread.backing {
+                let deadline = closing.as_ref().and_then(|command| command.as_ref()?.deadline());
+                backing.close(&for_thread, deadline.unwrap_or_else(Instant::now));
+            }
+            // Whoever closed has the client's end: let go of it before saying so.
+            drop(for_thread);
             if let Some(Some(Command::Close { done: Some(done), .. })) = closing {
                 done.set(true);
             }
         })
         .map_err(|source| ConfigError::Thread { source })?;
-    shared.connect(sender);
+    shared.connect(sender, handle);
     Ok(())
 }

@@ -1,22 +1,27 @@
 //! What a client's callers and its own thread share.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use flagstaff_eval::{DataSet, SharedDataSet};
+use flagstaff_wire::stream::ItemKind;
 use rustls::RootCertStore;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
 use crate::callbacks::Callbacks;
 use crate::config::Config;
 use crate::data_source::StatusCell;
+use crate::data_store::{Backing, StoredItem, Texts};
 use crate::environment_id::EnvironmentId;
 use crate::events::Events;
 use crate::fork;
 use crate::hooks::Hooks;
 use crate::log::Log;
 use crate::runtime::Command;
+use crate::wait::{Slot, Waiting};
 
 /// The client has had a full data set.
 const INITIALIZED: u8 = 1;
@@ -24,6 +29,10 @@ const INITIALIZED: u8 = 1;
 const SILENT: u8 = 2;
 /// It was closed.
 const CLOSED: u8 = 4;
+/// What an evaluation needs may first have to be read from a database.
+const READS_STORE: u8 = 8;
+/// A full data set was received.
+const RECEIVED: u8 = 16;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -33,6 +42,10 @@ pub(crate) struct Shared {
     pub(crate) hooks: Hooks,
     pub(crate) environment_id: EnvironmentId,
     pub(crate) data: SharedDataSet,
+    /// The items in `data` as they came, if something writes them on.
+    pub(crate) texts: Option<Texts>,
+    /// The database behind `data`, if there is one.
+    pub(crate) backing: Option<Backing>,
     pub(crate) status: StatusCell,
     /// None if the client is offline or told not to report.
     pub(crate) events: Option<Events>,
@@ -48,6 +61,8 @@ pub(crate) struct Shared {
 struct Control {
     /// None before the thread is started, and after it was told to end.
     commands: Option<UnboundedSender<Command>>,
+    /// The thread's runtime, for timers.
+    runtime: Option<Handle>,
     instance_id: Uuid,
 }
 
@@ -55,18 +70,28 @@ impl Shared {
     pub(crate) fn new(config: Config, roots: Option<RootCertStore>) -> Self {
         let log = Log::new(config.log_sink.clone());
         let events = (config.send_events && !config.offline).then(|| Events::new(&config, log.clone()));
+        let backing = config.data_store.as_ref().filter(|_| !config.offline);
+        let backing = backing.map(|options| Backing::new(&config, options, log.clone()));
+        let state = match &backing {
+            _ if config.offline => SILENT,
+            Some(_) if config.daemon_mode => INITIALIZED | READS_STORE,
+            Some(_) => READS_STORE,
+            None => 0,
+        };
         Self {
-            state: AtomicU8::new(if config.offline { SILENT } else { 0 }),
+            state: AtomicU8::new(state),
             callbacks: Callbacks::new(log.clone()),
             log,
             hooks: Hooks::default(),
             environment_id: EnvironmentId::default(),
             data: SharedDataSet::default(),
+            texts: backing.is_some().then(Texts::default),
+            backing,
             status: StatusCell::new(config.offline),
             events,
             roots,
             generation: AtomicU64::new(fork::generation()),
-            control: Mutex::new(Control { commands: None, instance_id: Uuid::new_v4() }),
+            control: Mutex::new(Control { commands: None, runtime: None, instance_id: Uuid::new_v4() }),
             config,
         }
     }
@@ -74,11 +99,13 @@ impl Shared {
     /// Whether evaluations are answered from the data set, without a second look.
     #[inline]
     pub(crate) fn answers(&self) -> bool {
-        self.state.load(Ordering::Acquire) & (INITIALIZED | SILENT) == INITIALIZED
+        self.state.load(Ordering::Acquire) & (INITIALIZED | SILENT | READS_STORE) == INITIALIZED
     }
 
+    /// Whether there has been a full data set: received, or found in the database.
     pub(crate) fn is_initialized(&self) -> bool {
         self.state.load(Ordering::Acquire) & INITIALIZED != 0
+            || self.backing.as_ref().is_some_and(Backing::is_initialized)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -95,14 +122,74 @@ impl Shared {
         self.events.as_ref().filter(|_| !self.is_closed())
     }
 
-    /// Puts a full data set in force.
+    /// Changes the data set; false if `next` makes nothing of it.
+    pub(crate) fn change_data(&self, next: impl FnOnce(&DataSet) -> Option<DataSet>) -> bool {
+        let _unforked = fork::guard();
+        self.data.change(next)
+    }
+
+    /// Replaces the data set.
     pub(crate) fn replace_data(&self, data: DataSet) {
-        {
-            let _unforked = fork::guard();
-            self.data.replace(data);
+        let _unforked = fork::guard();
+        self.data.replace(data);
+    }
+
+    /// Whether a full data set was received, and not only read from a database.
+    pub(crate) fn has_received(&self) -> bool {
+        self.state.load(Ordering::Acquire) & RECEIVED != 0
+    }
+
+    /// A full data set was received, and is in force.
+    pub(crate) fn received_everything(&self) {
+        self.state.fetch_or(INITIALIZED | RECEIVED, Ordering::AcqRel);
+        if self.backing.as_ref().is_some_and(Backing::memory_is_enough) {
+            self.state.fetch_and(!READS_STORE, Ordering::AcqRel);
         }
-        self.state.fetch_or(INITIALIZED, Ordering::AcqRel);
         self.status.valid();
+    }
+
+    /// Whether this is the text of the item that is in memory.
+    pub(crate) fn is_known_text(&self, kind: ItemKind, key: &Arc<str>, text: &str) -> bool {
+        self.texts.as_ref().is_some_and(|texts| texts.is(kind, key, text))
+    }
+
+    /// Keeps the text of an item, for whatever writes it on; `newer` only if it is newer.
+    pub(crate) fn know_text(&self, item: StoredItem, newer: bool) {
+        if let Some(texts) = &self.texts {
+            texts.put(item, newer);
+        }
+    }
+
+    /// The item is gone.
+    pub(crate) fn forget_text(&self, kind: ItemKind, key: &Arc<str>) {
+        if let Some(texts) = &self.texts {
+            texts.forget(kind, key);
+        }
+    }
+
+    /// Comes to pass after so long, or at once if the client's thread is gone. Works on any executor.
+    pub(crate) fn after(&self, time: Duration) -> Waiting<()> {
+        /// Whatever becomes of the task, whoever waits for it goes on.
+        struct Tells(Arc<Slot<()>>);
+        impl Drop for Tells {
+            fn drop(&mut self) {
+                self.0.set(Some(()));
+            }
+        }
+        let slot = Slot::new();
+        let waiting = slot.taking();
+        let tells = Tells(slot);
+        let runtime = {
+            let _unforked = fork::guard();
+            self.control().runtime.clone()
+        };
+        if let Some(runtime) = runtime {
+            runtime.spawn(async move {
+                tokio::time::sleep(time).await;
+                drop(tells);
+            });
+        }
+        waiting
     }
 
     /// Whether the process was forked since the client was started in it.
@@ -120,10 +207,13 @@ impl Shared {
             return false;
         }
         // Dropping the sender would wake the parent's thread through the event file both share.
-        std::mem::forget(control.commands.take());
+        std::mem::forget((control.commands.take(), control.runtime.take()));
         control.instance_id = Uuid::new_v4();
         if let Some(events) = &self.events {
             events.forget();
+        }
+        if let Some(backing) = &self.backing {
+            backing.leave_parent();
         }
         self.callbacks.leave_parent();
         self.status.leave_parent();
@@ -139,12 +229,13 @@ impl Shared {
 
     /// Sets the way to the client's thread. If the client was closed meanwhile there is none: the
     /// thread ends at once.
-    pub(crate) fn connect(&self, commands: UnboundedSender<Command>) {
+    pub(crate) fn connect(&self, commands: UnboundedSender<Command>, runtime: Option<Handle>) {
         let _unforked = fork::guard();
         let mut control = self.control();
         // Whoever closes says so first, and takes the sender out afterwards.
         if !self.is_closed() {
             control.commands = Some(commands);
+            control.runtime = runtime;
         }
     }
 

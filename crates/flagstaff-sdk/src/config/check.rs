@@ -58,6 +58,9 @@ impl Config {
                 return Err(ConfigError::TooSmall { setting, given, least });
             }
         }
+        if self.daemon_mode && self.data_store.is_none() && !self.offline {
+            return Err(ConfigError::DaemonWithoutStore);
+        }
         self.check_names()?;
         for duration in [
             &mut self.poll_interval,

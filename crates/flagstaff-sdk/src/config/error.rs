@@ -32,6 +32,9 @@ pub enum ConfigError {
         /// What was given, without them.
         uri: String,
     },
+    /// Flags are to come from a database alone, and there is none.
+    #[error("daemon mode takes flags from a database, but no data store was given")]
+    DaemonWithoutStore,
     /// A duration or number is too small.
     #[error("{setting} is {given}, and must be at least {least}")]
     TooSmall {

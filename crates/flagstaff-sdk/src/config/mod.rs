@@ -15,6 +15,7 @@ use flagstaff_wire::redaction::Redaction;
 
 pub use error::ConfigError;
 
+use crate::data_store::PersistentDataStore;
 use crate::hooks::Hook;
 use crate::log::LogSink;
 use crate::plugins::Plugin;
@@ -51,6 +52,8 @@ pub struct Config {
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) verify_tls: bool,
     pub(crate) offline: bool,
+    pub(crate) data_store: Option<PersistentDataStore>,
+    pub(crate) daemon_mode: bool,
     pub(crate) answer_when_closed: bool,
     pub(crate) send_events: bool,
     pub(crate) events_capacity: usize,
@@ -99,6 +102,8 @@ impl Config {
             ca_file: None,
             verify_tls: true,
             offline: false,
+            data_store: None,
+            daemon_mode: false,
             answer_when_closed: false,
             send_events: true,
             events_capacity: 10_000,

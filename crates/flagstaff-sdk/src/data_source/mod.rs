@@ -5,7 +5,7 @@
 
 mod backoff;
 mod polling;
-mod receive;
+pub(crate) mod receive;
 mod status;
 mod streaming;
 
@@ -16,11 +16,15 @@ pub use status::{DataSourceError, DataSourceErrorKind, DataSourceState, DataSour
 pub(crate) use status::StatusCell;
 
 use crate::http::Http;
+use crate::log::LogLevel;
 use crate::shared::Shared;
 
 /// Receives flags for as long as the client lives.
 pub(crate) async fn run(shared: Arc<Shared>, http: Arc<Http>) {
-    if shared.config.streaming {
+    if shared.config.daemon_mode {
+        shared.log.write(LogLevel::Info, format_args!("daemon mode: flags are read from the database alone"));
+        shared.status.valid();
+    } else if shared.config.streaming {
         streaming::run(&shared, &http).await;
     } else {
         polling::run(&shared, &http).await;

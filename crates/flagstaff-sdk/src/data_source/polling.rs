@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flagstaff_wire::full_data::{FullData, read_json};
+use flagstaff_wire::full_data::{FullData, ItemTexts, read_json};
 use flagstaff_wire::paths;
 use flagstaff_wire::sse::DEFAULT_LIMIT;
 use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
@@ -24,6 +24,7 @@ use super::backoff::{self, Backoff};
 use super::receive::receive_all;
 use super::streaming::{Failure, begin, next_piece, report};
 use crate::config::Base;
+use crate::data_store::StoredItem;
 use crate::http::Http;
 use crate::log::LogLevel;
 use crate::shared::Shared;
@@ -54,7 +55,7 @@ pub(super) async fn run(shared: &Arc<Shared>, http: &Http) {
 }
 
 async fn poll(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     http: &Http,
     url: &str,
     etag: &mut Option<HeaderValue>,
@@ -81,11 +82,17 @@ async fn poll(
         }
         body.extend_from_slice(&piece);
     }
-    let data: FullData = read_json(&body).map_err(|error| {
+    let invalid = |error| {
         Failure::ordinary(DataSourceErrorKind::InvalidData, format!("the flags cannot be read: {error}"))
-    })?;
+    };
+    let data: FullData = read_json(&body).map_err(invalid)?;
+    let texts = match &shared.texts {
+        Some(_) => read_json::<ItemTexts>(&body).map_err(invalid)?.0,
+        None => Vec::new(),
+    };
+    let texts = StoredItem::all(&texts, &data.0);
     drop(body);
-    receive_all(shared, data.0);
+    receive_all(shared, data.0, texts).await;
     *etag = new_etag;
     Ok(())
 }

@@ -1,13 +1,64 @@
 //! What is done with flags that have come, whichever way they did.
+//!
+//! They are in force in memory at once. A database behind it is written afterwards; only the first
+//! full data set waits for that, for a moment, so that whoever waited for the client finds them there.
 
-use flagstaff_eval::{DataSet, PreparedFlag, PreparedSegment};
+use std::sync::Arc;
 
+use flagstaff_eval::{DataSet, Entry, PreparedFlag, PreparedSegment};
+use flagstaff_wire::stream::ItemKind;
+
+use crate::data_store::StoredItem;
 use crate::log::LogLevel;
 use crate::shared::Shared;
+use crate::wait::Waiting;
 
-/// Puts a full data set in force.
-pub(super) fn receive_all(shared: &Shared, data: DataSet) {
-    let is_first = !shared.is_initialized();
+/// Flags and segments that are to be put in at once.
+#[derive(Default)]
+pub(crate) struct Items {
+    pub(crate) flags: Vec<Entry<PreparedFlag>>,
+    pub(crate) segments: Vec<Entry<PreparedSegment>>,
+    /// As they came, if texts are kept.
+    pub(crate) texts: Vec<StoredItem>,
+}
+
+/// Puts a full data set in force, from the client's own thread. `texts` are its items as they came, if
+/// texts are kept.
+pub(crate) async fn receive_all(shared: &Arc<Shared>, data: DataSet, texts: Vec<StoredItem>) {
+    if let Some((written, patience)) = put_in_force(shared, data, texts) {
+        let _late = tokio::time::timeout(patience, written).await;
+    }
+    shared.received_everything();
+}
+
+/// As [`receive_all`], from a thread that may be kept waiting.
+pub(crate) fn receive_all_waiting(shared: &Arc<Shared>, data: DataSet, texts: Vec<StoredItem>) {
+    if let Some((written, patience)) = put_in_force(shared, data, texts) {
+        written.wait(patience);
+    }
+    shared.received_everything();
+}
+
+/// Puts in each item whose version is higher than that of the one which is there, tombstones included.
+pub(crate) fn receive_newer(shared: &Arc<Shared>, items: Items) {
+    receive(shared, items, false);
+}
+
+/// Puts in all items at once, whatever their versions.
+pub(crate) fn receive_in_order(shared: &Arc<Shared>, items: Items) {
+    receive(shared, items, true);
+}
+
+/// What is to be waited for, and how long, before the data set counts as received.
+fn put_in_force(
+    shared: &Arc<Shared>,
+    data: DataSet,
+    texts: Vec<StoredItem>,
+) -> Option<(Waiting<()>, std::time::Duration)> {
+    let is_first = !shared.has_received();
+    if let Some(kept) = &shared.texts {
+        kept.replace(texts);
+    }
     shared.replace_data(data);
     if is_first {
         shared.log.write(LogLevel::Info, format_args!("the first flags have come"));
@@ -15,17 +66,58 @@ pub(super) fn receive_all(shared: &Shared, data: DataSet) {
     let data = shared.data.snapshot();
     data.flags().for_each(|flag| warn_of_flag(shared, flag));
     data.segments().for_each(|segment| warn_of_segment(shared, segment));
+    let backing = shared.backing.as_ref()?;
+    let written = backing.received_everything(shared)?;
+    is_first.then_some((written, backing.timeout()))
+}
+
+fn receive(shared: &Arc<Shared>, items: Items, in_order: bool) {
+    let Items { mut flags, mut segments, texts } = items;
+    flags.iter().filter_map(Entry::live).for_each(|flag| warn_of_flag(shared, flag));
+    segments.iter().filter_map(Entry::live).for_each(|segment| warn_of_segment(shared, segment));
+    for text in &texts {
+        shared.know_text(text.clone(), !in_order);
+    }
+    shared.change_data(|data| {
+        if !in_order {
+            flags.retain(|flag| is_newer(data.flag_version(flag.key()), flag.version()));
+            segments.retain(|segment| is_newer(data.segment_version(segment.key()), segment.version()));
+        }
+        (!flags.is_empty() || !segments.is_empty()).then(|| data.with_all(flags, segments))
+    });
+    if let Some(backing) = &shared.backing {
+        backing.received(shared, texts, in_order);
+    }
+}
+
+fn is_newer(known: Option<u64>, version: u64) -> bool {
+    known.is_none_or(|known| known < version)
+}
+
+impl Items {
+    /// One item that was deleted.
+    pub(crate) fn deleted(shared: &Shared, kind: ItemKind, key: &str, version: u64) -> Self {
+        let mut items = Self::default();
+        match kind {
+            ItemKind::Flag => items.flags.push(Entry::tombstone(key, version)),
+            ItemKind::Segment => items.segments.push(Entry::tombstone(key, version)),
+        }
+        if shared.texts.is_some() {
+            items.texts.push(StoredItem::tombstone(kind, key, version));
+        }
+        items
+    }
 }
 
 /// Says, once for each version, which regular expressions of a flag can never match.
-pub(super) fn warn_of_flag(shared: &Shared, flag: &PreparedFlag) {
+fn warn_of_flag(shared: &Shared, flag: &PreparedFlag) {
     for pattern in flag.unsupported_patterns() {
         warn_of_pattern(shared, "flag", flag.key(), flag.version(), pattern);
     }
 }
 
 /// As [`warn_of_flag`].
-pub(super) fn warn_of_segment(shared: &Shared, segment: &PreparedSegment) {
+fn warn_of_segment(shared: &Shared, segment: &PreparedSegment) {
     for pattern in segment.unsupported_patterns() {
         warn_of_pattern(shared, "segment", segment.key(), segment.version(), pattern);
     }

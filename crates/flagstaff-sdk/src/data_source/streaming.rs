@@ -19,17 +19,17 @@ use bytes::Bytes;
 use flagstaff_eval::Entry;
 use flagstaff_wire::paths;
 use flagstaff_wire::sse::{SseEvent, SseParser};
-use flagstaff_wire::stream::{ItemKind, StreamMessage};
+use flagstaff_wire::stream::{BadMessage, StreamMessage, item_texts};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, HeaderValue};
 use reqwest::{RequestBuilder, Response};
 use tokio::time::timeout;
 
 use super::backoff::{self, Backoff};
-use super::receive::{receive_all, warn_of_flag, warn_of_segment};
+use super::receive::{Items, receive_all, receive_newer};
 use super::{DataSourceError, DataSourceErrorKind};
 use crate::clock::now_ms;
 use crate::config::Base;
-use crate::fork;
+use crate::data_store::StoredItem;
 use crate::http::{Http, StatusClass, classify, describe, is_certificate_error};
 use crate::log::LogLevel;
 use crate::shared::Shared;
@@ -113,7 +113,7 @@ pub(super) fn report(shared: &Shared, failure: &Failure, delay: Duration, what: 
 }
 
 struct Connection<'s> {
-    shared: &'s Shared,
+    shared: &'s Arc<Shared>,
     /// When the first event came.
     good_since: Option<Instant>,
     /// The id of the last event that had one, on this connection or one before.
@@ -152,7 +152,7 @@ impl Connection<'_> {
             }
             for event in events.drain(..) {
                 self.good_since.get_or_insert_with(Instant::now);
-                if let Err(failure) = self.apply(event) {
+                if let Err(failure) = self.apply(event).await {
                     return failure;
                 }
             }
@@ -177,35 +177,33 @@ impl Connection<'_> {
         }
     }
 
-    fn apply(&self, event: SseEvent) -> Result<(), Failure> {
-        let message = StreamMessage::read(event.name(), event.data()).map_err(|error| {
+    async fn apply(&self, event: SseEvent) -> Result<(), Failure> {
+        let invalid = |error: BadMessage| {
             let message = format!("{error}: {}", error.source);
             Failure::ordinary(DataSourceErrorKind::InvalidData, message)
-        })?;
-        let data = &self.shared.data;
+        };
+        let message = StreamMessage::read(event.name(), event.data()).map_err(invalid)?;
+        let texts = match &self.shared.texts {
+            Some(_) => item_texts(event.name(), event.data()).map_err(invalid)?,
+            None => Vec::new(),
+        };
         match message {
-            Some(StreamMessage::Put(flags)) => {
-                receive_all(self.shared, *flags);
+            Some(StreamMessage::Put(data)) => {
+                let texts = StoredItem::all(&texts, &data);
+                receive_all(self.shared, *data, texts).await;
             }
             Some(StreamMessage::PatchFlag(key, flag)) => {
-                let entry = Entry::flag(&key, *flag);
-                entry.live().into_iter().for_each(|flag| warn_of_flag(self.shared, flag));
-                let _unforked = fork::guard();
-                data.upsert_flag(entry);
+                let flag = Entry::flag(&key, *flag);
+                let texts = texts.iter().map(|text| StoredItem::of_text(text, flag.version())).collect();
+                receive_newer(self.shared, Items { flags: vec![flag], texts, ..Items::default() });
             }
             Some(StreamMessage::PatchSegment(key, segment)) => {
-                let entry = Entry::segment(&key, *segment);
-                entry.live().into_iter().for_each(|segment| warn_of_segment(self.shared, segment));
-                let _unforked = fork::guard();
-                data.upsert_segment(entry);
+                let segment = Entry::segment(&key, *segment);
+                let texts = texts.iter().map(|text| StoredItem::of_text(text, segment.version())).collect();
+                receive_newer(self.shared, Items { segments: vec![segment], texts, ..Items::default() });
             }
-            Some(StreamMessage::Delete { kind: ItemKind::Flag, key, version }) => {
-                let _unforked = fork::guard();
-                data.upsert_flag(Entry::tombstone(&key, version));
-            }
-            Some(StreamMessage::Delete { kind: ItemKind::Segment, key, version }) => {
-                let _unforked = fork::guard();
-                data.upsert_segment(Entry::tombstone(&key, version));
+            Some(StreamMessage::Delete { kind, key, version }) => {
+                receive_newer(self.shared, Items::deleted(self.shared, kind, &key, version));
             }
             _ => {}
         }

@@ -1,0 +1,242 @@
+//! Keeps a database up to date, and watches it: on a thread of its own, which waits for it.
+//!
+//! | What happens | What is done |
+//! |---|---|
+//! | a full data set was received | everything is replaced |
+//! | an item was received | written, unless the database has a newer one, which is then taken over |
+//! | the database lost its mark (it was emptied) | everything is written again from memory |
+//! | it does not answer | it is asked twice a second until it does, then as if it had been emptied |
+//!
+//! The thread is started when there is something to do, and holds the client only while it works.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use super::backing::Backing;
+use super::persistent::{StoreError, StoredItem};
+use crate::fork;
+use crate::log::LogLevel;
+use crate::shared::Shared;
+use crate::wait::{Slot, Waiting};
+
+/// How often a database that does not answer is asked again.
+const RETRY: Duration = Duration::from_millis(500);
+/// How often the mark is looked for while all is well.
+const WATCH: Duration = Duration::from_secs(4);
+/// With more items than this waiting, everything is written instead.
+const MOST_ITEMS: usize = 10_000;
+
+/// What the thread is to do, and the way to wake it.
+#[derive(Default)]
+pub(crate) struct Keeper {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// None before there is anything to do, and after the end.
+    wake: Option<Sender<()>>,
+    ended: bool,
+    work: Work,
+    /// What was taken out of `work` is still being written.
+    writing: bool,
+}
+
+/// What is to be written.
+#[derive(Default)]
+struct Work {
+    everything: bool,
+    items: Vec<StoredItem>,
+    /// Told once it was tried.
+    waiting: Vec<Arc<Slot<()>>>,
+}
+
+impl Work {
+    fn is_empty(&self) -> bool {
+        !self.everything && self.items.is_empty()
+    }
+}
+
+impl Keeper {
+    /// Has everything written from memory. What is given waits until that was tried.
+    pub(crate) fn write_all(&self, shared: &Arc<Shared>) -> Waiting<()> {
+        let tried = Slot::new();
+        let waiting = tried.taking();
+        self.add(shared, |work| {
+            work.everything = true;
+            work.items.clear();
+            work.waiting.push(tried);
+        });
+        waiting
+    }
+
+    /// Has some items written.
+    pub(crate) fn write(&self, shared: &Arc<Shared>, items: Vec<StoredItem>) {
+        self.add(shared, |work| {
+            if !work.everything {
+                work.items.extend(items);
+            }
+            if work.items.len() > MOST_ITEMS {
+                work.everything = true;
+                work.items.clear();
+            }
+        });
+    }
+
+    /// Has the database watched: it did not answer.
+    pub(crate) fn watch(&self, shared: &Arc<Shared>) {
+        self.add(shared, |_| {});
+    }
+
+    /// Whether something is still to be written: until then memory knows better.
+    pub(crate) fn is_behind(&self) -> bool {
+        let _unforked = fork::guard();
+        let inner = self.lock();
+        inner.writing || !inner.work.is_empty()
+    }
+
+    /// Waits until what is to be written was tried, for so long at most; then lets the thread end.
+    pub(crate) fn end(&self, shared: &Arc<Shared>, deadline: Instant) {
+        if self.is_behind() {
+            let tried = Slot::new();
+            let waiting = tried.taking();
+            self.add(shared, |work| work.waiting.push(tried));
+            waiting.wait(deadline.saturating_duration_since(Instant::now()));
+        }
+        let _unforked = fork::guard();
+        let mut inner = self.lock();
+        inner.ended = true;
+        inner.wake = None;
+    }
+
+    /// In a child process: the thread and what waits for it are the parent's. The caller holds a fork
+    /// guard.
+    pub(crate) fn leave_parent(&self) {
+        let mut inner = self.lock();
+        let ended = inner.ended;
+        std::mem::forget(std::mem::replace(&mut *inner, Inner { ended, ..Inner::default() }));
+    }
+
+    fn add(&self, shared: &Arc<Shared>, add: impl FnOnce(&mut Work)) {
+        let started = {
+            let _unforked = fork::guard();
+            let mut inner = self.lock();
+            if inner.ended {
+                return;
+            }
+            add(&mut inner.work);
+            match &inner.wake {
+                Some(wake) => {
+                    // It ends with the sender, and no sooner.
+                    let _ = wake.send(());
+                    Ok(())
+                }
+                None => start(shared).map(|wake| inner.wake = Some(wake)),
+            }
+        };
+        if let Err(error) = started {
+            shared.log.once(
+                LogLevel::Error,
+                format_args!("no thread could be started for the database of flags: {error}"),
+            );
+        }
+    }
+
+    /// What there is to do now.
+    fn take(&self) -> Work {
+        let _unforked = fork::guard();
+        let mut inner = self.lock();
+        let work = std::mem::take(&mut inner.work);
+        inner.writing = !work.is_empty();
+        work
+    }
+
+    fn done(&self) {
+        let _unforked = fork::guard();
+        self.lock().writing = false;
+    }
+
+    /// The caller holds a fork guard.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn start(shared: &Arc<Shared>) -> std::io::Result<Sender<()>> {
+    let (wake, woken) = channel();
+    let _ = wake.send(());
+    let shared = Arc::downgrade(shared);
+    std::thread::Builder::new().name("flagstaff-store".to_owned()).spawn(move || run(&shared, &woken))?;
+    Ok(wake)
+}
+
+fn run(shared: &Weak<Shared>, woken: &Receiver<()>) {
+    let mut pause = WATCH;
+    loop {
+        match woken.recv_timeout(pause) {
+            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        // Woken more than once is woken.
+        woken.try_iter().for_each(drop);
+        let Some(shared) = shared.upgrade() else { return };
+        let Some(backing) = &shared.backing else { return };
+        let work = backing.keeper.take();
+        keep(&shared, backing, &work);
+        backing.keeper.done();
+        work.waiting.iter().for_each(|tried| tried.set(Some(())));
+        pause = if backing.is_available() { WATCH } else { RETRY };
+    }
+}
+
+/// Does what there is to do, and looks after the database if there is nothing.
+fn keep(shared: &Arc<Shared>, backing: &Backing, work: &Work) {
+    let was_available = backing.is_available();
+    if !was_available && !backing.asks(|store| Ok(store.is_available())).unwrap_or(false) {
+        return;
+    }
+    if !backing.writes() || !backing.has_everything() {
+        backing.answered(shared);
+        return;
+    }
+    let kept = if work.everything || !was_available {
+        refill(shared, backing)
+    } else {
+        match backing.asks(|store| store.is_initialized()) {
+            Ok(true) => write(shared, backing, &work.items),
+            Ok(false) => {
+                let name = backing.store_name();
+                shared.log.write(
+                    LogLevel::Warn,
+                    format_args!("{name} was emptied: all flags are written to it again, from memory"),
+                );
+                backing.emptied(shared);
+                refill(shared, backing)
+            }
+            Err(error) => Err(error),
+        }
+    };
+    match kept {
+        Ok(()) => backing.answered(shared),
+        Err(error) => backing.failed(shared, &error),
+    }
+}
+
+fn refill(shared: &Shared, backing: &Backing) -> Result<(), StoreError> {
+    let items = match &shared.texts {
+        Some(texts) => texts.in_order(&shared.data.snapshot()),
+        None => return Ok(()),
+    };
+    backing.asks(move |store| store.init(&items))
+}
+
+fn write(shared: &Arc<Shared>, backing: &Backing, items: &[StoredItem]) -> Result<(), StoreError> {
+    for item in items {
+        if !backing.asks(|store| store.upsert(item))? {
+            // Somebody else had it sooner, and newer.
+            backing.reread(shared, item.kind, &item.key)?;
+        }
+    }
+    Ok(())
+}
