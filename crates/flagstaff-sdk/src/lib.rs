@@ -90,4 +90,4 @@ pub use hooks::OtelHook;
 pub use hooks::{EvaluationSeriesContext, Hook, HookResult, SeriesData, TrackSeriesContext};
 pub use log::{LogLevel, LogSink};
 pub use plugins::{ApplicationMetadata, EnvironmentMetadata, Plugin, SdkMetadata};
-pub use value::{EventDefault, FlagValue, VariationDefault, VariationDetail};
+pub use value::{EventDefault, FlagValue, NoDefault, VariationDefault, VariationDetail};

@@ -1,5 +1,8 @@
 //! The types a flag's value can be asked for.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use flagstaff_eval::{Reason, Value};
 
 /// A type that a flag's value can be asked for: bool, i64, f64, String, JSON value. Sealed.
@@ -23,6 +26,38 @@ pub trait VariationDefault: EventDefault + Into<Self::Output> + sealed::Sealed {
 pub trait EventDefault {
     /// The default as JSON.
     fn to_value(&self) -> Value;
+}
+
+/// Asks for a type without a default: for whoever hands the question on, and whose own caller has the
+/// default. Events say null for it; see [`VariationDetail::is_default`] for whether there was a value.
+///
+/// ```
+/// # use flagstaff_sdk::{Client, Config, Context, NoDefault};
+/// # let client = Client::start(Config::new("").offline(true))?;
+/// # let context = Context::from_key("user-1")?;
+/// let detail = client.variation_detail("rows", &context, NoDefault::<i64>::new());
+/// assert!(detail.is_default());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct NoDefault<T>(PhantomData<fn() -> T>);
+
+impl<T: FlagValue> NoDefault<T> {
+    /// Asks for this type.
+    pub fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: FlagValue> Default for NoDefault<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> fmt::Debug for NoDefault<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("NoDefault")
+    }
 }
 
 /// A value, which variation it is, and why.
@@ -55,6 +90,7 @@ mod sealed {
     impl Sealed for String {}
     impl Sealed for &str {}
     impl Sealed for Value {}
+    impl<T> Sealed for super::NoDefault<T> {}
 }
 
 impl FlagValue for bool {
@@ -144,6 +180,29 @@ impl VariationDefault for &str {
 
 impl VariationDefault for Value {
     type Output = Value;
+}
+
+/// What stands in the place of a value that is not there.
+macro_rules! without_default {
+    ($($output:ty),*) => {$(
+        impl From<NoDefault<$output>> for $output {
+            fn from(_: NoDefault<$output>) -> Self {
+                Self::default()
+            }
+        }
+
+        impl VariationDefault for NoDefault<$output> {
+            type Output = $output;
+        }
+    )*};
+}
+
+without_default!(bool, i64, f64, String, Value);
+
+impl<T> EventDefault for NoDefault<T> {
+    fn to_value(&self) -> Value {
+        Value::Null
+    }
 }
 
 impl EventDefault for bool {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flagstaff_sdk::{AllFlagsOptions, Client, Config, Context, ErrorKind, Reason, ReasonKind, Value};
+use flagstaff_sdk::{
+    AllFlagsOptions, Client, Config, Context, ErrorKind, NoDefault, Reason, ReasonKind, Value,
+};
 use flagstaff_testkit::{FakeService, FlagBuilder, flag, user};
 use serde_json::json;
 
@@ -49,6 +51,22 @@ fn a_value_of_another_type_is_the_default_and_says_so() {
         summary["features"]["text"],
         json!({"default": true, "contextKinds": ["user"], "counters": [{"version": 4, "value": true, "count": 3}]})
     );
+}
+
+#[test]
+fn whoever_has_no_default_learns_whether_there_is_a_value_and_reports_none() {
+    let (service, client) = service_and_client([flag("text").serving("blue")]);
+    let detail = client.variation_detail("text", &user("u"), NoDefault::<String>::new());
+    assert_eq!((detail.value.as_str(), detail.is_default()), ("blue", false));
+    let detail = client.variation_detail("text", &user("u"), NoDefault::<i64>::new());
+    assert!(detail.is_default());
+    assert_eq!(detail.reason.error_kind(), Some(ErrorKind::WrongType));
+    assert!(client.variation_detail("nope", &user("u"), NoDefault::<Value>::new()).is_default());
+    flush(&client);
+    let features = &service.events_of_kind("summary")[0]["features"];
+    for key in ["text", "nope"] {
+        assert!(features[key]["default"].is_null(), "{features}");
+    }
 }
 
 #[test]
