@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, check_uri, without_password};
 use crate::fork::{self, Connection};
 
 /// Sends requests on behalf of one client.
@@ -37,7 +37,7 @@ impl Http {
             .tls_backend_preconfigured(tls(roots).map_err(|error| failed(error.into()))?)
             // The proxy is what follows, and nothing the operating system says.
             .no_proxy();
-        for proxy in proxies(config).map_err(|error| failed(error.into()))? {
+        for proxy in proxies(config)? {
             builder = builder.proxy(proxy);
         }
         let client = builder.build().map_err(|error| failed(error.into()))?;
@@ -159,20 +159,32 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
+/// Whether requests may go through a proxy, by the configuration or the environment.
+pub(crate) fn uses_proxy(config: &Config) -> bool {
+    proxies(config).is_ok_and(|proxies| !proxies.is_empty())
+}
+
 /// The proxy of the configuration, for everything; else those of the environment.
-fn proxies(config: &Config) -> Result<Vec<Proxy>, reqwest::Error> {
+fn proxies(config: &Config) -> Result<Vec<Proxy>, ConfigError> {
+    type Make = fn(String) -> reqwest::Result<Proxy>;
+    let proxy = |which, make: Make, url: &str| {
+        // The environment may leave out the scheme.
+        let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+        check_uri(which, Some(&full))?;
+        make(full).map_err(|_| ConfigError::BadUri { which, uri: without_password(url) })
+    };
     if let Some(url) = &config.http_proxy {
-        return Ok(vec![Proxy::all(url)?]);
+        return Ok(vec![proxy("proxy", Proxy::all, url)?]);
     }
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let mut proxies = Vec::new();
     if let Some(url) = variable("https_proxy").or_else(|| variable("HTTPS_PROXY")) {
-        proxies.push(Proxy::https(url)?.no_proxy(NoProxy::from_env()));
+        proxies.push(proxy("https_proxy", Proxy::https, &url)?.no_proxy(NoProxy::from_env()));
     }
     // A CGI program's `HTTP_PROXY` is what a visitor sent it as the header `Proxy`.
     let in_cgi = std::env::var_os("REQUEST_METHOD").is_some();
     if let Some(url) = variable("http_proxy").or_else(|| variable("HTTP_PROXY").filter(|_| !in_cgi)) {
-        proxies.push(Proxy::http(url)?.no_proxy(NoProxy::from_env()));
+        proxies.push(proxy("http_proxy", Proxy::http, &url)?.no_proxy(NoProxy::from_env()));
     }
     Ok(proxies)
 }

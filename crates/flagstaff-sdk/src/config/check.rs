@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use flagstaff_wire::headers::ApplicationTags;
-use flagstaff_wire::{headers, paths};
+use flagstaff_wire::headers;
 use url::Url;
 
 use super::{Config, ConfigError, SHORTEST_POLL_INTERVAL};
@@ -61,7 +60,8 @@ impl Config {
         if self.daemon_mode && self.data_store.is_none() && !self.offline {
             return Err(ConfigError::DaemonWithoutStore);
         }
-        self.check_names()?;
+        self.check_wrapper()?;
+        self.leave_out_bad_names();
         for duration in [
             &mut self.poll_interval,
             &mut self.diagnostic_interval,
@@ -87,28 +87,17 @@ impl Config {
         if headers::is_sdk_key(&self.sdk_key) { Ok(()) } else { Err(ConfigError::BadSdkKey) }
     }
 
-    fn check_names(&self) -> Result<(), ConfigError> {
-        if let Some(key) = self.payload_filter.as_ref().filter(|key| !paths::is_filter_key(key)) {
-            return Err(ConfigError::BadFilter { key: key.clone() });
-        }
-        for (tag, value) in [("id", &self.application_id), ("version", &self.application_version)] {
-            if let Some(value) = value.as_ref().filter(|value| !ApplicationTags::is_valid(value)) {
-                return Err(ConfigError::BadApplicationTag { tag, value: value.clone() });
-            }
-        }
+    fn check_wrapper(&self) -> Result<(), ConfigError> {
         for value in [&self.wrapper_name, &self.wrapper_version].into_iter().flatten() {
             if http::HeaderValue::from_str(value).is_err() {
                 return Err(ConfigError::BadWrapper { value: value.clone() });
             }
         }
-        if let Some(bad) = self.redaction.private_attributes.iter().find(|reference| !reference.is_valid()) {
-            return Err(ConfigError::BadPrivateAttribute { reference: bad.to_string() });
-        }
         Ok(())
     }
 }
 
-fn check_uri(which: &'static str, uri: Option<&str>) -> Result<(), ConfigError> {
+pub(crate) fn check_uri(which: &'static str, uri: Option<&str>) -> Result<(), ConfigError> {
     let Some(uri) = uri else { return Ok(()) };
     match Url::parse(uri) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
@@ -127,7 +116,7 @@ fn check_no_password(which: &'static str, uri: Option<&str>) -> Result<(), Confi
 }
 
 /// What stands before an `@` is a secret.
-fn without_password(uri: &str) -> String {
+pub(crate) fn without_password(uri: &str) -> String {
     uri.rsplit('@').next().unwrap_or(uri).to_owned()
 }
 

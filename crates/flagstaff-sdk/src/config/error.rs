@@ -17,7 +17,7 @@ pub enum ConfigError {
     /// A base URI is none.
     #[error("the {which} URI `{uri}` is not an http or https URL")]
     BadUri {
-        /// `stream`, `poll`, `events` or `proxy`.
+        /// `stream`, `poll`, `events` or `proxy`; `https_proxy` or `http_proxy` from the environment.
         which: &'static str,
         /// What was given.
         uri: String,
@@ -44,28 +44,6 @@ pub enum ConfigError {
         given: String,
         /// The least it may be.
         least: String,
-    },
-    /// A payload filter is none.
-    #[error(
-        "payload filter `{key}` must begin with a letter or digit and go on with those, `.`, `_` and `-`"
-    )]
-    BadFilter {
-        /// What was given.
-        key: String,
-    },
-    /// An application tag is none.
-    #[error("application {tag} `{value}` must be 1 to 64 letters, digits, `.`, `_` and `-`")]
-    BadApplicationTag {
-        /// `id` or `version`.
-        tag: &'static str,
-        /// What was given.
-        value: String,
-    },
-    /// A private attribute cannot be one.
-    #[error("private attribute `{reference}` is not a name or a path like `/address/city`")]
-    BadPrivateAttribute {
-        /// What was given.
-        reference: String,
     },
     /// A wrapper's name or version cannot stand in a header.
     #[error("wrapper `{value}` has characters that cannot be sent")]

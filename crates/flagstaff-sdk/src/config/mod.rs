@@ -2,6 +2,7 @@
 
 mod check;
 mod error;
+mod names;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use flagstaff_wire::headers::ApplicationTags;
 use flagstaff_wire::paths;
 use flagstaff_wire::redaction::Redaction;
 
+pub(crate) use check::{check_uri, without_password};
 pub use error::ConfigError;
 
 use crate::data_store::PersistentDataStore;
@@ -31,7 +33,9 @@ const SHORTEST_POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// let config = Config::new("sdk-demo-production").application_id("shop").private_attributes(["email"]);
 /// ```
 ///
-/// Values are checked by [`Client::start`](crate::Client::start), all at once.
+/// Values are checked by [`Client::start`](crate::Client::start), all at once. What the client cannot do
+/// without is refused with a [`ConfigError`]; a payload filter, an application tag or a private attribute
+/// that cannot be one is left out with a warning, and costs nobody their flags.
 #[derive(Clone)]
 #[must_use]
 pub struct Config {

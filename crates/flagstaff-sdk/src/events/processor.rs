@@ -45,7 +45,7 @@ pub(crate) async fn run(
         refused_until: None,
     };
     if !config.diagnostic_opt_out {
-        processor.report(serde_json::to_vec(&events.diagnostics.init(config)));
+        processor.report(serde_json::to_vec(&events.diagnostics.init(config, &shared.log)));
     }
     // Programs that start together do not flush together.
     let mut flush = every(config.flush_interval, jittered(config.flush_interval));
