@@ -107,7 +107,8 @@ pub(crate) fn roots(config: &Config) -> Result<Option<RootCertStore>, ConfigErro
     Ok(Some(roots))
 }
 
-fn tls(roots: Option<RootCertStore>) -> Result<ClientConfig, rustls::Error> {
+/// TLS with our own choice of everything, whatever the process's defaults are.
+pub(crate) fn tls(roots: Option<RootCertStore>) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;

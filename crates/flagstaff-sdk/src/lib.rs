@@ -55,7 +55,7 @@ mod events;
 mod fork;
 mod hooks;
 mod http;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "consul"))]
 mod integrations;
 mod log;
 pub mod migrations;
@@ -83,6 +83,8 @@ pub use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions, FlagState};
 pub use flagstaff_eval::big_segments::Membership;
 pub use flagstaff_wire::diagnostic::{Platform, Sdk};
 pub use flagstaff_wire::stream::ItemKind;
+#[cfg(feature = "consul")]
+pub use integrations::Consul;
 #[cfg(feature = "redis")]
 pub use integrations::Redis;
 #[cfg(feature = "otel")]

@@ -2,7 +2,8 @@
 //!
 //! | Feature | Flags | Big segments |
 //! |---|---|---|
-//! | `redis` | [`Redis`](crate::Redis) | [`Redis`](crate::Redis) |
+//! | `redis` | `Redis` | `Redis` |
+//! | `consul` | `Consul` | none |
 //!
 //! Each store is its own builder and does nothing until it is asked something. All of them may be
 //! used on several threads at once, and go on in a forked child with connections of its own.
@@ -10,9 +11,19 @@
 //! The layouts are those of every SDK of this family: a database that one of them has filled is read
 //! by the others.
 
+#[cfg(feature = "consul")]
+mod consul;
+#[cfg(any(feature = "redis", feature = "consul"))]
+mod contention;
+#[cfg(feature = "consul")]
+mod http_link;
 mod per_process;
+#[cfg(feature = "redis")]
 mod redis;
 
+#[cfg(feature = "consul")]
+pub use self::consul::Consul;
+#[cfg(feature = "redis")]
 pub use self::redis::Redis;
 
 use flagstaff_wire::stream::ItemKind;

@@ -12,7 +12,7 @@ mod migrations;
 mod otel;
 mod plugins;
 mod polling;
-#[cfg(all(feature = "testing", feature = "redis"))]
+#[cfg(all(feature = "testing", any(feature = "redis", feature = "consul")))]
 mod stores;
 mod streaming;
 mod support;

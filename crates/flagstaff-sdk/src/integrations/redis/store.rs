@@ -3,17 +3,14 @@
 //! Source: the protocol's table of layouts.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use flagstaff_wire::stream::ItemKind;
 use redis::{Connection, RedisResult, cmd, pipe};
 
 use super::Redis;
 use crate::data_store::{PersistentStore, StoreError, StoredItem, version_in};
+use crate::integrations::contention::{Try, until_settled};
 use crate::integrations::{collection, named};
-
-/// How often a write is tried while others write to the same hash at the same moment.
-const MOST_TRIES: usize = 100;
 
 impl PersistentStore for Redis {
     fn name(&self) -> &str {
@@ -58,23 +55,10 @@ impl PersistentStore for Redis {
     fn upsert(&self, item: &StoredItem) -> Result<bool, StoreError> {
         let hash = self.key(collection(item.kind));
         let attempted = || format!("write {} to Redis", named(item.kind, &item.key));
-        for tried in 0..MOST_TRIES {
-            // Whoever is beaten again and again steps back, each for another while.
-            if tried >= 10 {
-                let by_chance = u64::from(getrandom::u32().unwrap_or(0) % 5_000);
-                std::thread::sleep(Duration::from_micros(500 + by_chance));
-            }
-            match self.ask(attempted, |connection| try_upsert(connection, &hash, item))? {
-                Try::Written => return Ok(true),
-                Try::Outdated => return Ok(false),
-                Try::Disturbed => {}
-            }
-        }
-        Err(StoreError::new(format_args!(
-            "could not {} ({}): others changed it at each of {MOST_TRIES} tries",
-            attempted(),
-            self.address()
-        )))
+        until_settled(
+            || format!("{} ({})", attempted(), self.address()),
+            || self.ask(attempted, |connection| try_upsert(connection, &hash, item)),
+        )
     }
 
     fn is_initialized(&self) -> Result<bool, StoreError> {
@@ -90,15 +74,6 @@ impl Redis {
     fn inited(&self) -> String {
         self.key("$inited")
     }
-}
-
-/// What became of one attempt to write an item.
-enum Try {
-    Written,
-    /// There is one as new or newer.
-    Outdated,
-    /// The hash changed meanwhile.
-    Disturbed,
 }
 
 fn try_upsert(connection: &mut Connection, hash: &str, item: &StoredItem) -> RedisResult<Try> {

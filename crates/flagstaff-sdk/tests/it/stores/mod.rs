@@ -1,5 +1,7 @@
 //! Databases of flags, each against the real server: see `make setup-stores`.
 
+#[cfg(feature = "consul")]
+mod consul;
 mod faults;
 #[cfg(feature = "redis")]
 mod redis;

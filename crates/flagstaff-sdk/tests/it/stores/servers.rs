@@ -34,8 +34,8 @@ pub(crate) struct Server {
 
 /// How to start servers of one kind.
 pub(crate) struct Program {
-    /// Its arguments, given a free port and one more.
-    pub(crate) command: fn(&Path, u16, u16) -> Command,
+    /// How it is started at a port, given two more that are free.
+    pub(crate) command: fn(&Path, u16, [u16; 2]) -> Command,
     /// What is started, once it was found.
     pub(crate) file: PathBuf,
     /// Whether it answers at this port.
@@ -52,7 +52,7 @@ impl Program {
     pub(crate) fn start_at(&self, port: u16) -> Server {
         let folder = std::env::temp_dir().join(format!("flagstaff-store-{}-{port}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder can be made");
-        let command = (self.command)(&self.file, port, free_port());
+        let command = (self.command)(&self.file, port, [free_port(), free_port()]);
         let supervisor = Command::new("sh")
             .args(["-c", SUPERVISOR, "sh"])
             .arg(&folder)
