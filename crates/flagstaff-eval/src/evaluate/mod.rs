@@ -22,6 +22,10 @@ use segment::BigSegmentAnswers;
 /// flag comes near, and a hostile one must not exhaust the stack.
 pub const MAX_DEPTH: usize = 200;
 
+/// How many prerequisites, and segments in segments, one evaluation may look at. More is malformed:
+/// a hostile chain in which each asks for the next one twice would double the work at each link.
+pub const MAX_VISITS: u32 = 10_000;
+
 /// A prerequisite that was evaluated on the way, for its event.
 #[derive(Clone, Debug)]
 pub struct PrerequisiteResult<'a> {
@@ -61,8 +65,8 @@ pub fn evaluate_with_big_segments<'a, C: ContextRead + ?Sized>(
     if !flag.on {
         return flag.off(ReasonKind::Off);
     }
-    let mut walk =
-        Walk { data, context, big_segments: BigSegmentAnswers::new(big_segments), on_prerequisite };
+    let big_segments = BigSegmentAnswers::new(big_segments);
+    let mut walk = Walk { data, context, big_segments, on_prerequisite, visits_left: MAX_VISITS };
     let mut detail = match walk.flag(flag, Chain::first(flag.key())) {
         Ok(detail) => detail,
         Err(Malformed) => Detail::error(ErrorKind::MalformedFlag),
@@ -77,10 +81,11 @@ struct Walk<'a, 'w, C: ?Sized> {
     context: &'w C,
     big_segments: BigSegmentAnswers<'w>,
     on_prerequisite: &'w mut dyn FnMut(PrerequisiteResult<'a>),
+    visits_left: u32,
 }
 
-/// Aborts the whole evaluation, also from inside a prerequisite: a cycle, or a clause that cannot be
-/// read.
+/// Aborts the whole evaluation, also from inside a prerequisite: a cycle, too much to look at, or a
+/// clause that cannot be read.
 struct Malformed;
 
 /// The items being evaluated, from the innermost outwards.
@@ -107,6 +112,12 @@ impl<'k> Chain<'k> {
 }
 
 impl<'a, C: ContextRead + ?Sized> Walk<'a, '_, C> {
+    /// Takes one more prerequisite, or segment in a segment, into account.
+    fn visit(&mut self) -> Result<(), Malformed> {
+        self.visits_left = self.visits_left.checked_sub(1).ok_or(Malformed)?;
+        Ok(())
+    }
+
     /// The steps in order; `Malformed` aborts the whole evaluation.
     fn flag(&mut self, flag: &'a PreparedFlag, chain: Chain<'_>) -> Result<Detail<'a>, Malformed> {
         if !flag.on {

@@ -14,6 +14,7 @@ impl<'a, C: ContextRead + ?Sized> Walk<'a, '_, C> {
         chain: &Chain<'_>,
     ) -> Result<Option<ReasonKind<'a>>, Malformed> {
         for prerequisite in &flag.prerequisites {
+            self.visit()?;
             let chain = chain.inside(&prerequisite.key)?;
             let failed = ReasonKind::PrerequisiteFailed { key: (&*prerequisite.key).into() };
             let Some(other) = self.data.flag(&prerequisite.key) else {

@@ -22,7 +22,10 @@ impl<'w, C: ContextRead + ?Sized> Walk<'_, 'w, C> {
         for key in keys {
             let Some(segment) = self.data.segment(key) else { continue };
             let chain = match chain {
-                Some(chain) => chain.inside(segment.key())?,
+                Some(chain) => {
+                    self.visit()?;
+                    chain.inside(segment.key())?
+                }
                 None => Chain::first(segment.key()),
             };
             if self.in_segment(segment, &chain)? {

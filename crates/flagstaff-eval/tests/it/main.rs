@@ -3,6 +3,7 @@
 mod context;
 mod data_set;
 mod expand;
+mod hostile;
 mod operators;
 mod own_cases;
 mod properties;
