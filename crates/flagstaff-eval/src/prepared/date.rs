@@ -1,7 +1,6 @@
 //! Instants as clauses compare them.
 
-use jiff::Timestamp;
-use jiff::civil::{Date, DateTime, Time};
+use jiff::civil::{Date, Time};
 
 /// Reads an RFC 3339 instant with date, time and offset, as Unix milliseconds.
 ///
@@ -23,17 +22,29 @@ pub(crate) fn parse_instant(text: &str) -> Option<i64> {
     let year = number(&bytes[0..4])?;
     let date = Date::new(year as i16, number(&bytes[5..7])? as i8, number(&bytes[8..10])? as i8).ok()?;
     let (hour, minute, second) = (number(&bytes[11..13])?, number(&bytes[14..16])?, number(&bytes[17..19])?);
-    let time = Time::new(hour as i8, minute as i8, second as i8, 0).ok()?;
+    Time::new(hour as i8, minute as i8, second as i8, 0).ok()?;
+    let second_of_day = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
 
     let (milliseconds, offset) = fraction(&bytes[19..])?;
     let offset_seconds = offset_seconds(offset)?;
-    let whole = seconds_since_epoch(DateTime::from_parts(date, time))?;
+    let whole = days_since_epoch(date) * 86_400 + second_of_day;
     Some((whole - offset_seconds) * 1000 + milliseconds)
 }
 
-fn seconds_since_epoch(civil: DateTime) -> Option<i64> {
-    let utc = jiff::tz::Offset::UTC.to_timestamp(civil).ok()?;
-    Some(Timestamp::as_second(utc))
+/// Counts the days from 1970-01-01, also on the last day of the year 9999, where a `Timestamp` of
+/// jiff's has ended: programs write it for "never".
+fn days_since_epoch(date: Date) -> i64 {
+    // Years that begin in March end with the day that some of them have more.
+    let (year, month) = match date.month() {
+        month @ 3.. => (i64::from(date.year()), i64::from(month) - 3),
+        month => (i64::from(date.year()) - 1, i64::from(month) + 9),
+    };
+    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    // From March on the months have 31, 30, 31, 30, 31 days, and again.
+    let day_of_year = (month * 153 + 2) / 5 + i64::from(date.day()) - 1;
+    // From 0000-03-01 to 1970-01-01.
+    const TO_EPOCH: i64 = 719_468;
+    year * 365 + leap_days + day_of_year - TO_EPOCH
 }
 
 /// Splits `.123+01:00` into milliseconds and the rest. Digits below a millisecond are cut off.
@@ -85,8 +96,19 @@ mod tests {
             ("1970-01-01T00:00:00.5Z", 500),
             ("1969-12-31T23:59:59.999Z", -1),
             ("1970-01-01T01:30:00+01:30", 0),
+            ("2000-02-29T00:00:00Z", 951_782_400_000),
+            ("9999-12-31T23:59:59.999Z", 253_402_300_799_999),
+            ("0000-01-01T00:00:00Z", -62_167_219_200_000),
         ] {
             assert_eq!(parse_instant(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_day_of_ten_thousand_years_is_counted_once() {
+        let days = jiff::civil::date(0, 1, 1).series(jiff::Span::new().days(1));
+        for (count, day) in days.take_while(|day| day.year() < 9999).enumerate() {
+            assert_eq!(super::days_since_epoch(day), count as i64 - 719_528, "{day}");
         }
     }
 
