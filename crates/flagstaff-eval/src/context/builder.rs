@@ -170,10 +170,9 @@ impl MultiContextBuilder {
 
 /// A context of these members, single if there is one.
 pub(super) fn from_members(mut members: Vec<SingleContext>) -> Result<Context, ContextError> {
-    for (index, member) in members.iter().enumerate() {
-        if members[..index].iter().any(|other| other.kind == member.kind) {
-            return Err(ContextError::DuplicateKind);
-        }
+    members.sort_by(|a, b| a.kind.cmp(&b.kind));
+    if members.windows(2).any(|pair| pair[0].kind == pair[1].kind) {
+        return Err(ContextError::DuplicateKind);
     }
     match members.len() {
         0 => Err(ContextError::NoKinds),

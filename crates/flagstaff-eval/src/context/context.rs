@@ -88,9 +88,8 @@ impl Context {
         Self { members: Members::One(member), canonical_key, legacy: None }
     }
 
-    /// `members` are of different kinds, at least two.
-    pub(super) fn several(mut members: Vec<SingleContext>) -> Self {
-        members.sort_by(|a, b| a.kind.cmp(&b.kind));
+    /// `members` are of different kinds, in the order of these, at least two.
+    pub(super) fn several(members: Vec<SingleContext>) -> Self {
         let mut text = String::new();
         for member in &members {
             if !text.is_empty() {
