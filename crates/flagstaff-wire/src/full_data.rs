@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use flagstaff_eval::model::{Flag, Segment};
 use flagstaff_eval::{DataSet, Entry, PreparedFlag, PreparedSegment};
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::stream::ItemKind;
@@ -97,6 +97,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
 
         deserializer.deserialize_map(TextsVisitor).map(|texts: Texts<'de>| texts)
     }
+}
+
+/// As [`read_json`], of an object. What `serde` derives would also take an array of the properties'
+/// values for it.
+pub(crate) fn read_object<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, serde_json::Error> {
+    let first = json.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first.is_some_and(|first| *first != b'{') {
+        return Err(serde_json::Error::custom("it is not an object"));
+    }
+    read_json(json)
 }
 
 struct FullDataVisitor;
@@ -225,6 +235,8 @@ mod tests {
             "3",
             r#"{"flags":[]}"#,
             r#"{"flags":{"a":1}}"#,
+            r#"{"flags":{"a":[]}}"#,
+            r#"{"flags":{"a":{"rules":[[]]}}}"#,
             r#"{"flags":{"a":{"version":"1"}}}"#,
         ] {
             assert!(read(json).is_err(), "{json}");

@@ -10,7 +10,7 @@ use flagstaff_eval::model::{Flag, Segment};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::full_data::{FullData, ItemText, ItemTexts, read_json};
+use crate::full_data::{FullData, ItemText, ItemTexts, read_json, read_object};
 use crate::sse::write_event;
 
 /// What a message is about.
@@ -117,7 +117,7 @@ fn put(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
     struct Put {
         data: FullData,
     }
-    let put: Put = read_json(data)?;
+    let put: Put = read_object(data)?;
     Ok(Some(StreamMessage::Put(Box::new(put.data.0))))
 }
 
@@ -130,7 +130,7 @@ struct Patch<'a> {
 }
 
 fn patch(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
-    let patch: Patch = serde_json::from_slice(data)?;
+    let patch: Patch = read_object(data)?;
     Ok(match ItemKind::of_path(&patch.path) {
         None => None,
         Some((ItemKind::Flag, key)) => {
@@ -150,7 +150,7 @@ fn delete(data: &[u8]) -> Result<Option<StreamMessage>, serde_json::Error> {
         #[serde(deserialize_with = "whole_version")]
         version: u64,
     }
-    let delete: Delete = serde_json::from_slice(data)?;
+    let delete: Delete = read_object(data)?;
     Ok(ItemKind::of_path(&delete.path).map(|(kind, key)| StreamMessage::Delete {
         kind,
         key: key.to_owned(),
@@ -267,7 +267,10 @@ mod tests {
             texts.map(|text| (text.kind, text.key.into_owned(), text.json.get())).collect()
         };
         assert_eq!(
-            texts("put", r#"{"path":"/","data":{"segments":null,"flags":{"a\"b":{"version":1,"new":[1, 2]}},"x":1}}"#),
+            texts(
+                "put",
+                r#"{"path":"/","data":{"segments":null,"flags":{"a\"b":{"version":1,"new":[1, 2]}},"x":1}}"#
+            ),
             [(ItemKind::Flag, "a\"b".to_owned(), r#"{"version":1,"new":[1, 2]}"#)]
         );
         assert_eq!(
@@ -323,6 +326,10 @@ mod tests {
             ("patch", r#"{"data":{"key":"a","version":1}}"#),
             ("patch", r#"{"path":"/flags/a"}"#),
             ("patch", r#"{"path":"/flags/a","data":3}"#),
+            ("patch", r#"{"path":"/flags/a","data":[]}"#),
+            ("patch", r#"["/flags/a",{"version":1}]"#),
+            ("delete", r#"["/flags/a",1]"#),
+            ("put", r#"[{"flags":{}}]"#),
             ("delete", r#"{"path":"/flags/a"}"#),
             ("delete", r#"{"version":1}"#),
             ("delete", r#"{"path":"/flags/a","version":1.5}"#),

@@ -5,9 +5,12 @@ use serde_json::Value;
 
 use super::read;
 
+read::from_objects_only!(Clause);
+read::written_as_derived!(Clause);
+
 /// One test of one attribute; any listed value may match.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Clause {
     /// The kind whose attribute is tested. Present and not empty: `attribute` is a reference
     /// (`/address/city`); otherwise it is a plain name, and the kind is `user`.

@@ -5,11 +5,14 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-use super::{Flag, Segment};
+use super::{Flag, Segment, read};
+
+read::from_objects_only!(FlagData);
 
 /// All flags and segments of one environment, each under its key, in the order of the document.
 /// A missing or null collection is empty.
 #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub struct FlagData {
     /// The flags.
     #[serde(default, deserialize_with = "in_order")]

@@ -6,9 +6,27 @@ use serde_json::Value;
 
 use super::{Clause, Rollout, read};
 
+read::from_objects_only!(
+    Flag,
+    Prerequisite,
+    Target,
+    FlagRule,
+    VariationOrRollout,
+    ClientSideAvailability,
+    Migration
+);
+read::written_as_derived!(
+    Prerequisite,
+    Target,
+    FlagRule,
+    VariationOrRollout,
+    ClientSideAvailability,
+    Migration
+);
+
 /// One switch: its variations, and who gets which.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Flag {
     /// The flag's stable name within a project.
     #[serde(default, deserialize_with = "read::or_default")]
@@ -75,6 +93,7 @@ pub struct Flag {
 
 /// A flag that must serve a given variation first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Prerequisite {
     /// The other flag's key.
     #[serde(default, deserialize_with = "read::or_default")]
@@ -86,7 +105,7 @@ pub struct Prerequisite {
 
 /// Context keys that get a variation by name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Target {
     /// The kind of the keys; `user` when absent or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,7 +120,7 @@ pub struct Target {
 
 /// Clauses joined by AND that serve a variation or rollout.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct FlagRule {
     /// The rule's stable name.
     #[serde(default, deserialize_with = "read::or_default")]
@@ -122,6 +141,7 @@ pub struct FlagRule {
 
 /// What the fallthrough serves. Both set: the variation wins. Neither: malformed when reached.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct VariationOrRollout {
     /// One variation for all.
     #[serde(default, deserialize_with = "read::optional_integer", skip_serializing_if = "Option::is_none")]
@@ -145,7 +165,7 @@ impl VariationOrRollout {
 
 /// Which client-side SDKs see a flag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct ClientSideAvailability {
     /// Those that connect with a client-side ID: browsers.
     #[serde(default, deserialize_with = "read::or_default")]
@@ -157,7 +177,7 @@ pub struct ClientSideAvailability {
 
 /// Settings of a migration flag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Migration {
     /// One in so many reads is checked for consistency; 0 means none. Absent means 1.
     #[serde(default, deserialize_with = "read::optional_integer", skip_serializing_if = "Option::is_none")]

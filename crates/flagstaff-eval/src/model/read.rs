@@ -1,6 +1,58 @@
-//! How properties are read: null counts as absent, and whole numbers may be written as floats.
+//! How the shapes and their properties are read: objects only, null counts as absent, and whole
+//! numbers may be written as floats.
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::forward_to_deserialize_any;
+
+/// Reads these shapes from objects alone. What `serde` derives would also take an array of a shape's
+/// values for it, so that a flag `[]` would be one. `remote = "Self"` makes a plain function of that.
+macro_rules! from_objects_only {
+    ($($shape:ident),*) => {$(
+        impl<'de> serde::Deserialize<'de> for $shape {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $shape::deserialize(crate::model::read::ObjectOnly(deserializer))
+            }
+        }
+    )*};
+}
+pub(super) use from_objects_only;
+
+/// Writes these shapes as derived: `remote = "Self"` makes a plain function of that, too.
+macro_rules! written_as_derived {
+    ($($shape:ident),*) => {$(
+        impl serde::Serialize for $shape {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                $shape::serialize(self, serializer)
+            }
+        }
+    )*};
+}
+pub(super) use written_as_derived;
+
+/// Asks for a map where a struct is asked for.
+pub(super) struct ObjectOnly<D>(pub(super) D);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectOnly<D> {
+    type Error = D::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
 
 /// A property whose null means its default.
 pub(super) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>

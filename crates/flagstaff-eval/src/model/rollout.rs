@@ -4,9 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::read;
 
+read::from_objects_only!(Rollout, WeightedVariation);
+read::written_as_derived!(Rollout, WeightedVariation);
+
 /// A share of contexts per variation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Rollout {
     /// Plain, or measured by an experiment.
     #[serde(default, deserialize_with = "read::or_default", skip_serializing_if = "RolloutKind::is_plain")]
@@ -45,7 +48,7 @@ impl RolloutKind {
 
 /// One share of a rollout.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct WeightedVariation {
     /// The variation index, from 0.
     #[serde(default, deserialize_with = "read::integer")]

@@ -4,9 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Clause, read};
 
+read::from_objects_only!(Segment, SegmentTarget, SegmentRule);
+read::written_as_derived!(Segment, SegmentTarget, SegmentRule);
+
 /// A named set of contexts, by key and by rule.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct Segment {
     /// The segment's stable name.
     #[serde(default, deserialize_with = "read::or_default")]
@@ -48,7 +51,7 @@ pub struct Segment {
 
 /// Keys of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SegmentTarget {
     /// The kind of the keys; `user` when absent or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,7 +63,7 @@ pub struct SegmentTarget {
 
 /// Clauses joined by AND that put a context, or a share of contexts, in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(remote = "Self", rename_all = "camelCase")]
 pub struct SegmentRule {
     /// The rule's stable name.
     #[serde(default, skip_serializing_if = "Option::is_none")]

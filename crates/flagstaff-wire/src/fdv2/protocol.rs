@@ -23,7 +23,7 @@ use serde_json::value::RawValue;
 
 use super::event::kind_name;
 use super::{Change, ChangeSet, ChangedItem, Goodbye, IntentCode, Outcome};
-use crate::full_data::read_json;
+use crate::full_data::read_object as object;
 use crate::sse::DEFAULT_LIMIT;
 use crate::stream::{BadMessage, ItemKind, whole_version};
 
@@ -314,13 +314,4 @@ fn read_goodbye(data: &[u8]) -> Result<Goodbye, serde_json::Error> {
         // Saturates: whoever goes by it has a range of its own.
         protocol_fallback_ttl: goodbye.protocol_fallback_ttl.map(|seconds| seconds as i64),
     })
-}
-
-/// Reads a JSON object. `serde` alone would take an array of the properties' values for one, too.
-pub(super) fn object<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, serde_json::Error> {
-    let first = json.iter().find(|byte| !byte.is_ascii_whitespace());
-    if first.is_some_and(|first| *first != b'{') {
-        return Err(serde_json::Error::custom("it is not an object"));
-    }
-    read_json(json)
 }

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::protocol::object;
 use super::{Outcome, Protocol, ProtocolError};
+use crate::full_data::read_object as object;
 use crate::sse::{SseEvent, SseParser};
 use crate::stream::BadMessage;
 
