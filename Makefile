@@ -69,6 +69,10 @@ lint: setup-rust ## formatting, clippy without a warning, licences
 bench: setup-rust python-release setup-official ## our evaluation beside its peers, in one run; prints a table
 	@benchmarks/run
 
+.PHONY: fuzz
+fuzz: setup-rust ## what reads bytes of strangers, 10 minutes each target (FUZZ_SECONDS, FUZZ_TARGETS, FUZZ_JOBS)
+	@scripts/fuzz
+
 .PHONY: docs
 docs: setup-rust ## the API documentation of all crates, as HTML
 	@cargo doc --workspace --no-deps

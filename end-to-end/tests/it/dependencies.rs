@@ -16,6 +16,7 @@ const PICTURE: &[(&str, &[&str])] = &[
     ("flagstaff-sdk", &["flagstaff-eval", "flagstaff-wire"]),
     ("flagstaff-service", &["flagstaff-eval", "flagstaff-wire"]),
     ("flagstaff-testkit", &["flagstaff-eval", "flagstaff-wire"]),
+    ("flagstaff-fuzz", &["flagstaff-eval", "flagstaff-wire", "flagstaff-sdk"]),
     ("flagstaff-python", &["flagstaff-eval", "flagstaff-wire", "flagstaff-sdk"]),
     ("flagstaff-cli", &["flagstaff-eval", "flagstaff-wire", "flagstaff-sdk", "flagstaff-service"]),
     ("flagstaff-example", &["flagstaff-sdk"]),
