@@ -56,6 +56,10 @@ impl Client {
         if shared.config.offline {
             shared.log.write(LogLevel::Info, format_args!("the client is offline: defaults are served"));
         } else {
+            if shared.config.daemon_mode {
+                // Nothing is to come that it would wait for.
+                shared.status.valid();
+            }
             runtime::start(&shared)?;
         }
         Ok(client)

@@ -1,0 +1,431 @@
+//! Flags in a database: behind memory, or instead of a service.
+
+mod database;
+
+use std::time::{Duration, Instant};
+
+use flagstaff_sdk::{
+    AllFlagsOptions, Caching, Client, Config, ConfigError, DataSourceState, ErrorKind, ItemKind,
+    PersistentDataStore,
+};
+use flagstaff_testkit::{Answer, FakeService, PATIENCE, eventually, flag, user};
+use serde_json::json;
+
+use crate::support::{Lines, config, flush, started};
+use database::Database;
+
+const A_MOMENT: Duration = Duration::from_millis(200);
+
+fn store(database: &Database, caching: Caching) -> PersistentDataStore {
+    PersistentDataStore::new(database.clone()).caching(caching).timeout(A_MOMENT)
+}
+
+/// A client that has flags from the database alone.
+fn daemon(database: &Database, caching: Caching) -> Client {
+    daemon_of(Config::new("sdk-test-key").send_events(false), database, caching)
+}
+
+fn daemon_of(config: Config, database: &Database, caching: Caching) -> Client {
+    started(config.data_store(store(database, caching)).daemon_mode(true))
+}
+
+fn value(client: &Client, key: &str) -> String {
+    client.variation(key, &user("u"), "default")
+}
+
+fn error(client: &Client, key: &str) -> Option<ErrorKind> {
+    client.variation_detail(key, &user("u"), "default").reason.error_kind()
+}
+
+fn serving(key: &str, version: u64, value: &str) -> flagstaff_testkit::FlagBuilder {
+    flag(key).version(version).serving(value)
+}
+
+#[test]
+fn daemon_mode_connects_to_nothing_and_reports_all_the_same() {
+    let service = FakeService::start([]);
+    let database = Database::with([serving("f", 1, "stored")]);
+    let client = daemon_of(config(&service), &database, Caching::Off);
+    assert!(client.is_initialized());
+    assert_eq!(client.data_source_status().state, DataSourceState::Valid);
+    assert_eq!(value(&client, "f"), "stored");
+    assert_eq!(error(&client, "missing"), Some(ErrorKind::FlagNotFound));
+    flush(&client);
+    assert_eq!(service.counted("f", &json!("stored")), 1);
+    assert!(service.requests("/all").is_empty() && service.requests("/sdk/latest-all").is_empty());
+}
+
+#[test]
+fn daemon_mode_needs_a_database() {
+    let refused = Client::start(Config::new("sdk-test-key").daemon_mode(true));
+    assert!(matches!(refused, Err(ConfigError::DaemonWithoutStore)));
+}
+
+#[test]
+fn daemon_mode_does_not_need_the_mark() {
+    let database = Database::default();
+    let client = daemon(&database, Caching::Off);
+    assert_eq!(error(&client, "f"), Some(ErrorKind::FlagNotFound));
+    database.put(serving("f", 1, "there"));
+    assert_eq!(value(&client, "f"), "there");
+}
+
+#[test]
+fn without_caching_each_evaluation_sees_the_database_as_it_is() {
+    let database = Database::with([serving("f", 5, "old")]);
+    let client = daemon(&database, Caching::Off);
+    assert_eq!(value(&client, "f"), "old");
+    database.put(serving("f", 5, "the same version"));
+    assert_eq!(value(&client, "f"), "the same version");
+    database.put(serving("f", 4, "a lower version"));
+    assert_eq!(value(&client, "f"), "a lower version");
+    database.put_text(ItemKind::Flag, "f", r#"{"key":"$deleted","version":6,"deleted":true}"#);
+    assert_eq!(error(&client, "f"), Some(ErrorKind::FlagNotFound));
+    database.put(serving("f", 7, "again"));
+    assert_eq!(value(&client, "f"), "again");
+    database.remove("f");
+    assert_eq!(error(&client, "f"), Some(ErrorKind::FlagNotFound));
+}
+
+#[test]
+fn what_a_flag_needs_is_read_with_it() {
+    let rule =
+        json!([{"variation": 0, "clauses": [{"attribute": "", "op": "segmentMatch", "values": ["s"]}]}]);
+    let database = Database::with([
+        serving("f", 1, "yes")
+            .with("prerequisites", json!([{"key": "needed", "variation": 0}]))
+            .with("offVariation", json!(null)),
+        serving("needed", 1, "in the segment")
+            .with("rules", rule)
+            .with("fallthrough", json!({"variation": 9})),
+    ]);
+    let client = daemon(&database, Caching::Off);
+    assert_eq!(value(&client, "f"), "default");
+    database.put_text(ItemKind::Segment, "s", r#"{"key":"s","version":1,"included":["u"]}"#);
+    assert_eq!(value(&client, "f"), "yes");
+    database.put_text(ItemKind::Segment, "s", r#"{"key":"s","version":2,"excluded":["u"]}"#);
+    assert_eq!(value(&client, "f"), "default");
+}
+
+#[test]
+fn a_cached_item_is_read_again_once_its_time_is_over() {
+    let database = Database::with([serving("f", 1, "old")]);
+    let client = daemon(&database, Caching::For(Duration::from_millis(300)));
+    let read = Instant::now();
+    assert_eq!(value(&client, "f"), "old");
+    assert_eq!(value(&client, "new"), "default");
+    database.put(serving("f", 2, "new"));
+    database.put(serving("new", 1, "there"));
+    let (old, absent) = (value(&client, "f"), value(&client, "new"));
+    if read.elapsed() < Duration::from_millis(300) {
+        assert_eq!((old.as_str(), absent.as_str()), ("old", "default"), "both are cached");
+    }
+    eventually("the new values were read", || {
+        (value(&client, "f") == "new" && value(&client, "new") == "there").then_some(())
+    });
+}
+
+#[test]
+fn what_is_cached_for_ever_is_read_once() {
+    let database = Database::with([serving("f", 1, "old")]);
+    let client = daemon(&database, Caching::Forever);
+    assert_eq!((value(&client, "f"), value(&client, "missing")), ("old".into(), "default".into()));
+    let reads = database.reads();
+    database.put(serving("f", 2, "new"));
+    assert_eq!((value(&client, "f"), value(&client, "missing")), ("old".into(), "default".into()));
+    assert_eq!(database.reads(), reads);
+}
+
+#[test]
+fn all_flags_are_read_from_the_database() {
+    let database = Database::with([serving("a", 1, "1"), serving("b", 1, "2")]);
+    let client = daemon(&database, Caching::Off);
+    let all =
+        || serde_json::to_value(client.all_flags_state(&user("u"), AllFlagsOptions::default())).unwrap();
+    assert_eq!((&all()["a"], &all()["b"]), (&json!("1"), &json!("2")));
+    database.remove("a");
+    database.put(serving("b", 2, "3"));
+    assert_eq!((all().get("a"), &all()["b"]), (None, &json!("3")));
+    database.stop(true);
+    assert_eq!(all()["b"], "3", "memory has it");
+    assert!(!client.data_store_status().available);
+}
+
+#[test]
+fn a_database_that_is_down_leaves_what_is_in_memory() {
+    let lines = Lines::default();
+    let database = Database::with([serving("f", 1, "kept")]);
+    let config = Config::new("sdk-test-key").send_events(false).log_to(std::sync::Arc::new(lines.clone()));
+    let client = daemon_of(config, &database, Caching::Off);
+    assert_eq!(value(&client, "f"), "kept");
+    database.stop(true);
+    assert_eq!(value(&client, "f"), "kept");
+    assert_eq!(error(&client, "unknown"), Some(ErrorKind::Exception));
+    assert!(!client.data_store_status().available);
+    assert_eq!(lines.with("TestBase does not answer").len(), 1, "{}", lines.text());
+
+    database.put(serving("f", 2, "new"));
+    database.stop(false);
+    eventually("the database is back", || client.data_store_status().available.then_some(()));
+    assert_eq!(value(&client, "f"), "new");
+    assert_eq!(error(&client, "unknown"), Some(ErrorKind::FlagNotFound));
+    assert_eq!(lines.with("TestBase answers again").len(), 1, "{}", lines.text());
+}
+
+#[test]
+fn a_database_that_hangs_keeps_a_caller_once_and_not_for_long() {
+    let database = Database::with([serving("f", 1, "kept")]);
+    let client = daemon(&database, Caching::Off);
+    assert_eq!(value(&client, "f"), "kept");
+    database.hang(true);
+    let begun = Instant::now();
+    assert_eq!(value(&client, "f"), "kept");
+    assert!(begun.elapsed() >= A_MOMENT / 2, "it was asked");
+    assert!(!client.data_store_status().available);
+    let begun = Instant::now();
+    for _ in 0..1_000 {
+        assert_eq!(value(&client, "f"), "kept");
+    }
+    assert!(begun.elapsed() < A_MOMENT * 10, "memory answers at once: {:?}", begun.elapsed());
+    database.hang(false);
+    eventually("the database is back", || client.data_store_status().available.then_some(()));
+    database.put(serving("f", 2, "new"));
+    assert_eq!(value(&client, "f"), "new");
+}
+
+#[test]
+fn an_item_that_cannot_be_read_is_an_error_and_no_outage() {
+    let lines = Lines::default();
+    let database = Database::with([serving("good", 1, "fine")]);
+    database.put_text(ItemKind::Flag, "bad", r#"{"key":"bad","version":"x"}"#);
+    let config = Config::new("sdk-test-key").send_events(false).log_to(std::sync::Arc::new(lines.clone()));
+    let client = daemon_of(config, &database, Caching::Off);
+    assert_eq!(error(&client, "bad"), Some(ErrorKind::Exception));
+    assert_eq!(value(&client, "good"), "fine");
+    assert!(client.data_store_status().available);
+    assert_eq!(lines.with("flag `bad` in the database cannot be read").len(), 1, "{}", lines.text());
+}
+
+#[test]
+fn a_reader_of_a_database_that_was_emptied_goes_on_with_what_it_read() {
+    let database = Database::with([serving("f", 1, "kept")]);
+    let client = daemon(&database, Caching::Off);
+    assert_eq!(value(&client, "f"), "kept");
+    database.empty();
+    assert_eq!(value(&client, "f"), "kept");
+    assert!(client.data_store_status().stale && client.data_store_status().available);
+    let all = serde_json::to_value(client.all_flags_state(&user("u"), AllFlagsOptions::default())).unwrap();
+    assert_eq!(all["f"], "kept");
+
+    // Filled again, it counts again.
+    let filled = Database::with([serving("g", 1, "other")]);
+    let text = filled.flag("g").unwrap().to_string();
+    database.put_text(ItemKind::Flag, "g", &text);
+    flagstaff_sdk::PersistentStore::init(&database, &[]).unwrap();
+    database.put_text(ItemKind::Flag, "g", &text);
+    eventually("what is gone is gone", || (value(&client, "f") == "default").then_some(()));
+    assert_eq!(value(&client, "g"), "other");
+    assert!(!client.data_store_status().stale);
+}
+
+#[test]
+fn what_is_received_is_written_in_order_as_it_came() {
+    let service = FakeService::start([
+        flag("a")
+            .with("prerequisites", json!([{"key": "b", "variation": 0}]))
+            .with("unknownField", json!([1, null])),
+        flag("b"),
+    ]);
+    let database = Database::default();
+    let client = started(config(&service).data_store(store(&database, Caching::Off)));
+    assert_eq!(database.written(), ["b", "a"], "it is there once the client is ready");
+    assert_eq!(database.flag("a").unwrap()["unknownField"], json!([1, null]));
+
+    service.patch(serving("b", 8, "patched"));
+    eventually("the patch was written", || (database.flag("b")?["version"] == 8).then_some(()));
+    assert_eq!(value(&client, "b"), "patched");
+    service.delete("b", 9);
+    eventually("the deletion was written", || (database.flag("b")?["deleted"] == true).then_some(()));
+    assert_eq!(database.flag("b").unwrap(), json!({"key": "b", "version": 9, "deleted": true}));
+}
+
+#[test]
+fn polled_flags_are_written_too() {
+    let service = FakeService::start([flag("a"), flag("b")]);
+    let database = Database::default();
+    let config = config(&service).stream(false).data_store(store(&database, Caching::Forever));
+    let _client = started(config);
+    assert_eq!(database.flags(), 2);
+}
+
+#[test]
+fn a_newer_item_that_another_process_wrote_is_taken_over() {
+    let service = FakeService::start([serving("f", 1, "old")]);
+    let database = Database::default();
+    let client = started(config(&service).data_store(store(&database, Caching::Forever)));
+    database.put(serving("f", 9, "newer"));
+    service.patch(serving("f", 2, "patched"));
+    eventually("the newer one counts", || (value(&client, "f") == "newer").then_some(()));
+    assert_eq!(database.flag("f").unwrap()["version"], 9);
+}
+
+#[test]
+fn a_client_whose_service_is_away_serves_what_the_database_has() {
+    let service = FakeService::start([]);
+    service.answer_always("/all", Answer::status(503));
+    let database = Database::with([serving("f", 1, "stored")]);
+    let client =
+        Client::start(config(&service).data_store(store(&database, Caching::Off))).expect("it starts");
+    assert_eq!(value(&client, "f"), "stored");
+    assert!(client.is_initialized(), "the database holds a full data set");
+    assert_eq!(error(&client, "missing"), Some(ErrorKind::FlagNotFound));
+    assert_eq!(client.data_source_status().state, DataSourceState::Initializing);
+
+    let empty = Database::default();
+    let client = Client::start(config(&service).data_store(store(&empty, Caching::Off))).expect("it starts");
+    assert_eq!(error(&client, "missing"), Some(ErrorKind::ClientNotReady));
+}
+
+#[test]
+fn a_database_that_was_emptied_is_filled_again() {
+    let service = FakeService::start([serving("a", 1, "a"), serving("b", 1, "b"), serving("c", 1, "c")]);
+    let database = Database::default();
+    let client = started(config(&service).data_store(store(&database, Caching::Off)));
+    database.empty();
+    // Before anybody looks, a change must not make it look full.
+    service.patch(serving("a", 2, "changed"));
+    eventually("all flags are there again", || (database.flags() == 3).then_some(()));
+    assert_eq!(database.flag("a").unwrap()["version"], 2);
+    database.empty();
+    assert_eq!(value(&client, "b"), "b");
+    eventually("all flags are there again, without a change", || (database.flags() == 3).then_some(()));
+}
+
+#[test]
+fn changes_during_an_outage_are_served_at_once_and_written_after_it() {
+    let service = FakeService::start([serving("a", 1, "old"), serving("b", 1, "b")]);
+    let database = Database::default();
+    let client = started(config(&service).data_store(store(&database, Caching::Off)));
+    database.stop(true);
+    service.patch(serving("a", 2, "new"));
+    eventually("the change is served", || (value(&client, "a") == "new").then_some(()));
+    eventually("the outage was noticed", || (!client.data_store_status().available).then_some(()));
+    assert!(client.data_store_status().stale);
+    service.patch(serving("a", 3, "newest"));
+    database.empty();
+    database.stop(false);
+    eventually("everything is there", || (database.flags() == 2).then_some(()));
+    assert_eq!(database.flag("a").unwrap()["version"], 3);
+    eventually("all is well", || {
+        let status = client.data_store_status();
+        (status.available && !status.stale).then_some(())
+    });
+    assert_eq!(value(&client, "a"), "newest");
+}
+
+#[test]
+fn a_read_only_database_is_not_written() {
+    let service = FakeService::start([serving("f", 1, "received")]);
+    let database = Database::default();
+    let read_only = store(&database, Caching::Forever).read_only();
+    let client = started(config(&service).data_store(read_only));
+    assert_eq!(value(&client, "f"), "received");
+    service.patch(serving("f", 2, "patched"));
+    eventually("the patch came", || (value(&client, "f") == "patched").then_some(()));
+    assert_eq!((database.flags(), database.inits()), (0, 0));
+}
+
+#[test]
+fn closing_writes_what_is_still_to_be_written() {
+    let service = FakeService::start([serving("f", 1, "old")]);
+    let database = Database::default();
+    let client = started(config(&service).data_store(store(&database, Caching::Forever)));
+    database.hang(true);
+    service.patch(serving("f", 2, "new"));
+    eventually("the patch came", || (value(&client, "f") == "new").then_some(()));
+    let later = database.clone();
+    let helper = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        later.hang(false);
+    });
+    client.close();
+    helper.join().unwrap();
+    assert_eq!(database.flag("f").unwrap()["version"], 2);
+}
+
+#[test]
+fn closing_does_not_wait_for_a_database_that_hangs() {
+    let service = FakeService::start([serving("f", 1, "old")]);
+    let database = Database::default();
+    let config = config(&service).data_store(store(&database, Caching::Forever)).close_timeout(A_MOMENT);
+    let client = started(config);
+    database.hang(true);
+    service.patch(serving("f", 2, "new"));
+    eventually("the patch came", || (value(&client, "f") == "new").then_some(()));
+    let begun = Instant::now();
+    client.close();
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    database.hang(false);
+}
+
+#[test]
+fn a_database_that_panics_is_one_that_does_not_answer() {
+    struct Panics;
+    impl flagstaff_sdk::PersistentStore for Panics {
+        fn name(&self) -> &str {
+            "Panics"
+        }
+        fn init(&self, _: &[flagstaff_sdk::StoredItem]) -> Result<(), flagstaff_sdk::StoreError> {
+            panic!("on purpose")
+        }
+        fn get(
+            &self,
+            _: ItemKind,
+            _: &str,
+        ) -> Result<Option<std::sync::Arc<str>>, flagstaff_sdk::StoreError> {
+            panic!("on purpose")
+        }
+        fn all(&self, _: ItemKind) -> Result<Vec<(String, std::sync::Arc<str>)>, flagstaff_sdk::StoreError> {
+            panic!("on purpose")
+        }
+        fn upsert(&self, _: &flagstaff_sdk::StoredItem) -> Result<bool, flagstaff_sdk::StoreError> {
+            panic!("on purpose")
+        }
+        fn is_initialized(&self) -> Result<bool, flagstaff_sdk::StoreError> {
+            panic!("on purpose")
+        }
+    }
+    let service = FakeService::start([serving("f", 1, "received")]);
+    let client = started(config(&service).data_store(PersistentDataStore::new(Panics)));
+    assert_eq!(value(&client, "f"), "received");
+    assert!(!client.data_store_status().available);
+}
+
+#[test]
+fn async_code_waits_for_a_database_without_keeping_its_thread() {
+    let database = Database::with([serving("f", 1, "stored")]);
+    let client = daemon(&database, Caching::Off);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let user = user("u");
+        assert_eq!(client.variation_async("f", &user, "default").await, "stored");
+        let detail = client.variation_detail_async("missing", &user, "default").await;
+        assert_eq!(detail.reason.error_kind(), Some(ErrorKind::FlagNotFound));
+        let all = client.all_flags_state_async(&user, AllFlagsOptions::default()).await;
+        assert_eq!(serde_json::to_value(all).unwrap()["f"], "stored");
+
+        database.hang(true);
+        let mut ticks = 0;
+        let mut late = std::pin::pin!(client.variation_async("f", &user, "default"));
+        let value = loop {
+            tokio::select! {
+                biased;
+                value = &mut late => break value,
+                () = tokio::time::sleep(Duration::from_millis(10)) => ticks += 1,
+            }
+        };
+        assert_eq!(value, "stored", "memory has it");
+        assert!(ticks > 0, "the thread was free meanwhile");
+        database.hang(false);
+    });
+}
