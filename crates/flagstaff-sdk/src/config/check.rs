@@ -51,6 +51,7 @@ impl Config {
         for (setting, capacity) in [
             ("the events capacity", self.events_capacity),
             ("the context keys capacity", self.context_keys_capacity),
+            ("the largest batch size", self.max_batch_size.unwrap_or(1)),
         ] {
             if capacity == 0 {
                 let (given, least) = ("0".to_owned(), "1".to_owned());

@@ -2,13 +2,14 @@
 
 mod check;
 mod error;
+mod events;
 mod names;
+mod network;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flagstaff_eval::AttributeRef;
 use flagstaff_wire::diagnostic::{Platform, Sdk};
 use flagstaff_wire::headers::ApplicationTags;
 use flagstaff_wire::paths;
@@ -67,11 +68,13 @@ pub struct Config {
     pub(crate) redaction: Redaction,
     pub(crate) omit_anonymous_contexts: bool,
     pub(crate) compress_events: bool,
+    pub(crate) max_batch_size: Option<usize>,
     pub(crate) close_timeout: Duration,
     pub(crate) diagnostic_opt_out: bool,
     pub(crate) diagnostic_interval: Duration,
     pub(crate) any_diagnostic_interval: bool,
     pub(crate) start_wait: Duration,
+    pub(crate) time_factor: u32,
     pub(crate) application_id: Option<String>,
     pub(crate) application_version: Option<String>,
     pub(crate) wrapper_name: Option<String>,
@@ -117,11 +120,13 @@ impl Config {
             redaction: Redaction::default(),
             omit_anonymous_contexts: false,
             compress_events: false,
+            max_batch_size: None,
             close_timeout: Duration::from_secs(5),
             diagnostic_opt_out: false,
             diagnostic_interval: Duration::from_secs(900),
             any_diagnostic_interval: false,
             start_wait: Duration::from_secs(5),
+            time_factor: 1,
             application_id: None,
             application_version: None,
             wrapper_name: None,
@@ -209,39 +214,6 @@ impl Config {
         self
     }
 
-    /// How long a connection may take. Default 10 s.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = timeout;
-        self
-    }
-
-    /// How long a poll's answer may keep one waiting, for its beginning and from piece to piece; and
-    /// how long sending events may take altogether. Default 15 s.
-    pub fn read_timeout(mut self, timeout: Duration) -> Self {
-        self.read_timeout = timeout;
-        self
-    }
-
-    /// Sends all requests through this HTTP proxy, which may carry `user:password@`. Without it,
-    /// `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` of the environment count, in either case; in a CGI
-    /// program not `HTTP_PROXY`, which a visitor could set there.
-    pub fn http_proxy(mut self, url: impl Into<String>) -> Self {
-        self.http_proxy = Some(url.into());
-        self
-    }
-
-    /// Trusts the certificate authorities in this PEM file instead of the public ones.
-    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.ca_file = Some(path.into());
-        self
-    }
-
-    /// Whether the service's certificate is checked. Off is for tests: anybody could then hand out flags.
-    pub fn verify_tls(mut self, verify: bool) -> Self {
-        self.verify_tls = verify;
-        self
-    }
-
     /// Whether nothing is connected to, and every variation is the default.
     pub fn offline(mut self, offline: bool) -> Self {
         self.offline = offline;
@@ -255,91 +227,9 @@ impl Config {
         self
     }
 
-    /// Whether evaluations are reported. Default true.
-    pub fn send_events(mut self, send: bool) -> Self {
-        self.send_events = send;
-        self
-    }
-
-    /// How many events are kept between two flushes; more are lost, and counted. Default 10,000.
-    pub fn events_capacity(mut self, capacity: usize) -> Self {
-        self.events_capacity = capacity;
-        self
-    }
-
-    /// How often events are sent. Default 5 s.
-    pub fn flush_interval(mut self, interval: Duration) -> Self {
-        self.flush_interval = interval;
-        self
-    }
-
-    /// How many contexts are remembered as reported. Default 1,000.
-    pub fn context_keys_capacity(mut self, capacity: usize) -> Self {
-        self.context_keys_capacity = capacity;
-        self
-    }
-
-    /// How often those are forgotten, and so reported again. Default 5 min.
-    pub fn context_keys_flush_interval(mut self, interval: Duration) -> Self {
-        self.context_keys_flush_interval = interval;
-        self
-    }
-
-    /// Attributes that are used to evaluate but never leave the program: names, or paths like
-    /// `/address/city`.
-    pub fn private_attributes<R: Into<AttributeRef>>(
-        mut self,
-        references: impl IntoIterator<Item = R>,
-    ) -> Self {
-        self.redaction.private_attributes.extend(references.into_iter().map(Into::into));
-        self
-    }
-
-    /// Whether no attribute but the key ever leaves the program.
-    pub fn all_attributes_private(mut self, private: bool) -> Self {
-        self.redaction.all_attributes_private = private;
-        self
-    }
-
-    /// Whether anonymous contexts are left out of what is reported of contexts.
-    pub fn omit_anonymous_contexts(mut self, omit: bool) -> Self {
-        self.omit_anonymous_contexts = omit;
-        self
-    }
-
-    /// Whether events are sent compressed. Default false.
-    pub fn compress_events(mut self, compress: bool) -> Self {
-        self.compress_events = compress;
-        self
-    }
-
     /// How long `close` may take for the last events. Default 5 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
-        self
-    }
-
-    /// Whether the client does not report of itself.
-    pub fn diagnostic_opt_out(mut self, opt_out: bool) -> Self {
-        self.diagnostic_opt_out = opt_out;
-        self
-    }
-
-    /// How often the client reports of itself. Default 15 min, least 1 min.
-    pub fn diagnostic_interval(mut self, interval: Duration) -> Self {
-        self.diagnostic_interval = interval;
-        self
-    }
-
-    /// Lets the diagnostic interval be anything. For tests against a service of one's own.
-    pub fn allow_any_diagnostic_interval(mut self) -> Self {
-        self.any_diagnostic_interval = true;
-        self
-    }
-
-    /// How long the program is going to wait for flags, for the diagnostic report only.
-    pub fn reported_start_wait(mut self, wait: Duration) -> Self {
-        self.start_wait = wait;
         self
     }
 
