@@ -52,16 +52,19 @@ mod data_store;
 mod environment_id;
 mod evaluation;
 mod events;
+mod flag_tracker;
 mod fork;
 mod hooks;
 mod http;
 #[cfg(any(feature = "redis", feature = "consul"))]
 mod integrations;
+mod listeners;
 mod log;
 pub mod migrations;
 mod plugins;
 mod runtime;
 mod shared;
+mod status_provider;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod value;
@@ -75,6 +78,7 @@ pub use context::EventContext;
 pub use data_source::{DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready};
 pub use data_store::{
     Caching, DataStoreStatus, PersistentDataStore, PersistentStore, StoreError, StoredItem, version_in};
+pub use flag_tracker::{FlagChange, FlagTracker, FlagValueChange};
 pub use flagstaff_eval::{
     AttributeRef, AttributeValue, Context, ContextError, ContextRead, DataSet, Detail, ErrorKind, ListRead,
     PreparedFlag, Reason, ReasonKind, Value,
@@ -90,6 +94,8 @@ pub use integrations::Redis;
 #[cfg(feature = "otel")]
 pub use hooks::OtelHook;
 pub use hooks::{EvaluationSeriesContext, Hook, HookResult, SeriesData, TrackSeriesContext};
+pub use listeners::ListenerId;
 pub use log::{LogLevel, LogSink};
 pub use plugins::{ApplicationMetadata, EnvironmentMetadata, Plugin, SdkMetadata};
+pub use status_provider::StatusProvider;
 pub use value::{EventDefault, FlagValue, NoDefault, VariationDefault, VariationDetail};

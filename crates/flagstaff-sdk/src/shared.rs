@@ -14,11 +14,13 @@ use uuid::Uuid;
 use crate::callbacks::Callbacks;
 use crate::config::Config;
 use crate::data_source::StatusCell;
-use crate::data_store::{Backing, StoredItem, Texts};
+use crate::data_store::{Backing, DataStoreStatus, StoredItem, Texts};
 use crate::environment_id::EnvironmentId;
 use crate::events::Events;
+use crate::flag_tracker::{self, DataChange};
 use crate::fork;
 use crate::hooks::Hooks;
+use crate::listeners::Listeners;
 use crate::log::Log;
 use crate::runtime::Command;
 use crate::wait::{Slot, Waiting};
@@ -38,7 +40,9 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) log: Log,
     /// Where listeners are called.
-    pub(crate) callbacks: Callbacks,
+    pub(crate) callbacks: Arc<Callbacks>,
+    /// Who is told of changes of `data`.
+    pub(crate) flag_listeners: Arc<Listeners<DataChange>>,
     pub(crate) hooks: Hooks,
     pub(crate) environment_id: EnvironmentId,
     pub(crate) data: SharedDataSet,
@@ -46,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) texts: Option<Texts>,
     /// The database behind `data`, if there is one.
     pub(crate) backing: Option<Backing>,
+    /// Who is told how that is doing.
+    pub(crate) store_listeners: Arc<Listeners<DataStoreStatus>>,
     pub(crate) status: StatusCell,
     /// None if the client is offline or told not to report.
     pub(crate) events: Option<Events>,
@@ -78,20 +84,23 @@ impl Shared {
             Some(_) => READS_STORE,
             None => 0,
         };
+        let callbacks = Arc::new(Callbacks::new(log.clone()));
         Self {
             state: AtomicU8::new(state),
-            callbacks: Callbacks::new(log.clone()),
-            log,
+            flag_listeners: Listeners::new(flag_tracker::WHAT, log.clone(), callbacks.clone()),
             hooks: Hooks::default(),
             environment_id: EnvironmentId::default(),
             data: SharedDataSet::default(),
             texts: backing.is_some().then(Texts::default),
             backing,
-            status: StatusCell::new(config.offline),
+            store_listeners: Listeners::new("a data store status listener", log.clone(), callbacks.clone()),
+            status: StatusCell::new(config.offline, log.clone(), callbacks.clone()),
             events,
             roots,
             generation: AtomicU64::new(fork::generation()),
             control: Mutex::new(Control { commands: None, runtime: None, instance_id: Uuid::new_v4() }),
+            callbacks,
+            log,
             config,
         }
     }
@@ -122,16 +131,31 @@ impl Shared {
         self.events.as_ref().filter(|_| !self.is_closed())
     }
 
-    /// Changes the data set; false if `next` makes nothing of it.
+    /// Changes the data set; false if `next` makes nothing of it. Listeners are told.
     pub(crate) fn change_data(&self, next: impl FnOnce(&DataSet) -> Option<DataSet>) -> bool {
-        let _unforked = fork::guard();
-        self.data.change(next)
+        let listeners = &self.flag_listeners;
+        let mut noted = false;
+        let changed = {
+            let _unforked = fork::guard();
+            self.data.change_and_see(next, |before, after| {
+                noted = listeners.any() && listeners.note(DataChange::new(before, after));
+            })
+        };
+        if noted {
+            listeners.call();
+            // Listeners have the old data set until then.
+            let retired = self.data.retired();
+            self.callbacks.call(flag_tracker::WHAT, move || {
+                let _unforked = fork::guard();
+                retired.free();
+            });
+        }
+        changed
     }
 
-    /// Replaces the data set.
+    /// Replaces the data set. Listeners are told.
     pub(crate) fn replace_data(&self, data: DataSet) {
-        let _unforked = fork::guard();
-        self.data.replace(data);
+        self.change_data(|_| Some(data));
     }
 
     /// Whether a full data set was received, and not only read from a database.
@@ -216,6 +240,8 @@ impl Shared {
             backing.leave_parent();
         }
         self.callbacks.leave_parent();
+        self.flag_listeners.leave_parent();
+        self.store_listeners.leave_parent();
         self.status.leave_parent();
         // Last: other threads of the child come in as soon as they read this.
         self.generation.store(fork::generation(), Ordering::Release);
@@ -255,6 +281,9 @@ impl Shared {
         };
         let told = commands.is_some_and(|commands| commands.send(command).is_ok());
         self.status.off();
+        self.flag_listeners.end();
+        self.status.listeners().end();
+        self.store_listeners.end();
         self.callbacks.stop();
         told
     }

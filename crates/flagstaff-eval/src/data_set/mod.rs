@@ -6,7 +6,7 @@ mod shared;
 use std::sync::Arc;
 
 pub use shards::Entry;
-pub use shared::SharedDataSet;
+pub use shared::{Retired, SharedDataSet};
 
 use crate::model::{self, FlagData};
 use crate::prepared::{PreparedFlag, PreparedSegment};

@@ -6,8 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 use std::time::{Duration, SystemTime};
 
+use crate::callbacks::Callbacks;
+use crate::client::Client;
 use crate::fork;
+use crate::listeners::Listeners;
+use crate::log::Log;
 use crate::shared::Shared;
+use crate::status_provider::StatusProvider;
 use crate::wait::{Wakers, wait_for};
 
 /// How receiving flags is going.
@@ -109,6 +114,8 @@ impl DataSourceError {
 /// The status, and whoever waits for the first data set.
 pub(crate) struct StatusCell {
     inner: Mutex<Inner>,
+    /// Who is told of each change of the state, and of each error.
+    listeners: Arc<Listeners<DataSourceStatus>>,
 }
 
 struct Inner {
@@ -119,15 +126,21 @@ struct Inner {
 }
 
 impl StatusCell {
-    pub(crate) fn new(offline: bool) -> Self {
+    pub(crate) fn new(offline: bool, log: Log, callbacks: Arc<Callbacks>) -> Self {
+        let listeners = Listeners::new("a data source status listener", log, callbacks);
         let state = if offline { DataSourceState::Off } else { DataSourceState::Initializing };
         let status = DataSourceStatus { state, state_since: SystemTime::now(), last_error: None };
-        Self { inner: Mutex::new(Inner { status, hopeless: false, waiting: Wakers::default() }) }
+        let inner = Mutex::new(Inner { status, hopeless: false, waiting: Wakers::default() });
+        Self { inner, listeners }
     }
 
     pub(crate) fn status(&self) -> DataSourceStatus {
         let _unforked = fork::guard();
         self.lock().status.clone()
+    }
+
+    pub(crate) fn listeners(&self) -> &Arc<Listeners<DataSourceStatus>> {
+        &self.listeners
     }
 
     /// Flags are up to date.
@@ -143,10 +156,10 @@ impl StatusCell {
         self.change(|inner| {
             inner.status.last_error = Some(error);
             inner.hopeless = hopeless;
-            match inner.status.state {
-                DataSourceState::Valid => inner.enter(DataSourceState::Interrupted),
-                _ => hopeless,
+            if inner.status.state == DataSourceState::Valid {
+                inner.enter(DataSourceState::Interrupted);
             }
+            true
         });
     }
 
@@ -163,20 +176,25 @@ impl StatusCell {
         if inner.status.state == DataSourceState::Valid {
             inner.enter(DataSourceState::Interrupted);
         }
+        self.listeners.leave_parent();
     }
 
-    /// Makes a change; wakes whoever waits, outside the lock, if it says so.
+    /// Makes a change. If it says so, whoever waits is woken and listeners are told, outside the lock.
     fn change(&self, change: impl FnOnce(&mut Inner) -> bool) {
-        let woken = {
+        let (woken, noted) = {
             let _unforked = fork::guard();
             let mut inner = self.lock();
             // Off is for good: what a request still brings in does not matter.
             if inner.status.state == DataSourceState::Off || !change(&mut inner) {
                 return;
             }
-            inner.waiting.take()
+            let noted = self.listeners.any() && self.listeners.note(inner.status.clone());
+            (inner.waiting.take(), noted)
         };
         woken.wake();
+        if noted {
+            self.listeners.call();
+        }
     }
 
     /// The caller holds a fork guard.
@@ -202,15 +220,11 @@ impl Inner {
 ///
 /// Works on any executor.
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct Ready {
-    shared: Arc<Shared>,
-    /// The number under which this waits, once it does.
-    number: Option<u64>,
-}
+pub struct Ready(Watching);
 
 impl Ready {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, number: None }
+        Self(Watching { shared, number: None })
     }
 
     /// Waits on this thread, for `timeout` at most.
@@ -223,21 +237,74 @@ impl Future for Ready {
     type Output = bool;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<bool> {
-        let Self { shared, number } = &mut *self;
+        let shared = &self.0.shared;
         if shared.is_initialized() {
             return Poll::Ready(!shared.is_closed());
         }
+        self.0.poll(task, |inner| match inner.status.state {
+            DataSourceState::Valid | DataSourceState::Interrupted => Some(true),
+            DataSourceState::Off => Some(false),
+            DataSourceState::Initializing if inner.hopeless => Some(false),
+            DataSourceState::Initializing => None,
+        })
+    }
+}
+
+/// Waits for a state; false if the client is closed, or was, and it is another.
+struct Reaching {
+    state: DataSourceState,
+    watching: Watching,
+}
+
+impl Future for Reaching {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<bool> {
+        let wanted = self.state;
+        self.watching.poll(task, |inner| match inner.status.state {
+            state if state == wanted => Some(true),
+            DataSourceState::Off => Some(false),
+            _ => None,
+        })
+    }
+}
+
+impl Client {
+    /// How receiving flags is going, to ask, to listen to and to wait for. Listeners are told of each
+    /// new state and of each error.
+    pub fn data_source_status_provider(&self) -> StatusProvider<'_, DataSourceStatus> {
+        StatusProvider::new(self, self.shared().status.listeners(), Client::data_source_status)
+    }
+}
+
+impl StatusProvider<'_, DataSourceStatus> {
+    /// Waits until the data source is in this state, for `timeout` at most. Gives whether it is; false
+    /// at once if it never will be, as the client is closed.
+    pub fn wait_for_state(&self, state: DataSourceState, timeout: Duration) -> bool {
+        let watching = Watching { shared: self.client().shared().clone(), number: None };
+        wait_for(Reaching { state, watching }, timeout).unwrap_or(false)
+    }
+}
+
+/// One who waits for something of the status.
+struct Watching {
+    shared: Arc<Shared>,
+    /// The number under which this waits, once it does.
+    number: Option<u64>,
+}
+
+impl Watching {
+    /// Ready with what `until` says, and woken to be asked again if it says nothing.
+    fn poll(&mut self, task: &TaskContext<'_>, until: impl FnOnce(&Inner) -> Option<bool>) -> Poll<bool> {
         let waker = task.waker().clone();
         // Let go after the lock: a waker's end may be that of a task with another of these in it.
         let _replaced;
         let _unforked = fork::guard();
-        let mut inner = shared.status.lock();
-        match inner.status.state {
-            DataSourceState::Valid | DataSourceState::Interrupted => Poll::Ready(true),
-            DataSourceState::Off => Poll::Ready(false),
-            DataSourceState::Initializing if inner.hopeless => Poll::Ready(false),
-            DataSourceState::Initializing => {
-                _replaced = inner.waiting.wait(number, waker);
+        let mut inner = self.shared.status.lock();
+        match until(&inner) {
+            Some(answer) => Poll::Ready(answer),
+            None => {
+                _replaced = inner.waiting.wait(&mut self.number, waker);
                 Poll::Pending
             }
         }
@@ -245,7 +312,7 @@ impl Future for Ready {
 }
 
 /// Whoever gives up waiting leaves nothing behind.
-impl Drop for Ready {
+impl Drop for Watching {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
         // As above.

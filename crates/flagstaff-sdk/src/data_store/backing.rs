@@ -205,16 +205,17 @@ impl Backing {
         self.fresh.leave_parent();
     }
 
-    /// True if the status is a new one.
+    /// True if the status is a new one, which listeners are told.
     fn enter(&self, shared: &Arc<Shared>, status: DataStoreStatus) -> bool {
-        let changed = {
+        let (changed, noted) = {
             let _unforked = fork::guard();
             let mut known = self.lock();
-            std::mem::replace(&mut *known, status) != status
+            let changed = std::mem::replace(&mut *known, status) != status;
+            (changed, changed && shared.store_listeners.note(status))
         };
         self.available.store(status.available, Ordering::Release);
-        if changed {
-            let _ = shared;
+        if noted {
+            shared.store_listeners.call();
         }
         changed
     }

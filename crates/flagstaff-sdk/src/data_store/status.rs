@@ -1,5 +1,8 @@
 //! How the database of flags is doing.
 
+use crate::client::Client;
+use crate::status_provider::StatusProvider;
+
 /// How the database of flags is doing: see [`Client::data_store_status`](crate::Client::data_store_status).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -13,4 +16,11 @@ pub struct DataStoreStatus {
 
 impl DataStoreStatus {
     pub(crate) const GOOD: Self = Self { available: true, stale: false };
+}
+
+impl Client {
+    /// How the database of flags is doing, to ask and to listen to.
+    pub fn data_store_status_provider(&self) -> StatusProvider<'_, DataStoreStatus> {
+        StatusProvider::new(self, &self.shared().store_listeners, Client::data_store_status)
+    }
 }

@@ -3,6 +3,7 @@
 mod config;
 mod delivery;
 mod events;
+mod flag_tracker;
 #[cfg(unix)]
 mod fork;
 mod hooks;
@@ -14,6 +15,7 @@ mod plugins;
 mod polling;
 #[cfg(all(feature = "testing", any(feature = "redis", feature = "consul")))]
 mod stores;
+mod status;
 mod streaming;
 mod support;
 mod tls;

@@ -1,0 +1,253 @@
+//! Listeners of one kind, and what they are still to be told.
+//!
+//! They are called one after the other on the client's callback thread, under no lock, in the order
+//! in which things happened. What they are told of is bounded: to one that hangs, the oldest things
+//! are told, and those at the end as one.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::callbacks::{Callbacks, contained};
+use crate::fork;
+use crate::log::Log;
+
+/// So many things wait to be told; more are told as one.
+const MOST_PENDING: usize = 100;
+
+/// The name under which a listener was added, by which it can be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ListenerId(u64);
+
+impl ListenerId {
+    fn new() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(1);
+        Self(COUNT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// What listeners are told.
+pub(crate) trait News: Send + 'static {
+    /// Makes one of this and of what came after it.
+    fn merge(&mut self, later: Self);
+}
+
+/// Of two states, the later one counts.
+macro_rules! latest_counts {
+    ($($status:ty),*) => {$(
+        impl News for $status {
+            fn merge(&mut self, later: Self) {
+                *self = later;
+            }
+        }
+    )*};
+}
+
+latest_counts!(crate::data_source::DataSourceStatus, crate::data_store::DataStoreStatus);
+
+type Listener<T> = Arc<dyn Fn(&T) + Send + Sync>;
+
+pub(crate) struct Listeners<T> {
+    /// Whose code they are, for the log: "a flag change listener".
+    what: &'static str,
+    log: Log,
+    callbacks: Arc<Callbacks>,
+    /// Whether there are any.
+    any: AtomicBool,
+    inner: Mutex<Inner<T>>,
+}
+
+struct Inner<T> {
+    listeners: Vec<(ListenerId, Listener<T>)>,
+    /// One call waits, or is being sent, for each of these.
+    pending: VecDeque<T>,
+}
+
+impl<T: News> Listeners<T> {
+    pub(crate) fn new(what: &'static str, log: Log, callbacks: Arc<Callbacks>) -> Arc<Self> {
+        let inner = Inner { listeners: Vec::new(), pending: VecDeque::new() };
+        Arc::new(Self { what, log, callbacks, any: AtomicBool::new(false), inner: Mutex::new(inner) })
+    }
+
+    /// Whether anybody listens.
+    #[inline]
+    pub(crate) fn any(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self, listener: impl Fn(&T) + Send + Sync + 'static) -> ListenerId {
+        let listener = Arc::new(listener);
+        let id = ListenerId::new();
+        let _unforked = fork::guard();
+        self.lock().listeners.push((id, listener));
+        self.any.store(true, Ordering::Relaxed);
+        id
+    }
+
+    /// False if there is no such listener, or not any more.
+    pub(crate) fn remove(&self, id: ListenerId) -> bool {
+        // A listener's end may be that of a client: it is let go outside the lock.
+        let removed = {
+            let _unforked = fork::guard();
+            let mut inner = self.lock();
+            let place = inner.listeners.iter().position(|(other, _)| *other == id);
+            let removed = place.map(|place| inner.listeners.remove(place));
+            self.any.store(!inner.listeners.is_empty(), Ordering::Relaxed);
+            removed
+        };
+        removed.is_some()
+    }
+
+    /// Lets all listeners go once they were told what they still are to be told: they may hold the
+    /// client, which holds them.
+    pub(crate) fn end(self: &Arc<Self>) {
+        if !self.any() {
+            return;
+        }
+        let this = self.clone();
+        self.callbacks.call(self.what, move || {
+            let gone = {
+                let _unforked = fork::guard();
+                this.any.store(false, Ordering::Relaxed);
+                std::mem::take(&mut this.lock().listeners)
+            };
+            drop(gone);
+        });
+    }
+
+    /// Notes something that listeners are to be told. True if [`Listeners::call`] is to follow, once
+    /// all locks are given back. The caller holds a fork guard, and whatever lock keeps the order of
+    /// what happens.
+    #[must_use]
+    pub(crate) fn note(&self, news: T) -> bool {
+        if !self.any() {
+            return false;
+        }
+        let mut inner = self.lock();
+        if inner.pending.len() < MOST_PENDING {
+            inner.pending.push_back(news);
+            return true;
+        }
+        if let Some(last) = inner.pending.back_mut() {
+            last.merge(news);
+        }
+        false
+    }
+
+    /// Has the listeners told what was noted.
+    pub(crate) fn call(self: &Arc<Self>) {
+        let this = self.clone();
+        self.callbacks.call(self.what, move || this.tell());
+    }
+
+    /// In a child process, which keeps the listeners: what they were still to be told is told by the
+    /// parent. The caller holds a fork guard.
+    pub(crate) fn leave_parent(&self) {
+        std::mem::forget(std::mem::take(&mut self.lock().pending));
+    }
+
+    /// Tells what was noted first.
+    fn tell(&self) {
+        let (news, listeners) = {
+            let _unforked = fork::guard();
+            let mut inner = self.lock();
+            let Some(news) = inner.pending.pop_front() else { return };
+            (news, inner.listeners.clone())
+        };
+        for (id, listener) in &listeners {
+            // Another one may have removed it.
+            if self.has(*id) {
+                contained(&self.log, self.what, || listener(&news));
+            }
+        }
+    }
+
+    fn has(&self, id: ListenerId) -> bool {
+        let _unforked = fork::guard();
+        self.lock().listeners.iter().any(|(other, _)| *other == id)
+    }
+
+    /// The caller holds a fork guard.
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Said(Vec<usize>);
+
+    impl News for Said {
+        fn merge(&mut self, later: Self) {
+            self.0.extend(later.0);
+        }
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn listeners() -> Arc<Listeners<Said>> {
+        let log = Log::new(None);
+        Listeners::new("a test", log.clone(), Arc::new(Callbacks::new(log)))
+    }
+
+    fn say(listeners: &Arc<Listeners<Said>>, number: usize) {
+        let told = {
+            let _unforked = fork::guard();
+            listeners.note(Said(vec![number]))
+        };
+        if told {
+            listeners.call();
+        }
+    }
+
+    #[test]
+    fn a_listener_that_hangs_keeps_a_bounded_number_of_things_and_misses_none() {
+        let listeners = listeners();
+        let (sender, heard) = channel();
+        let (release, released) = channel::<()>();
+        let released = Mutex::new(released);
+        listeners.add(move |said: &Said| {
+            let _ = released.lock().unwrap().recv();
+            sender.send(said.0.clone()).unwrap();
+        });
+        for number in 0..1_000 {
+            say(&listeners, number);
+        }
+        assert!(listeners.lock().pending.len() <= MOST_PENDING);
+        drop(release);
+        let mut all = Vec::new();
+        while all.len() < 1_000 {
+            all.extend(heard.recv_timeout(PATIENCE).unwrap());
+        }
+        assert_eq!(all, (0..1_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn one_that_panics_or_removes_another_is_contained() {
+        let listeners = listeners();
+        let (sender, heard) = channel();
+        let to_remove = Arc::new(Mutex::new(None));
+        let (all, removed) = (listeners.clone(), to_remove.clone());
+        listeners.add(move |_| {
+            if let Some(id) = removed.lock().unwrap().take() {
+                assert!(all.remove(id));
+                assert!(!all.remove(id));
+            }
+            panic!("on purpose");
+        });
+        let unwanted = sender.clone();
+        let id = listeners.add(move |_| unwanted.send("removed").unwrap());
+        *to_remove.lock().unwrap() = Some(id);
+        listeners.add(move |_| sender.send("kept").unwrap());
+        say(&listeners, 1);
+        assert_eq!(heard.recv_timeout(PATIENCE), Ok("kept"));
+        listeners.end();
+        assert!(heard.recv_timeout(PATIENCE).is_err(), "all listeners were let go");
+    }
+}
