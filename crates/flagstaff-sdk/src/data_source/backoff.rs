@@ -26,11 +26,19 @@ pub(super) struct Backoff {
     failures: u32,
     extended_failures: u32,
     good_polls: u32,
+    /// See [`Config::compress_time`](crate::Config::compress_time).
+    time_factor: u32,
 }
 
 impl Backoff {
     pub(super) fn new(initial: Duration) -> Self {
-        Self { initial, failures: 0, extended_failures: 0, good_polls: 0 }
+        Self { initial, failures: 0, extended_failures: 0, good_polls: 0, time_factor: 1 }
+    }
+
+    /// For tests: all times but the initial delay are so many times shorter.
+    pub(super) fn compressed(mut self, time_factor: u32) -> Self {
+        self.time_factor = time_factor;
+        self
     }
 
     /// The service named another first delay.
@@ -40,7 +48,7 @@ impl Backoff {
 
     /// A connection ended that had been good for so long.
     pub(super) fn was_good_for(&mut self, time: Duration) {
-        if time >= HEALTHY_AFTER {
+        if time >= HEALTHY_AFTER / self.time_factor {
             self.reset();
         }
     }
@@ -56,10 +64,11 @@ impl Backoff {
     /// Counts a failure. The delay before the next attempt; `random` decides how much is cut off.
     pub(super) fn failed(&mut self, extended: bool, random: u64) -> Duration {
         self.good_polls = 0;
+        let factor = self.time_factor;
         let (first, count, longest) = if extended {
-            (FIRST_EXTENDED, &mut self.extended_failures, LONGEST_EXTENDED)
+            (FIRST_EXTENDED / factor, &mut self.extended_failures, LONGEST_EXTENDED / factor)
         } else {
-            (self.initial, &mut self.failures, LONGEST)
+            (self.initial, &mut self.failures, LONGEST / factor)
         };
         let doublings = (*count).min(16);
         *count = count.saturating_add(1);
@@ -101,6 +110,15 @@ mod tests {
     fn delays_after_a_refusal_double_from_five_minutes_to_an_hour() {
         let mut backoff = Backoff::new(Duration::from_secs(1));
         assert_eq!(seconds(&mut backoff, true, 6), [300.0, 600.0, 1200.0, 2400.0, 3600.0, 3600.0]);
+    }
+
+    #[test]
+    fn compressed_time_leaves_the_initial_delay_alone() {
+        let mut backoff = Backoff::new(Duration::from_secs(1)).compressed(10);
+        assert_eq!(seconds(&mut backoff, false, 4), [1.0, 2.0, 3.0, 3.0]);
+        assert_eq!(seconds(&mut backoff, true, 6), [30.0, 60.0, 120.0, 240.0, 360.0, 360.0]);
+        backoff.was_good_for(Duration::from_secs(6));
+        assert_eq!(seconds(&mut backoff, false, 1), [1.0]);
     }
 
     #[test]

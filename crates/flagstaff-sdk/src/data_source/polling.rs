@@ -33,7 +33,7 @@ pub(super) async fn run(shared: &Arc<Shared>, http: &Http) {
     let interval = shared.config.poll_interval;
     let url = shared.config.url(Base::Poll, paths::POLL);
     shared.log.write(LogLevel::Info, format_args!("polling {url} every {interval:?}"));
-    let mut backoff = Backoff::new(interval);
+    let mut backoff = Backoff::new(interval).compressed(shared.config.time_factor);
     let mut etag = None;
     loop {
         let asked = Instant::now();

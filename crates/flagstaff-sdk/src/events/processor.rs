@@ -43,6 +43,7 @@ pub(crate) async fn run(
         running: BTreeSet::new(),
         waiting: Vec::new(),
         refused_until: None,
+        probe: None,
     };
     if !config.diagnostic_opt_out {
         processor.report(serde_json::to_vec(&events.diagnostics.init(config, &shared.log)));
@@ -94,7 +95,8 @@ fn jittered(period: Duration) -> Duration {
 struct Sent {
     number: u64,
     payload: Payload,
-    events: u64,
+    /// How many events the service does not have.
+    lost: u64,
     outcome: Outcome,
 }
 
@@ -124,6 +126,8 @@ struct Processor<'p> {
     waiting: Vec<Waiting>,
     /// The service refuses this client; it is not asked before then.
     refused_until: Option<Instant>,
+    /// The delivery that asks whether it still does. There is one at a time, however slow it is.
+    probe: Option<u64>,
 }
 
 /// What became of what waited.
@@ -143,7 +147,7 @@ impl Processor<'_> {
         if self.refused_until.is_some_and(|until| Instant::now() < until) {
             return Flush::Refused;
         }
-        if self.running.len() >= SENDERS {
+        if self.running.len() >= SENDERS || self.probe.is_some() {
             return Flush::Busy;
         }
         let mut batch = {
@@ -157,14 +161,12 @@ impl Processor<'_> {
         if batch.is_empty() {
             return Flush::Taken;
         }
-        let events = batch.len() as u64;
         self.events.diagnostics.sent(batch.len());
         let (shared, http, number) = (self.shared.clone(), self.http.clone(), self.begin());
+        self.probe = self.refused_until.map(|_| number);
         self.sending.spawn(async move {
-            let json = serde_json::to_vec(&Batch { events: &batch, redaction: &shared.config.redaction });
-            drop(batch);
-            let outcome = deliver_written(&shared, &http, Payload::Events, json).await;
-            Sent { number, payload: Payload::Events, events, outcome }
+            let (outcome, lost) = deliver_events(&shared, &http, batch).await;
+            Sent { number, payload: Payload::Events, lost, outcome }
         });
         Flush::Taken
     }
@@ -183,8 +185,10 @@ impl Processor<'_> {
     }
 
     fn sent(&mut self, sent: Option<Sent>) {
-        let Some(Sent { number, payload, events, outcome }) = sent else { return };
+        let Some(Sent { number, payload, lost, outcome }) = sent else { return };
         self.running.remove(&number);
+        self.probe.take_if(|probe| *probe == number);
+        self.events.dropped.fetch_add(lost, Ordering::Relaxed);
         if payload == Payload::Events {
             match outcome {
                 Outcome::Delivered { server_time_ms } => {
@@ -193,10 +197,10 @@ impl Processor<'_> {
                         self.events.server_time_ms.store(time, Ordering::Relaxed);
                     }
                 }
-                Outcome::Lost => self.lost(events),
+                Outcome::Lost => {}
                 Outcome::Refused => {
-                    self.lost(events);
-                    self.refused_until = Some(Instant::now() + PROBE_AFTER);
+                    let pause = PROBE_AFTER / self.shared.config.time_factor;
+                    self.refused_until = Some(Instant::now() + pause);
                 }
             }
         }
@@ -230,10 +234,6 @@ impl Processor<'_> {
         }
     }
 
-    fn lost(&self, events: u64) {
-        self.events.dropped.fetch_add(events, Ordering::Relaxed);
-    }
-
     fn report_statistics(&mut self) {
         let dropped = self.events.dropped.swap(0, Ordering::Relaxed);
         let deduplicated = self.events.counters.take_deduplicated();
@@ -244,7 +244,7 @@ impl Processor<'_> {
         let (shared, http, number) = (self.shared.clone(), self.http.clone(), self.begin());
         self.sending.spawn(async move {
             let outcome = deliver_written(&shared, &http, Payload::Diagnostic, json).await;
-            Sent { number, payload: Payload::Diagnostic, events: 0, outcome }
+            Sent { number, payload: Payload::Diagnostic, lost: 0, outcome }
         });
     }
 
@@ -265,6 +265,29 @@ impl Processor<'_> {
                 .write(LogLevel::Warn, format_args!("closing took too long: the last events may be lost"));
         }
         self.waiting.drain(..).for_each(|waiting| waiting.done.set(false));
+    }
+}
+
+/// Delivers events, as many at once as the configuration allows. How that ended, and how many are lost.
+async fn deliver_events(shared: &Shared, http: &Http, mut batch: Vec<Event>) -> (Outcome, u64) {
+    let most = shared.config.max_batch_size.unwrap_or(usize::MAX);
+    let mut lost = 0;
+    loop {
+        let rest = batch.split_off(most.min(batch.len()));
+        let events = batch.len() as u64;
+        let json = serde_json::to_vec(&Batch { events: &batch, redaction: &shared.config.redaction });
+        drop(batch);
+        let outcome = deliver_written(shared, http, Payload::Events, json).await;
+        if !matches!(outcome, Outcome::Delivered { .. }) {
+            lost += events;
+        }
+        if outcome == Outcome::Refused {
+            return (outcome, lost + rest.len() as u64);
+        }
+        if rest.is_empty() {
+            return (outcome, lost);
+        }
+        batch = rest;
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn deliver(shared: &Shared, http: &Http, payload: Payload, json
     let payload_id = Uuid::new_v4().to_string();
     for again in [false, true] {
         if again {
-            tokio::time::sleep(RETRY_AFTER).await;
+            tokio::time::sleep(RETRY_AFTER / shared.config.time_factor).await;
         }
         let mut request = http.post(&url).header(CONTENT_TYPE, "application/json").body(body.clone());
         if payload == Payload::Events {

@@ -223,12 +223,22 @@ mod tests {
     fn what_does_not_add_up_is_not_reported() {
         let (old, new) = (Origin::Old, Origin::New);
         let ms = Duration::from_millis(1);
-        check(Ok(()), |tracker| drop(tracker.latency(old, ms).error(old)));
-        check(Ok(()), |tracker| drop(tracker.invoked(new).consistent(|| false)));
+        check(Ok(()), |tracker| {
+            tracker.latency(old, ms).error(old);
+        });
+        check(Ok(()), |tracker| {
+            tracker.invoked(new).consistent(|| false);
+        });
         let not_invoked = |what| Err(Untracked::NotInvoked { what, origin: new });
-        check(not_invoked("the latency"), |tracker| drop(tracker.latency(new, ms)));
-        check(not_invoked("an error"), |tracker| drop(tracker.error(new)));
-        check(Err(Untracked::NothingToCompare { origin: new }), |tracker| drop(tracker.consistent(|| true)));
+        check(not_invoked("the latency"), |tracker| {
+            tracker.latency(new, ms);
+        });
+        check(not_invoked("an error"), |tracker| {
+            tracker.error(new);
+        });
+        check(Err(Untracked::NothingToCompare { origin: new }), |tracker| {
+            tracker.consistent(|| true);
+        });
         check(Err(Untracked::NoOperation), |tracker| tracker.operation = None);
         check(Err(Untracked::NothingInvoked), |tracker| tracker.invoked.old = false);
         check(Err(Untracked::NoFlagKey), |tracker| tracker.flag_key.clear());

@@ -30,8 +30,14 @@ impl Client {
         let default = &default_stage.as_str();
         let asked = Asked { method: MIGRATION_VARIATION, flag_key: key, context, default };
         let series = self.begin_series(&asked);
-        let question =
-            Question { flag_key: key, context, default, with_reason: false, accepts: Value::is_string, read: None };
+        let question = Question {
+            flag_key: key,
+            context,
+            default,
+            with_reason: false,
+            accepts: Value::is_string,
+            read: None,
+        };
         let (mut detail, version, ratios) = self.answer_with_flag(&question, |detail, flag| {
             let version = flag.map(PreparedFlag::version);
             let ratios = Ratios {
