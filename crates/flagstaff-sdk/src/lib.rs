@@ -75,7 +75,7 @@ pub use big_segments::BigSegmentStore;
 pub use client::{AllFlagsState, Client};
 pub use config::{Config, ConfigError};
 pub use context::EventContext;
-pub use data_source::{DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready};
+pub use data_source::{DataAvailability, DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready};
 pub use data_store::{
     Caching, DataStoreStatus, PersistentDataStore, PersistentStore, StoreError, StoredItem, version_in};
 pub use flag_tracker::{FlagChange, FlagTracker, FlagValueChange};

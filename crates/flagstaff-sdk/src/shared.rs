@@ -169,7 +169,7 @@ impl Shared {
         if self.backing.as_ref().is_some_and(Backing::memory_is_enough) {
             self.state.fetch_and(!READS_STORE, Ordering::AcqRel);
         }
-        self.status.valid();
+        self.status.refreshed();
     }
 
     /// Whether this is the text of the item that is in memory.

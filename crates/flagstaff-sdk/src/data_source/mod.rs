@@ -11,7 +11,7 @@ mod streaming;
 
 use std::sync::Arc;
 
-pub use status::{DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready};
+pub use status::{DataAvailability, DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready};
 
 pub(crate) use status::StatusCell;
 

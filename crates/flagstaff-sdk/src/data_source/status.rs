@@ -25,6 +25,20 @@ pub struct DataSourceStatus {
     pub state_since: SystemTime,
     /// What went wrong last, if anything ever did.
     pub last_error: Option<DataSourceError>,
+    /// What evaluations are made from.
+    pub data_availability: DataAvailability,
+}
+
+/// What evaluations are made from, from the least to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DataAvailability {
+    /// There are no flags: defaults are served.
+    Defaults,
+    /// Flags that were known before, and may have changed since: from a snapshot, a database, or a
+    /// source that does not know how old they are.
+    Cached,
+    /// Flags that this client received from its data source.
+    Refreshed,
 }
 
 /// The state of the data source.
@@ -129,7 +143,12 @@ impl StatusCell {
     pub(crate) fn new(offline: bool, log: Log, callbacks: Arc<Callbacks>) -> Self {
         let listeners = Listeners::new("a data source status listener", log, callbacks);
         let state = if offline { DataSourceState::Off } else { DataSourceState::Initializing };
-        let status = DataSourceStatus { state, state_since: SystemTime::now(), last_error: None };
+        let status = DataSourceStatus {
+            state,
+            state_since: SystemTime::now(),
+            last_error: None,
+            data_availability: DataAvailability::Defaults,
+        };
         let inner = Mutex::new(Inner { status, hopeless: false, waiting: Wakers::default() });
         Self { inner, listeners }
     }
@@ -143,12 +162,26 @@ impl StatusCell {
         &self.listeners
     }
 
-    /// Flags are up to date.
+    /// Nothing is wrong; this says nothing of the flags that there are.
     pub(crate) fn valid(&self) {
         self.change(|inner| {
             inner.hopeless = false;
             inner.enter(DataSourceState::Valid)
         });
+    }
+
+    /// The flags that there are were received, or are known to be those of now.
+    pub(crate) fn refreshed(&self) {
+        self.change(|inner| {
+            inner.hopeless = false;
+            let has_more = inner.has(DataAvailability::Refreshed);
+            inner.enter(DataSourceState::Valid) || has_more
+        });
+    }
+
+    /// There are flags, which were known before.
+    pub(crate) fn cached(&self) {
+        self.change(|inner| inner.has(DataAvailability::Cached));
     }
 
     /// An attempt failed. `hopeless` releases whoever waits for the first data set.
@@ -212,6 +245,13 @@ impl Inner {
             self.status.state_since = SystemTime::now();
         }
         changed
+    }
+
+    /// True if there was less before.
+    fn has(&mut self, availability: DataAvailability) -> bool {
+        let more = self.status.data_availability < availability;
+        self.status.data_availability = availability.max(self.status.data_availability);
+        more
     }
 }
 
