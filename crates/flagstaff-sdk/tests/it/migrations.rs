@@ -384,8 +384,14 @@ fn refused(note: impl FnOnce(&mut MigrationOpTracker)) -> String {
 #[test]
 fn a_step_that_does_not_add_up_is_logged_and_not_reported() {
     let ms = Duration::from_millis(1);
-    assert!(refused(|step| { step.invoked(Origin::Old))).contains("the operation"; });
-    assert!(refused(|step| { step.operation(Operation::Read))).contains("no origin was invoked"; });
+    let vague = refused(|step| {
+        step.invoked(Origin::Old);
+    });
+    assert!(vague.contains("the operation"), "{vague}");
+    let idle = refused(|step| {
+        step.operation(Operation::Read);
+    });
+    assert!(idle.contains("no origin was invoked"), "{idle}");
     let late = refused(|step| {
         step.operation(Operation::Read).invoked(Origin::Old).latency(Origin::New, ms);
     });
