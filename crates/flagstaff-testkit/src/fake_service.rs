@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flagstaff_eval::Value;
+use flagstaff_wire::fdv2::IntentCode;
 use flagstaff_wire::stream::{ItemKind, write_delete, write_patch, write_put};
 use flagstaff_wire::{paths, sse};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::fdv2::Fdv2Events;
 use crate::flags::{FlagBuilder, all_data};
 use crate::http::{Request, read_request};
 use crate::wait::eventually;
@@ -27,6 +29,8 @@ pub enum Answer {
     Slowly(Vec<u8>, Duration),
     /// A stream that begins with these bytes and stays open.
     Stream(Vec<u8>),
+    /// The same, with further headers.
+    StreamWith(Vec<(&'static str, String)>, Vec<u8>),
     /// The connection is closed without an answer.
     Cut,
     /// Nothing comes for so long; then the connection is closed.
@@ -52,6 +56,8 @@ pub struct FakeService {
 #[derive(Default)]
 struct State {
     data: Value,
+    /// Counts what the data has been, for second-generation delivery.
+    data_state: u64,
     etag: Option<String>,
     answers: HashMap<String, VecDeque<Answer>>,
     always: HashMap<String, Answer>,
@@ -109,6 +115,7 @@ impl FakeService {
     pub fn set_flags(&self, flags: impl IntoIterator<Item = FlagBuilder>, etag: Option<&str>) {
         let mut state = self.lock();
         state.data = all_data(flags);
+        state.data_state += 1;
         state.etag = etag.map(str::to_owned);
     }
 
@@ -228,7 +235,8 @@ fn serve(connection: TcpStream, state: &Mutex<State>) {
                 write_answer(&mut writing, 200, &encoding, &compress(&body))
             }
             Answer::Slowly(body, pause) => write_slowly(&mut writing, &body, pause),
-            Answer::Stream(bytes) => open_stream(&mut writing, &bytes, state),
+            Answer::Stream(bytes) => open_stream(&mut writing, &[], &bytes, state),
+            Answer::StreamWith(headers, bytes) => open_stream(&mut writing, &headers, &bytes, state),
             Answer::Cut => false,
             Answer::Silence(time) => {
                 std::thread::sleep(time);
@@ -263,9 +271,29 @@ impl State {
                 let etag = self.etag.iter().map(|etag| ("etag", etag.clone())).collect();
                 Answer::Status(200, etag, self.data.to_string())
             }
+            paths::FDV2_STREAM => Answer::Stream(self.fdv2(request).stream()),
+            paths::FDV2_POLL => Answer::Status(200, Vec::new(), self.fdv2(request).poll()),
             paths::EVENTS | paths::DIAGNOSTIC => Answer::status(202),
             _ => Answer::status(404),
         }
+    }
+}
+
+impl State {
+    /// Everything, or word that whoever asks has it already: a state of the data is called by its number.
+    fn fdv2(&self, request: &Request) -> Fdv2Events {
+        let held = request.query.split('&').find_map(|parameter| parameter.strip_prefix("basis="));
+        let state = self.data_state.to_string();
+        if held == Some(state.as_str()) {
+            return Fdv2Events::new().intent(IntentCode::None);
+        }
+        let mut events = Fdv2Events::new().intent(IntentCode::TransferFull);
+        for (kind, name) in [(ItemKind::Segment, "segments"), (ItemKind::Flag, "flags")] {
+            for (key, object) in self.data[name].as_object().into_iter().flatten() {
+                events = events.put_object(kind, key, object["version"].as_u64().unwrap_or(1), object);
+            }
+        }
+        events.transferred(&state)
     }
 }
 
@@ -292,8 +320,12 @@ fn compress(body: &[u8]) -> Vec<u8> {
 }
 
 /// The stream ends with its connection, so there is no length to give.
-fn open_stream(to: &mut TcpStream, bytes: &[u8], state: &Mutex<State>) -> bool {
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+fn open_stream(to: &mut TcpStream, headers: &[(&str, String)], bytes: &[u8], state: &Mutex<State>) -> bool {
+    let mut head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n".to_owned();
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
     let Ok(stream) = to.try_clone() else { return false };
     // Under the lock: what is sent to all streams comes after what a stream begins with.
     let mut state = lock(state);

@@ -2,15 +2,18 @@
 //!
 //! - [`FakeService`]: stands in for a flag service: streams, polls, and a sink for events, all of
 //!   which can be told to fail
+//! - [`Fdv2Events`]: what such a service says in second-generation delivery
 //! - [`FlagBuilder`], [`user`]: flags and contexts in one line
 //! - [`eventually`]: waits for what another thread is about to do
 
 mod fake_service;
+mod fdv2;
 mod flags;
 mod http;
 mod wait;
 
 pub use fake_service::{Answer, FakeService};
+pub use fdv2::Fdv2Events;
 pub use flags::{FlagBuilder, all_data, flag, user};
 pub use http::Request;
 pub use wait::{PATIENCE, eventually};
