@@ -14,6 +14,7 @@ const PICTURE: &[(&str, &[&str])] = &[
     ("flagstaff-eval", &[]),
     ("flagstaff-wire", &["flagstaff-eval"]),
     ("flagstaff-sdk", &["flagstaff-eval", "flagstaff-wire"]),
+    ("flagstaff-openfeature", &["flagstaff-sdk"]),
     ("flagstaff-service", &["flagstaff-eval", "flagstaff-wire"]),
     ("flagstaff-testkit", &["flagstaff-eval", "flagstaff-wire"]),
     ("flagstaff-fuzz", &["flagstaff-eval", "flagstaff-wire", "flagstaff-sdk"]),
