@@ -49,6 +49,7 @@ mod config;
 mod context;
 mod data_source;
 mod data_store;
+mod data_system;
 mod environment_id;
 mod evaluation;
 mod events;
@@ -79,6 +80,7 @@ pub use data_source::{DataAvailability, DataSourceError, DataSourceErrorKind, Da
 pub use data_store::{
     Caching, DataStoreStatus, PersistentDataStore, PersistentStore, StoreError, StoredItem, version_in};
 pub use flag_tracker::{FlagChange, FlagTracker, FlagValueChange};
+pub use data_system::{DataSystem, PollingSource, StreamingSource, Synchronizer};
 pub use flagstaff_eval::{
     AttributeRef, AttributeValue, Context, ContextError, ContextRead, DataSet, Detail, ErrorKind, ListRead,
     PreparedFlag, Reason, ReasonKind, Value,

@@ -10,7 +10,7 @@ use super::{Config, ConfigError, SHORTEST_POLL_INTERVAL};
 /// Diagnostics more often than this are refused: a service has many clients.
 const SHORTEST_DIAGNOSTIC_INTERVAL: Duration = Duration::from_secs(60);
 /// As good as never. Longer durations cannot be added to the time of day, so they are taken for this.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl Config {
     /// Refuses what cannot be, and settles what was left to the environment.
@@ -25,8 +25,7 @@ impl Config {
         for (which, base) in
             [("stream", &self.stream_base), ("poll", &self.poll_base), ("events", &self.events_base)]
         {
-            check_uri(which, base.as_deref())?;
-            check_no_password(which, base.as_deref())?;
+            check_base_uri(which, base.as_deref())?;
         }
         check_uri("proxy", self.http_proxy.as_deref())?;
         if !self.any_poll_interval {
@@ -63,6 +62,7 @@ impl Config {
         }
         self.check_wrapper()?;
         self.leave_out_bad_names();
+        self.check_data_system()?;
         for duration in [
             &mut self.poll_interval,
             &mut self.diagnostic_interval,
@@ -98,6 +98,11 @@ impl Config {
     }
 }
 
+pub(crate) fn check_base_uri(which: &'static str, base: Option<&str>) -> Result<(), ConfigError> {
+    check_uri(which, base)?;
+    check_no_password(which, base)
+}
+
 pub(crate) fn check_uri(which: &'static str, uri: Option<&str>) -> Result<(), ConfigError> {
     let Some(uri) = uri else { return Ok(()) };
     match Url::parse(uri) {
@@ -121,7 +126,7 @@ pub(crate) fn without_password(uri: &str) -> String {
     uri.rsplit('@').next().unwrap_or(uri).to_owned()
 }
 
-fn at_least(setting: &'static str, given: Duration, least: Duration) -> Result<(), ConfigError> {
+pub(crate) fn at_least(setting: &'static str, given: Duration, least: Duration) -> Result<(), ConfigError> {
     if given < least {
         let (given, least) = (format!("{given:?}"), format!("{least:?}"));
         return Err(ConfigError::TooSmall { setting, given, least });

@@ -15,16 +15,17 @@ use flagstaff_wire::headers::ApplicationTags;
 use flagstaff_wire::paths;
 use flagstaff_wire::redaction::Redaction;
 
-pub(crate) use check::{check_uri, without_password};
+pub(crate) use check::{LONGEST, at_least, check_base_uri, check_uri, without_password};
 pub use error::ConfigError;
 
 use crate::data_store::PersistentDataStore;
+use crate::data_system::DataSystem;
 use crate::hooks::Hook;
 use crate::log::LogSink;
 use crate::plugins::Plugin;
 
 /// The default poll interval, and the least that is not refused.
-const SHORTEST_POLL_INTERVAL: Duration = Duration::from_secs(30);
+pub(crate) const SHORTEST_POLL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How a client is configured.
 ///
@@ -57,6 +58,7 @@ pub struct Config {
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) verify_tls: bool,
     pub(crate) offline: bool,
+    pub(crate) data_system: Option<DataSystem>,
     pub(crate) data_store: Option<PersistentDataStore>,
     pub(crate) daemon_mode: bool,
     pub(crate) answer_when_closed: bool,
@@ -109,6 +111,7 @@ impl Config {
             ca_file: None,
             verify_tls: true,
             offline: false,
+            data_system: None,
             data_store: None,
             daemon_mode: false,
             answer_when_closed: false,

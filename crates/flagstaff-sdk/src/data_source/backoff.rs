@@ -21,7 +21,7 @@ const HEALTHY_POLLS: u32 = 2;
 
 /// Counts failures and says how long to wait.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     initial: Duration,
     failures: u32,
     extended_failures: u32,
@@ -31,30 +31,30 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    pub(super) fn new(initial: Duration) -> Self {
+    pub(crate) fn new(initial: Duration) -> Self {
         Self { initial, failures: 0, extended_failures: 0, good_polls: 0, time_factor: 1 }
     }
 
     /// For tests: all times but the initial delay are so many times shorter.
-    pub(super) fn compressed(mut self, time_factor: u32) -> Self {
+    pub(crate) fn compressed(mut self, time_factor: u32) -> Self {
         self.time_factor = time_factor;
         self
     }
 
     /// The service named another first delay.
-    pub(super) fn set_initial(&mut self, initial: Duration) {
+    pub(crate) fn set_initial(&mut self, initial: Duration) {
         self.initial = initial.clamp(SHORTEST_NAMED, LONGEST_EXTENDED);
     }
 
     /// A connection ended that had been good for so long.
-    pub(super) fn was_good_for(&mut self, time: Duration) {
+    pub(crate) fn was_good_for(&mut self, time: Duration) {
         if time >= HEALTHY_AFTER / self.time_factor {
             self.reset();
         }
     }
 
     /// A poll was answered.
-    pub(super) fn good_poll(&mut self) {
+    pub(crate) fn good_poll(&mut self) {
         self.good_polls += 1;
         if self.good_polls >= HEALTHY_POLLS {
             self.reset();
@@ -62,7 +62,7 @@ impl Backoff {
     }
 
     /// Counts a failure. The delay before the next attempt; `random` decides how much is cut off.
-    pub(super) fn failed(&mut self, extended: bool, random: u64) -> Duration {
+    pub(crate) fn failed(&mut self, extended: bool, random: u64) -> Duration {
         self.good_polls = 0;
         let factor = self.time_factor;
         let (first, count, longest) = if extended {
@@ -84,7 +84,7 @@ impl Backoff {
 }
 
 /// From the operating system, so that forked siblings do not come back all at once.
-pub(super) fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     // Without it the delay is not cut: longer, never shorter.
     getrandom::u64().unwrap_or(0)
 }

@@ -13,8 +13,12 @@ use std::sync::Arc;
 
 pub use status::{DataAvailability, DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready};
 
+pub(crate) use backoff::{Backoff, random};
+pub(crate) use polling::{read_body, run_at as poll_fdv1};
 pub(crate) use status::StatusCell;
+pub(crate) use streaming::{Failure, begin, next_piece, report};
 
+use crate::data_system;
 use crate::http::Http;
 use crate::log::LogLevel;
 use crate::shared::Shared;
@@ -23,7 +27,8 @@ use crate::shared::Shared;
 pub(crate) async fn run(shared: Arc<Shared>, http: Arc<Http>) {
     if shared.config.daemon_mode {
         shared.log.write(LogLevel::Info, format_args!("daemon mode: flags are read from the database alone"));
-        shared.status.valid();
+    } else if let Some(system) = shared.config.data_system.clone() {
+        data_system::run(shared, http, &system).await;
     } else if shared.config.streaming {
         streaming::run(&shared, &http).await;
     } else {

@@ -16,6 +16,7 @@ use std::time::Duration;
 use flagstaff_wire::full_data::{FullData, ItemTexts, read_json};
 use flagstaff_wire::paths;
 use flagstaff_wire::sse::DEFAULT_LIMIT;
+use reqwest::Response;
 use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
 use tokio::time::Instant;
 
@@ -32,12 +33,17 @@ use crate::shared::Shared;
 pub(super) async fn run(shared: &Arc<Shared>, http: &Http) {
     let interval = shared.config.poll_interval;
     let url = shared.config.url(Base::Poll, paths::POLL);
+    run_at(shared, http, &url, interval).await;
+}
+
+/// Polls `url` for as long as the client lives.
+pub(crate) async fn run_at(shared: &Arc<Shared>, http: &Http, url: &str, interval: Duration) {
     shared.log.write(LogLevel::Info, format_args!("polling {url} every {interval:?}"));
     let mut backoff = Backoff::new(interval).compressed(shared.config.time_factor);
     let mut etag = None;
     loop {
         let asked = Instant::now();
-        let next = match poll(shared, http, &url, &mut etag).await {
+        let next = match poll(shared, http, url, &mut etag).await {
             Ok(()) => {
                 backoff.good_poll();
                 interval
@@ -74,14 +80,7 @@ async fn poll(
         _ => return Err(Failure::response(response.status())),
     }
     let new_etag = response.headers().get(ETAG).cloned();
-    let mut body = Vec::new();
-    while let Some(piece) = next_piece(&mut response, shared.config.read_timeout).await? {
-        if body.len() + piece.len() > DEFAULT_LIMIT {
-            let message = format!("the flags are longer than {DEFAULT_LIMIT} bytes");
-            return Err(Failure::ordinary(DataSourceErrorKind::InvalidData, message));
-        }
-        body.extend_from_slice(&piece);
-    }
+    let body = read_body(&mut response, shared.config.read_timeout).await?;
     let invalid = |error| {
         Failure::ordinary(DataSourceErrorKind::InvalidData, format!("the flags cannot be read: {error}"))
     };
@@ -95,4 +94,17 @@ async fn poll(
     receive_all(shared, data.0, texts).await;
     *etag = new_etag;
     Ok(())
+}
+
+/// A whole answer, each piece of which may take so long.
+pub(crate) async fn read_body(response: &mut Response, patience: Duration) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    while let Some(piece) = next_piece(response, patience).await? {
+        if body.len() + piece.len() > DEFAULT_LIMIT {
+            let message = format!("the flags are longer than {DEFAULT_LIMIT} bytes");
+            return Err(Failure::ordinary(DataSourceErrorKind::InvalidData, message));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
 }

@@ -35,25 +35,25 @@ use crate::log::LogLevel;
 use crate::shared::Shared;
 
 /// Why a connection ended.
-pub(super) struct Failure {
-    pub(super) error: DataSourceError,
+pub(crate) struct Failure {
+    pub(crate) error: DataSourceError,
     /// Whether time alone does not mend it.
-    pub(super) extended: bool,
+    pub(crate) extended: bool,
 }
 
 impl Failure {
-    pub(super) fn ordinary(kind: DataSourceErrorKind, message: String) -> Self {
+    pub(crate) fn ordinary(kind: DataSourceErrorKind, message: String) -> Self {
         Self { error: DataSourceError::new(kind, message), extended: false }
     }
 
-    pub(super) fn request(error: &reqwest::Error) -> Self {
+    pub(crate) fn request(error: &reqwest::Error) -> Self {
         Self {
             error: DataSourceError::new(DataSourceErrorKind::NetworkError, describe(error)),
             extended: is_certificate_error(error),
         }
     }
 
-    pub(super) fn response(status: reqwest::StatusCode) -> Self {
+    pub(crate) fn response(status: reqwest::StatusCode) -> Self {
         let extended = classify(status) == StatusClass::Unrecoverable;
         Self { error: DataSourceError::response(status.as_u16()), extended }
     }
@@ -78,7 +78,7 @@ pub(super) async fn run(shared: &Arc<Shared>, http: &Http) {
 }
 
 /// Waits for an answer to begin.
-pub(super) async fn begin(
+pub(crate) async fn begin(
     shared: &Shared,
     http: &Http,
     request: RequestBuilder,
@@ -95,7 +95,7 @@ pub(super) async fn begin(
 }
 
 /// The next piece of an answer; none at its end.
-pub(super) async fn next_piece(
+pub(crate) async fn next_piece(
     response: &mut Response,
     patience: Duration,
 ) -> Result<Option<Bytes>, Failure> {
@@ -106,7 +106,7 @@ pub(super) async fn next_piece(
 }
 
 /// One log line for each failure.
-pub(super) fn report(shared: &Shared, failure: &Failure, delay: Duration, what: &str) {
+pub(crate) fn report(shared: &Shared, failure: &Failure, delay: Duration, what: &str) {
     let level = if failure.extended { LogLevel::Error } else { LogLevel::Warn };
     let message = &failure.error.message;
     shared.log.write(level, format_args!("{what} failed and is tried again in {delay:.1?}: {message}"));

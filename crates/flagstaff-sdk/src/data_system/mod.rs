@@ -1,0 +1,25 @@
+//! Second-generation delivery, FDv2: where flags come from, in which order, and what happens when one
+//! source fails.
+//!
+//! | Room | What stands there |
+//! |---|---|
+//! | `options` | [`DataSystem`], the public builder |
+//! | `conductor` | the order: initializers, synchronizers, falling back and recovering |
+//! | `held` | what is held: the selector to go on from, and how the source of the moment is doing |
+//! | `streaming`, `polling` | one connection, one poll |
+//! | `answer` | what the head of an answer says: first-generation delivery, please |
+//! | `receive` | puts a transfer in force, whole |
+//!
+//! Source: the protocol's *FDv2* and *Data system*. Unlike first-generation delivery a status that will
+//! not pass by itself ends a source for good: that is what the other sources are for.
+
+mod answer;
+mod conductor;
+mod held;
+mod options;
+mod polling;
+mod receive;
+mod streaming;
+
+pub(crate) use conductor::run;
+pub use options::{DataSystem, PollingSource, StreamingSource, Synchronizer};

@@ -1,0 +1,385 @@
+//! Which sources there are: one builder, right as it stands.
+
+use std::time::Duration;
+
+use flagstaff_wire::paths;
+
+use crate::config::{Config, ConfigError, LONGEST, SHORTEST_POLL_INTERVAL, at_least, check_base_uri};
+use crate::log::{Log, LogLevel};
+
+/// Where flags come from with second-generation delivery: see [`Config::data_system`].
+///
+/// *Initializers* are asked once each, until one has brought data that is up to date. *Synchronizers*
+/// then keep it so, one at a time: the next takes over from one that fails for long, and the first comes
+/// back once another has worked well for a while. The *FDv1 fallback* takes the place of them all when
+/// the service asks for first-generation delivery.
+///
+/// ```
+/// use std::time::Duration;
+/// use flagstaff_sdk::{Config, DataSystem, PollingSource, StreamingSource};
+///
+/// // A poll for the first flags, then a stream, and polls while the stream does not work.
+/// let config = Config::new("sdk-demo-production").data_system(DataSystem::default_mode());
+///
+/// // The same, told in full.
+/// let polls = PollingSource::new().interval(Duration::from_secs(60));
+/// let system = DataSystem::custom()
+///     .initializer(polls.clone())
+///     .synchronizer(StreamingSource::new())
+///     .synchronizer(polls.clone())
+///     .fdv1_fallback(polls);
+/// let config = Config::new("sdk-demo-production").data_system(system);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct DataSystem {
+    pub(super) initializers: Vec<PollingSource>,
+    pub(super) synchronizers: Vec<Synchronizer>,
+    pub(super) fdv1_fallback: Option<PollingSource>,
+    pub(super) conditions: Conditions,
+}
+
+/// Polls of second-generation delivery, or of first-generation delivery as the FDv1 fallback. What it is
+/// not told is as the [`Config`] says.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct PollingSource {
+    base: Option<String>,
+    filter: Option<String>,
+    interval: Option<Duration>,
+}
+
+/// A stream of second-generation delivery. What it is not told is as the [`Config`] says.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct StreamingSource {
+    base: Option<String>,
+    filter: Option<String>,
+    initial_delay: Option<Duration>,
+}
+
+/// What keeps flags up to date.
+#[derive(Clone, Debug)]
+pub enum Synchronizer {
+    /// Changes as they are made, over one long answer.
+    Streaming(StreamingSource),
+    /// What has changed, every so often.
+    Polling(PollingSource),
+}
+
+/// When one synchronizer takes over from another.
+#[derive(Clone, Debug)]
+pub(super) struct Conditions {
+    /// One that worked does not for so long: on to the next.
+    pub(super) interrupted: Duration,
+    /// One has brought nothing for so long: on to the next.
+    pub(super) initializing: Duration,
+    /// One other than the first works for so long: back to the first.
+    pub(super) recovered: Duration,
+    /// How often that is looked at.
+    pub(super) checked_every: Duration,
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Self {
+            interrupted: Duration::from_secs(60),
+            initializing: Duration::from_secs(10),
+            recovered: Duration::from_secs(300),
+            checked_every: Duration::from_secs(10),
+        }
+    }
+}
+
+impl DataSystem {
+    /// A poll for the first flags, then a stream, and polls while the stream does not work.
+    pub fn default_mode() -> Self {
+        Self::custom()
+            .initializer(PollingSource::new())
+            .synchronizer(StreamingSource::new())
+            .synchronizer(PollingSource::new())
+            .fdv1_fallback(PollingSource::new())
+    }
+
+    /// A stream, and nothing else unless the service asks for first-generation delivery.
+    pub fn streaming() -> Self {
+        Self::custom().synchronizer(StreamingSource::new()).fdv1_fallback(PollingSource::new())
+    }
+
+    /// Polls, and nothing else unless the service asks for first-generation delivery.
+    pub fn polling() -> Self {
+        Self::custom().synchronizer(PollingSource::new()).fdv1_fallback(PollingSource::new())
+    }
+
+    /// No source yet: what is added counts, in the order in which it is added.
+    pub fn custom() -> Self {
+        Self {
+            initializers: Vec::new(),
+            synchronizers: Vec::new(),
+            fdv1_fallback: None,
+            conditions: Conditions::default(),
+        }
+    }
+
+    /// Adds a source that is asked once at the start.
+    pub fn initializer(mut self, source: PollingSource) -> Self {
+        self.initializers.push(source);
+        self
+    }
+
+    /// Adds a source that keeps flags up to date: a [`StreamingSource`] or a [`PollingSource`].
+    pub fn synchronizer(mut self, source: impl Into<Synchronizer>) -> Self {
+        self.synchronizers.push(source.into());
+        self
+    }
+
+    /// What flags are received with when the service asks for first-generation delivery.
+    pub fn fdv1_fallback(mut self, source: PollingSource) -> Self {
+        self.fdv1_fallback = Some(source);
+        self
+    }
+
+    /// Without it, receiving flags ends when the service asks for first-generation delivery.
+    pub fn without_fdv1_fallback(mut self) -> Self {
+        self.fdv1_fallback = None;
+        self
+    }
+
+    /// For tests: when one synchronizer takes over from another. `interrupted` for so long, or
+    /// `initializing` for so long, means the next; `recovered` for so long, back to the first; looked at
+    /// `checked_every` so long.
+    #[doc(hidden)]
+    pub fn allow_any_conditions(
+        mut self,
+        interrupted: Duration,
+        initializing: Duration,
+        recovered: Duration,
+        checked_every: Duration,
+    ) -> Self {
+        self.conditions = Conditions { interrupted, initializing, recovered, checked_every };
+        self
+    }
+
+    fn polling_sources(&mut self) -> impl Iterator<Item = &mut PollingSource> {
+        let synchronizers = self.synchronizers.iter_mut().filter_map(|source| match source {
+            Synchronizer::Polling(source) => Some(source),
+            Synchronizer::Streaming(_) => None,
+        });
+        self.initializers.iter_mut().chain(synchronizers).chain(&mut self.fdv1_fallback)
+    }
+
+    fn streaming_sources(&mut self) -> impl Iterator<Item = &mut StreamingSource> {
+        self.synchronizers.iter_mut().filter_map(|source| match source {
+            Synchronizer::Streaming(source) => Some(source),
+            Synchronizer::Polling(_) => None,
+        })
+    }
+}
+
+impl PollingSource {
+    /// Polls as the [`Config`] says.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Polls another host.
+    pub fn base_uri(mut self, uri: impl Into<String>) -> Self {
+        self.base = Some(uri.into());
+        self
+    }
+
+    /// Receives only the flags of this payload filter.
+    pub fn payload_filter(mut self, key: impl Into<String>) -> Self {
+        self.filter = Some(key.into());
+        self
+    }
+
+    /// Polls so often. Default and least 30 s. An initializer has no use for it.
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.interval = Some(interval);
+        self
+    }
+
+    pub(super) fn interval_by(&self, config: &Config) -> Duration {
+        self.interval.unwrap_or(config.poll_interval)
+    }
+
+    /// Where to ask for what has changed since `selector`.
+    pub(super) fn url(&self, config: &Config, selector: Option<&str>) -> String {
+        url(self.base_by(config), paths::FDV2_POLL, selector, self.filter_by(config))
+    }
+
+    /// Where first-generation delivery asks for everything.
+    pub(super) fn fdv1_url(&self, config: &Config) -> String {
+        url(self.base_by(config), paths::POLL, None, self.filter_by(config))
+    }
+
+    fn base_by<'a>(&'a self, config: &'a Config) -> &'a str {
+        self.base.as_deref().or(config.poll_base.as_deref()).unwrap_or(paths::DEFAULT_POLL_BASE)
+    }
+
+    fn filter_by<'a>(&'a self, config: &'a Config) -> Option<&'a str> {
+        self.filter.as_deref().or(config.payload_filter.as_deref())
+    }
+}
+
+impl StreamingSource {
+    /// Streams as the [`Config`] says.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the stream from another host.
+    pub fn base_uri(mut self, uri: impl Into<String>) -> Self {
+        self.base = Some(uri.into());
+        self
+    }
+
+    /// Receives only the flags of this payload filter.
+    pub fn payload_filter(mut self, key: impl Into<String>) -> Self {
+        self.filter = Some(key.into());
+        self
+    }
+
+    /// The first delay before a broken stream is opened again; it doubles up to 30 s. Default 1 s.
+    pub fn initial_reconnect_delay(mut self, delay: Duration) -> Self {
+        self.initial_delay = Some(delay);
+        self
+    }
+
+    pub(super) fn initial_delay_by(&self, config: &Config) -> Duration {
+        self.initial_delay.unwrap_or(config.initial_reconnect_delay)
+    }
+
+    /// Where to open a stream of what has changed since `selector`.
+    pub(super) fn url(&self, config: &Config, selector: Option<&str>) -> String {
+        let base = self.base.as_deref().or(config.stream_base.as_deref());
+        let filter = self.filter.as_deref().or(config.payload_filter.as_deref());
+        url(base.unwrap_or(paths::DEFAULT_STREAM_BASE), paths::FDV2_STREAM, selector, filter)
+    }
+}
+
+impl From<StreamingSource> for Synchronizer {
+    fn from(source: StreamingSource) -> Self {
+        Synchronizer::Streaming(source)
+    }
+}
+
+impl From<PollingSource> for Synchronizer {
+    fn from(source: PollingSource) -> Self {
+        Synchronizer::Polling(source)
+    }
+}
+
+fn url(base: &str, path: &str, selector: Option<&str>, filter: Option<&str>) -> String {
+    let mut url = paths::join(base, path);
+    if let Some(selector) = selector {
+        paths::add_parameter(&mut url, paths::BASIS, selector);
+    }
+    if let Some(filter) = filter {
+        paths::add_parameter(&mut url, paths::FILTER, filter);
+    }
+    url
+}
+
+impl Config {
+    /// Receives flags by second-generation delivery, from these sources. Without this, flags come by
+    /// first-generation delivery, as [`Config::stream`] says.
+    pub fn data_system(mut self, system: DataSystem) -> Self {
+        self.data_system = Some(system);
+        self
+    }
+
+    /// Refuses what cannot be in the sources of the data system, and leaves out filters that are none.
+    pub(crate) fn check_data_system(&mut self) -> Result<(), ConfigError> {
+        let Some(mut system) = self.data_system.take() else { return Ok(()) };
+        let log = Log::new(self.log_sink.clone());
+        let least = if self.any_poll_interval { Duration::from_millis(1) } else { SHORTEST_POLL_INTERVAL };
+        for source in system.polling_sources() {
+            check_base_uri("poll", source.base.as_deref())?;
+            leave_out_bad_filter(&mut source.filter, &log);
+            if let Some(interval) = &mut source.interval {
+                at_least("the poll interval of a source", *interval, least)?;
+                *interval = LONGEST.min(*interval);
+            }
+        }
+        for source in system.streaming_sources() {
+            check_base_uri("stream", source.base.as_deref())?;
+            leave_out_bad_filter(&mut source.filter, &log);
+            if let Some(delay) = &mut source.initial_delay {
+                at_least("the initial reconnect delay of a source", *delay, Duration::from_millis(1))?;
+                *delay = LONGEST.min(*delay);
+            }
+        }
+        self.data_system = Some(system);
+        Ok(())
+    }
+}
+
+fn leave_out_bad_filter(filter: &mut Option<String>, log: &Log) {
+    if let Some(key) = filter.take_if(|key| !paths::is_filter_key(key)) {
+        log.write(
+            LogLevel::Warn,
+            format_args!(
+                "payload filter `{key}` of a data source is ignored: it must begin with a letter or digit and \
+                 go on with those, `.`, `_` and `-`"
+            ),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_goes_by_the_configuration_unless_it_is_told_otherwise() {
+        let config = Config::new("k").base_uri("http://a/x/").payload_filter("p");
+        let poll = PollingSource::new();
+        assert_eq!(poll.url(&config, None), "http://a/x/sdk/poll?filter=p");
+        assert_eq!(poll.url(&config, Some("(p:1:2)")), "http://a/x/sdk/poll?basis=%28p%3A1%3A2%29&filter=p");
+        assert_eq!(poll.fdv1_url(&config), "http://a/x/sdk/latest-all?filter=p");
+        let own = StreamingSource::new().base_uri("http://b").payload_filter("q");
+        assert_eq!(own.url(&config, Some("s")), "http://b/sdk/stream?basis=s&filter=q");
+        assert_eq!(
+            StreamingSource::new().url(&Config::new("k"), None),
+            "https://stream.launchdarkly.com/sdk/stream"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_in_a_source_is_refused() {
+        let refused = |system: DataSystem| {
+            let mut config = Config::new("k").data_system(system);
+            config.check_data_system().map_err(|error| error.to_string())
+        };
+        assert_eq!(refused(DataSystem::default_mode()), Ok(()));
+        let second = Duration::from_secs(1);
+        let late = StreamingSource::new().initial_reconnect_delay(Duration::ZERO);
+        for (system, said) in [
+            (
+                DataSystem::custom().initializer(PollingSource::new().base_uri("ftp://x")),
+                "poll URI `ftp://x`",
+            ),
+            (
+                DataSystem::custom().synchronizer(StreamingSource::new().base_uri("http://u:p@x")),
+                "stream URI",
+            ),
+            (DataSystem::custom().fdv1_fallback(PollingSource::new().interval(second)), "is 1s"),
+            (DataSystem::custom().synchronizer(late), "reconnect delay of a source is 0ns"),
+        ] {
+            let error = refused(system).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_left_out() {
+        let system = DataSystem::custom().synchronizer(PollingSource::new().payload_filter("-a"));
+        let mut config = Config::new("k").base_uri("http://a").data_system(system);
+        config.check_data_system().unwrap();
+        let mut system = config.data_system.clone().unwrap();
+        let urls: Vec<_> = system.polling_sources().map(|source| source.url(&config, None)).collect();
+        assert_eq!(urls, ["http://a/sdk/poll"]);
+    }
+}

@@ -1,0 +1,61 @@
+//! Puts a transfer in force: everything at once, whatever the versions.
+
+use std::sync::Arc;
+
+use flagstaff_wire::fdv2::{ChangeSet, ChangedItem};
+use flagstaff_wire::stream::ItemKind;
+
+use crate::data_source::receive::{Items, receive_all, receive_in_order};
+use crate::data_store::StoredItem;
+use crate::shared::Shared;
+
+/// Whether something writes items on as they came.
+pub(super) fn keeps_json(shared: &Shared) -> bool {
+    shared.texts.is_some()
+}
+
+/// Puts a transfer in force, and says that the data is up to date.
+pub(super) async fn put_in_force(shared: &Arc<Shared>, changes: ChangeSet) {
+    // Changes to nothing are everything there is.
+    if changes.is_full || !shared.has_received() {
+        let data = changes.applied_to(&shared.data.snapshot());
+        let texts = texts(shared, &changes);
+        receive_all(shared, data, texts).await;
+        return;
+    }
+    let texts = texts(shared, &changes);
+    let mut items = Items { texts, ..Items::default() };
+    for change in changes.changes {
+        match change.item {
+            ChangedItem::Flag(entry) => items.flags.push(entry),
+            ChangedItem::Segment(entry) => items.segments.push(entry),
+        }
+    }
+    receive_in_order(shared, items);
+    shared.status.valid();
+}
+
+/// Puts data in force that may not be up to date: evaluations use it, and whoever waits for the first
+/// flags goes on waiting. A database is not written: it may know better.
+pub(super) fn put_in_use(shared: &Arc<Shared>, changes: &ChangeSet) {
+    shared.change_data(|data| Some(changes.applied_to(data)));
+}
+
+/// The items as they came, if texts are kept.
+fn texts(shared: &Shared, changes: &ChangeSet) -> Vec<StoredItem> {
+    if !keeps_json(shared) {
+        return Vec::new();
+    }
+    let text = |(item, json): (&ChangedItem, &Option<Arc<str>>)| {
+        let kind = match item {
+            ChangedItem::Flag(_) => ItemKind::Flag,
+            ChangedItem::Segment(_) => ItemKind::Segment,
+        };
+        let (key, version) = (item.key(), item.version());
+        match json {
+            Some(json) => StoredItem { kind, key: key.into(), version, json: json.clone() },
+            None => StoredItem::tombstone(kind, key, version),
+        }
+    };
+    changes.changes.iter().map(|change| text((&change.item, &change.json))).collect()
+}
