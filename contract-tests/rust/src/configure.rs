@@ -5,7 +5,7 @@ use std::time::Duration;
 use flagstaff_sdk::{Client, Config};
 
 use crate::callbacks::Caller;
-use crate::parameters::{Configuration, EventsConfig, Polling, Streaming};
+use crate::parameters::{Configuration, EventsConfig, Polling, Streaming, Tags};
 use crate::service::Refusal;
 
 const DEFAULT_START_WAIT: Duration = Duration::from_secs(5);
@@ -56,7 +56,7 @@ fn config(configuration: &Configuration) -> Result<Config, Refusal> {
         None => config.send_events(false),
     };
     if let Some(tags) = &configuration.tags {
-        config = tagged(config, tags.application_id.as_deref(), tags.application_version.as_deref());
+        config = tagged(config, tags);
     }
     if let Some(wrapper) = &configuration.wrapper {
         if let Some(name) = given(wrapper.name.as_deref()) {
@@ -97,29 +97,21 @@ fn poll(mut config: Config, polling: &Polling) -> Config {
     filtered(config, polling.filter.as_deref())
 }
 
-/// A program refuses an impossible filter, as [`Client::start`] says it is; one that only hands on
-/// what it was given, as this one, logs it and goes on without: capability `filtering-strict`.
 fn filtered(config: Config, filter: Option<&str>) -> Config {
-    let Some(filter) = filter else { return config };
-    if refused(Config::new("sdk-any").payload_filter(filter)) { config } else { config.payload_filter(filter) }
+    match filter {
+        Some(filter) => config.payload_filter(filter),
+        None => config,
+    }
 }
 
-/// As with filters: an invalid tag is dropped, the other one is kept.
-fn tagged(mut config: Config, id: Option<&str>, version: Option<&str>) -> Config {
-    if let Some(id) = id.filter(|id| !refused(Config::new("sdk-any").application_id(*id))) {
+fn tagged(mut config: Config, tags: &Tags) -> Config {
+    if let Some(id) = &tags.application_id {
         config = config.application_id(id);
     }
-    if let Some(version) =
-        version.filter(|version| !refused(Config::new("sdk-any").application_version(*version)))
-    {
+    if let Some(version) = &tags.application_version {
         config = config.application_version(version);
     }
     config
-}
-
-/// Whether the SDK would not start with this, and says so in the log of this program.
-fn refused(config: Config) -> bool {
-    Client::start(config.offline(true)).is_err()
 }
 
 fn events(mut config: Config, settings: &EventsConfig) -> Config {
