@@ -13,6 +13,7 @@ mod migrations;
 mod otel;
 mod plugins;
 mod polling;
+mod robustness;
 #[cfg(all(feature = "testing", any(feature = "redis", feature = "consul")))]
 mod stores;
 mod status;
