@@ -20,8 +20,9 @@ const NAME: &str = "flagstaff-openfeature";
 
 /// Flags for the crate `open-feature`: see the [crate](crate).
 ///
-/// Evaluations never wait for the network. What OpenFeature has no call for, as tracking and listeners,
-/// is done by the [client](FlagstaffProvider::client).
+/// Evaluations never keep a thread of the executor's waiting: a database behind the flags, if there is
+/// one, is asked elsewhere. What OpenFeature has no call for, as tracking and listeners, is done by the
+/// [client](FlagstaffProvider::client).
 #[derive(Debug)]
 pub struct FlagstaffProvider {
     client: Client,
@@ -67,7 +68,7 @@ impl FlagstaffProvider {
         NoDefault<T>: VariationDefault<Output = T>,
     {
         let context = convert(context)?;
-        let detail = self.client.variation_detail(flag_key, &context, NoDefault::<T>::new());
+        let detail = self.client.variation_detail_async(flag_key, &context, NoDefault::<T>::new()).await;
         let Some(index) = detail.variation_index else { return Err(no_value(flag_key, &detail.reason)) };
         let environment_id = self.client.environment_id();
         let context_key = context.canonical_key();

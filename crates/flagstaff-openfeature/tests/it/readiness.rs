@@ -1,9 +1,12 @@
 //! Becoming ready, staying so, and how it shows.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use flagstaff_openfeature::FlagstaffProvider;
-use flagstaff_sdk::{Client, Config};
+use flagstaff_sdk::{
+    Caching, Client, Config, ItemKind, PersistentDataStore, PersistentStore, StoreError, StoredItem,
+};
 use flagstaff_testkit::{Answer, FakeService, PATIENCE, eventually, flag};
 use open_feature::provider::{FeatureProvider, ProviderStatus};
 use open_feature::{EvaluationContext, EvaluationErrorCode};
@@ -93,4 +96,57 @@ fn an_offline_provider_is_never_ready_and_waits_for_nothing() {
 #[test]
 fn a_configuration_that_cannot_be_is_refused() {
     assert!(FlagstaffProvider::start(Config::new("")).is_err());
+}
+
+/// A database with one flag in it, which takes its time.
+struct Slow;
+
+impl PersistentStore for Slow {
+    fn name(&self) -> &str {
+        "Slow"
+    }
+
+    fn init(&self, _: &[StoredItem]) -> Result<(), StoreError> {
+        Err(StoreError::new("this database is only read"))
+    }
+
+    fn get(&self, kind: ItemKind, key: &str) -> Result<Option<Arc<str>>, StoreError> {
+        std::thread::sleep(Duration::from_millis(100));
+        let found = kind == ItemKind::Flag && key == "f";
+        Ok(found.then(|| flag("f").build().to_string().into()))
+    }
+
+    fn all(&self, _: ItemKind) -> Result<Vec<(String, Arc<str>)>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn upsert(&self, _: &StoredItem) -> Result<bool, StoreError> {
+        Err(StoreError::new("this database is only read"))
+    }
+
+    fn is_initialized(&self) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+}
+
+#[test]
+fn a_database_that_is_slow_keeps_the_task_waiting_and_no_other() {
+    let database = PersistentDataStore::new(Slow).caching(Caching::Off).timeout(PATIENCE);
+    let config = Config::new("sdk-test-key").send_events(false).data_store(database).daemon_mode(true);
+    let provider = FlagstaffProvider::start(config).unwrap();
+    let order = Mutex::new(Vec::new());
+    let context = user("u");
+    run(async {
+        let evaluation = async {
+            assert!(provider.resolve_bool_value("f", &context).await.unwrap().value);
+            order.lock().unwrap().push("the evaluation");
+        };
+        let other = async {
+            tokio::task::yield_now().await;
+            order.lock().unwrap().push("the other task");
+        };
+        tokio::join!(evaluation, other);
+    });
+    assert_eq!(*order.lock().unwrap(), ["the other task", "the evaluation"]);
+    assert_eq!(provider.status(), ProviderStatus::Ready, "flags are there, whoever brought them");
 }
