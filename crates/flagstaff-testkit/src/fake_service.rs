@@ -35,6 +35,8 @@ pub enum Answer {
     Cut,
     /// Nothing comes for so long; then the connection is closed.
     Silence(Duration),
+    /// Nothing comes for so long; then a status.
+    Late(Duration, u16),
 }
 
 impl Answer {
@@ -241,6 +243,10 @@ fn serve(connection: TcpStream, state: &Mutex<State>) {
             Answer::Silence(time) => {
                 std::thread::sleep(time);
                 false
+            }
+            Answer::Late(time, status) => {
+                std::thread::sleep(time);
+                write_answer(&mut writing, status, &[], b"")
             }
         };
         if !goes_on {

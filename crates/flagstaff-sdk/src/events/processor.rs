@@ -305,3 +305,17 @@ async fn deliver_written(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_start_together_do_not_flush_together() {
+        let firsts: Vec<Duration> = (0..1_000).map(|_| jittered(Duration::from_secs(10))).collect();
+        let (first, last) = (firsts.iter().min().unwrap(), firsts.iter().max().unwrap());
+        // A thousand draws leave no gap of a tenth but once in 10^45.
+        assert!((5.0..5.5).contains(&first.as_secs_f64()), "{first:?}");
+        assert!((9.5..=10.0).contains(&last.as_secs_f64()), "{last:?}");
+    }
+}

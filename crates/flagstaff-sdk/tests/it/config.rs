@@ -163,7 +163,9 @@ const VARIABLES: [&str; 8] = [
 fn run(program: &str, variables: &[(&str, &str)]) {
     let mut process = Command::new(std::env::current_exe().unwrap());
     process.args(["--exact", &format!("config::{program}"), "--ignored"]);
-    VARIABLES.into_iter().for_each(|name| drop(process.env_remove(name)));
+    for name in VARIABLES {
+        process.env_remove(name);
+    }
     let output = process.envs(variables.iter().copied()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.contains("1 passed"), "{variables:?}: {said}");

@@ -11,6 +11,7 @@ mod lifecycle;
 mod migrations;
 #[cfg(feature = "otel")]
 mod otel;
+mod outage;
 mod plugins;
 mod polling;
 mod robustness;
