@@ -25,6 +25,7 @@
 //! | [`DataSourceStatus`] | how that is going |
 //! | `events` | what is reported, and how little of it happens on the caller's thread |
 //! | [`migrations`] | moving one system to another, stage by stage |
+//! | [`Hook`], [`Plugin`] | code of the program's around evaluations, and once the client exists |
 //! | `fork` | what a child process does about it all; the only `unsafe` code |
 //!
 //! # Building another language's SDK on this one
@@ -37,6 +38,9 @@
 //! - [`LogSink`], set by [`Config::log_to`], takes the log lines; [`Config::identity`] says who the
 //!   SDK is; [`Config::answer_when_closed`] and [`Config::sdk_key_may_be_missing`] settle where
 //!   languages differ.
+//! - Hooks of that language need its own objects, so it runs them itself around
+//!   [`Client::evaluate_with`], with [`Client::environment_id`]; or as a [`Hook`], which is called on
+//!   the caller's thread, within the call.
 //! - [`Client::data_source_status`], [`Client::is_initialized`], [`Client::is_offline`] and
 //!   [`Client::data_set`] read the state.
 

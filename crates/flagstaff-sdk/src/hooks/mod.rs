@@ -62,7 +62,7 @@ pub type HookResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 /// |---|---|
 /// | order | before-stages as the hooks were added: of the configuration, of plugins, by [`Client::add_hook`]; after-stages the other way round; `after_track` as they were added |
 /// | where | on the caller's thread, within the call, under no lock: a hook may call the client, and a slow one makes evaluations slow |
-/// | when | around `variation`, `variation_detail`, `evaluate_with` and migrations, whatever the answer is; not for prerequisites and `all_flags_state` |
+/// | when | around `variation`, `variation_detail`, their async twins, `evaluate_with` and migrations, whatever the answer is; not for prerequisites and `all_flags_state` |
 /// | data | what a before-stage gives goes to the after-stage of the same hook |
 /// | failure | an error or a panic is logged; the evaluation goes on, and that hook's after-stage gets no data |
 ///

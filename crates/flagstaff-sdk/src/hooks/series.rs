@@ -33,7 +33,8 @@ impl<'a> EvaluationSeriesContext<'a> {
         self.flag_key
     }
 
-    /// The client's method: `variation`, `variation_detail` or `migration_variation`.
+    /// The client's method: `variation`, `variation_detail` or `migration_variation`; the same for the
+    /// async twins of these.
     pub fn method(&self) -> &'static str {
         self.method
     }
