@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::task::AbortHandle;
 
 use crate::adapter::{Adapter, Reply};
 use crate::expect::equal;
@@ -27,11 +28,14 @@ struct Inner {
     log: Log,
     /// The clients that were made and not closed by the test.
     clients: Mutex<Vec<String>>,
+    /// Endpoints, which outlive the clients.
+    endpoints: Mutex<Vec<AbortHandle>>,
 }
 
 impl Scene {
     pub(crate) fn new(adapter: Arc<Adapter>) -> Self {
-        Self(Arc::new(Inner { adapter, log: Log::default(), clients: Mutex::default() }))
+        let (clients, endpoints) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { adapter, log: Log::default(), clients, endpoints }))
     }
 
     pub(crate) fn can(&self, capability: &str) -> bool {
@@ -51,11 +55,14 @@ impl Scene {
                 self.note(error);
             }
         }
+        self.endpoints().drain(..).for_each(|endpoint| endpoint.abort());
     }
 
     /// An endpoint that answers every request with the same, until told otherwise.
     pub(crate) async fn endpoint(&self, name: &'static str, answer: Answer) -> Result<Endpoint, String> {
-        Endpoint::start(name, self.0.log.clone(), answer).await
+        let endpoint = Endpoint::start(name, self.0.log.clone(), answer).await?;
+        self.endpoints().push(endpoint.accepting.clone());
+        Ok(endpoint)
     }
 
     /// The same behind TLS.
@@ -65,7 +72,10 @@ impl Scene {
         answer: Answer,
         certificate: &Certificate,
     ) -> Result<Endpoint, String> {
-        Endpoint::start_on(name, self.0.log.clone(), answer, Some(certificate)).await
+        let log = self.0.log.clone();
+        let endpoint = Endpoint::start_on(name, log, answer, Some(certificate)).await?;
+        self.endpoints().push(endpoint.accepting.clone());
+        Ok(endpoint)
     }
 
     pub(crate) fn authority(&self) -> Result<Authority, String> {
@@ -145,6 +155,10 @@ impl Scene {
 
     fn clients(&self) -> MutexGuard<'_, Vec<String>> {
         self.0.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn endpoints(&self) -> MutexGuard<'_, Vec<AbortHandle>> {
+        self.0.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn note(&self, line: String) {

@@ -2,12 +2,17 @@
 
 mod all_flags;
 mod contexts;
+mod delivery;
+mod diagnostics;
 mod evaluation;
+mod events;
 mod headers;
 mod interface;
 mod polling;
+mod redaction;
 mod retry;
 mod streaming;
+mod summaries;
 
 use crate::suite::Suite;
 
@@ -23,6 +28,11 @@ pub(crate) fn add_all(suite: &mut Suite) -> Result<(), String> {
     streaming::add(suite);
     retry::add(suite);
     polling::add(suite);
+    events::add(suite);
+    summaries::add(suite);
+    redaction::add(suite);
+    delivery::add(suite);
+    diagnostics::add(suite);
     all_flags::add(suite);
     Ok(())
 }
