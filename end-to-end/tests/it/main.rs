@@ -3,6 +3,7 @@
 //! | Journey | What happens |
 //! |---|---|
 //! | [`flip`] | a flag is flipped, and every example program prints the new value; users and counts are found |
+//! | [`faults`] | streams are cut, events refused, Redis killed and emptied: nothing wrong is served, counts add up |
 //! | [`outage`] | the service is killed and started again: nothing is lost, and programs go on |
 //! | [`doors`] | who is turned away |
 //!
@@ -10,6 +11,7 @@
 
 mod dependencies;
 mod doors;
+mod faults;
 mod flip;
 mod outage;
 mod support;

@@ -25,6 +25,33 @@ impl Service {
         answer["environments"]["production"]["on"].as_bool().unwrap_or_else(|| panic!("{answer}"))
     }
 
+    /// Makes a flag that serves the numbers from 0 on, and is on in production. Gives the ids of its
+    /// variations.
+    pub(crate) fn make_steps(&self, key: &str, count: usize) -> Vec<String> {
+        let variations: Vec<Json> = (0..count).map(|step| json!({"value": step})).collect();
+        let flag = json!({"key": key, "name": key, "variations": variations});
+        let answer = self.api("POST", "flags/demo", "application/json", &flag.to_string());
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let made = answer.json();
+        let ids = made["variations"].as_array().into_iter().flatten();
+        let ids: Vec<String> =
+            ids.filter_map(|variation| variation["_id"].as_str().map(str::to_owned)).collect();
+        assert_eq!(ids.len(), count, "{made}");
+        self.serve(key, &ids[0]);
+        let on = json!({"environmentKey": "production", "instructions": [{"kind": "turnFlagOn"}]});
+        let answer = self.api("PATCH", &format!("flags/demo/{key}"), SEMANTIC_PATCH, &on.to_string());
+        assert_eq!(answer.status, 200, "{answer:?}");
+        ids
+    }
+
+    /// Has the flag serve the variation with this id to whoever has no target or rule.
+    pub(crate) fn serve(&self, key: &str, variation_id: &str) {
+        let instruction = json!({"kind": "updateFallthroughVariationOrRollout", "variationId": variation_id});
+        let change = json!({"environmentKey": "production", "instructions": [instruction]});
+        let answer = self.api("PATCH", &format!("flags/demo/{key}"), SEMANTIC_PATCH, &change.to_string());
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
     /// The keys of the users that a search in production finds.
     pub(crate) fn users(&self, query: &str) -> Vec<String> {
         let answer = self.get(&format!("user-search/demo/production?q={query}"));

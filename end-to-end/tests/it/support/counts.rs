@@ -9,13 +9,18 @@ use super::service::Service;
 impl Service {
     /// How often the flag was evaluated, over all variations and versions, as far as it is added up.
     pub(crate) fn evaluations(&self) -> u64 {
+        self.evaluations_of(FLAG)
+    }
+
+    /// The same of another flag.
+    pub(crate) fn evaluations_of(&self, flag_key: &str) -> u64 {
         let options = SqliteConnectOptions::new().filename(self.file("data/events.sqlite")).read_only(true);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let count: i64 = runtime
             .block_on(async {
                 let mut connection = SqliteConnection::connect_with(&options).await?;
                 let text = "SELECT coalesce(sum(count), 0) FROM evaluation_count WHERE flag_key = $1";
-                let count = sqlx::query_scalar(text).bind(FLAG).fetch_one(&mut connection).await?;
+                let count = sqlx::query_scalar(text).bind(flag_key).fetch_one(&mut connection).await?;
                 connection.close().await?;
                 Ok::<_, sqlx::Error>(count)
             })

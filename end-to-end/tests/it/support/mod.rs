@@ -7,6 +7,8 @@ pub(crate) mod folder;
 pub(crate) mod http;
 pub(crate) mod process;
 pub(crate) mod program;
+pub(crate) mod proxy;
+pub(crate) mod redis;
 pub(crate) mod service;
 
 use std::io::Write as _;
