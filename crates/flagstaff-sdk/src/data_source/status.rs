@@ -278,7 +278,7 @@ impl Future for Ready {
 
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<bool> {
         let shared = &self.0.shared;
-        if shared.is_initialized() {
+        if shared.is_ready() {
             return Poll::Ready(!shared.is_closed());
         }
         self.0.poll(task, |inner| match inner.status.state {

@@ -35,6 +35,8 @@ pub(crate) struct Backing {
     timeout: Duration,
     /// Whether what is received is written to the database.
     writes: bool,
+    /// Whether memory counts alone once a full data set was received: second-generation delivery.
+    read_until_received: bool,
     log: Log,
     pub(super) readers: Workers,
     pub(super) fresh: Freshness,
@@ -55,6 +57,7 @@ impl Backing {
             caching: options.caching,
             timeout: options.timeout,
             writes: !options.read_only && !config.daemon_mode,
+            read_until_received: config.data_system.is_some(),
             readers: Workers::new("flagstaff-reads", MOST_READERS, log.clone()),
             log,
             fresh: Freshness::new(options.caching),
@@ -103,7 +106,7 @@ impl Backing {
 
     /// Whether evaluations need not ask the database any more.
     pub(crate) fn memory_is_enough(&self) -> bool {
-        self.caching == Caching::Forever && self.has_everything()
+        (self.read_until_received || self.caching == Caching::Forever) && self.has_everything()
     }
 
     /// A full data set was received, and is in memory. What is given waits until it was written, if it

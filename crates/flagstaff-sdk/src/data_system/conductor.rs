@@ -46,7 +46,8 @@ enum Running {
 
 /// Receives flags for as long as the client lives, or until there is no source left.
 pub(crate) async fn run(shared: Arc<Shared>, http: Arc<Http>, system: &DataSystem) {
-    let held = Held::new(shared, http, system.conditions.initializing);
+    let conditions = system.conditions.compressed(shared.config.time_factor);
+    let held = Held::new(shared, http, conditions.initializing);
     let mut synchronizers: Vec<Running> =
         system.synchronizers.iter().map(|source| Running::new(&held, source)).collect();
     let mut directive = initialize(&held, &system.initializers).await;
@@ -57,7 +58,7 @@ pub(crate) async fn run(shared: Arc<Shared>, http: Arc<Http>, system: &DataSyste
     loop {
         let asked = match directive.take() {
             Some(directive) => directive,
-            None => match synchronize(&held, &mut synchronizers, &system.conditions).await {
+            None => match synchronize(&held, &mut synchronizers, &conditions).await {
                 Over::Fallback(directive) => directive,
                 Over::Off => return off(&held.shared),
             },

@@ -107,7 +107,7 @@ impl Held {
                 if self.selector().is_none() {
                     return Taken::Nothing;
                 }
-                self.shared.status.valid();
+                self.shared.status.refreshed();
                 self.enter(DataSourceState::Valid);
                 Taken::Data
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use flagstaff_wire::paths;
 
 use crate::config::{Config, ConfigError, LONGEST, SHORTEST_POLL_INTERVAL, at_least, check_base_uri};
+use crate::data_store::PersistentDataStore;
 use crate::log::{Log, LogLevel};
 
 /// Where flags come from with second-generation delivery: see [`Config::data_system`].
@@ -36,6 +37,7 @@ pub struct DataSystem {
     pub(super) initializers: Vec<PollingSource>,
     pub(super) synchronizers: Vec<Synchronizer>,
     pub(super) fdv1_fallback: Option<PollingSource>,
+    store: Option<PersistentDataStore>,
     pub(super) conditions: Conditions,
 }
 
@@ -91,6 +93,18 @@ impl Default for Conditions {
     }
 }
 
+impl Conditions {
+    /// The same in one part in `factor` of the time: see [`Config::compress_time`].
+    pub(super) fn compressed(&self, factor: u32) -> Self {
+        Self {
+            interrupted: self.interrupted / factor,
+            initializing: self.initializing / factor,
+            recovered: self.recovered / factor,
+            checked_every: self.checked_every / factor,
+        }
+    }
+}
+
 impl DataSystem {
     /// A poll for the first flags, then a stream, and polls while the stream does not work.
     pub fn default_mode() -> Self {
@@ -111,12 +125,24 @@ impl DataSystem {
         Self::custom().synchronizer(PollingSource::new()).fdv1_fallback(PollingSource::new())
     }
 
+    /// A database alone, which something else writes: nothing is connected to. The same as
+    /// [`Config::daemon_mode`].
+    pub fn daemon(store: PersistentDataStore) -> Self {
+        Self::custom().store(store.read_only())
+    }
+
+    /// As [`DataSystem::default_mode`], with a database behind it: see [`DataSystem::store`].
+    pub fn persistent_store(store: PersistentDataStore) -> Self {
+        Self::default_mode().store(store)
+    }
+
     /// No source yet: what is added counts, in the order in which it is added.
     pub fn custom() -> Self {
         Self {
             initializers: Vec::new(),
             synchronizers: Vec::new(),
             fdv1_fallback: None,
+            store: None,
             conditions: Conditions::default(),
         }
     }
@@ -142,6 +168,15 @@ impl DataSystem {
     /// Without it, receiving flags ends when the service asks for first-generation delivery.
     pub fn without_fdv1_fallback(mut self) -> Self {
         self.fdv1_fallback = None;
+        self
+    }
+
+    /// A database behind the flags in memory. It is read until the first full data has come; from then on
+    /// memory counts alone, and the database is written, unless it is
+    /// [read-only](PersistentDataStore::read_only). Without any source this is
+    /// [daemon mode](DataSystem::daemon).
+    pub fn store(mut self, store: PersistentDataStore) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -285,7 +320,11 @@ fn url(base: &str, path: &str, selector: Option<&str>, filter: Option<&str>) -> 
 impl Config {
     /// Receives flags by second-generation delivery, from these sources. Without this, flags come by
     /// first-generation delivery, as [`Config::stream`] says.
-    pub fn data_system(mut self, system: DataSystem) -> Self {
+    pub fn data_system(mut self, mut system: DataSystem) -> Self {
+        if let Some(store) = system.store.take() {
+            self.daemon_mode = system.initializers.is_empty() && system.synchronizers.is_empty();
+            self.data_store = Some(store);
+        }
         self.data_system = Some(system);
         self
     }

@@ -48,6 +48,7 @@ pub(super) struct Poller {
 impl Poller {
     pub(super) fn new(held: &Held, source: PollingSource) -> Self {
         let backoff = Backoff::new(source.interval_by(&held.shared.config));
+        let backoff = backoff.compressed(held.shared.config.time_factor);
         Self { source, backoff, etag: None }
     }
 

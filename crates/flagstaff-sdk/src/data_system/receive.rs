@@ -32,13 +32,14 @@ pub(super) async fn put_in_force(shared: &Arc<Shared>, changes: ChangeSet) {
         }
     }
     receive_in_order(shared, items);
-    shared.status.valid();
+    shared.status.refreshed();
 }
 
 /// Puts data in force that may not be up to date: evaluations use it, and whoever waits for the first
 /// flags goes on waiting. A database is not written: it may know better.
 pub(super) fn put_in_use(shared: &Arc<Shared>, changes: &ChangeSet) {
     shared.change_data(|data| Some(changes.applied_to(data)));
+    shared.status.cached();
 }
 
 /// The items as they came, if texts are kept.

@@ -48,6 +48,7 @@ enum Stop {
 impl Streamer {
     pub(super) fn new(held: &Held, source: StreamingSource) -> Self {
         let backoff = Backoff::new(source.initial_delay_by(&held.shared.config));
+        let backoff = backoff.compressed(held.shared.config.time_factor);
         Self { source, backoff, last_id: None }
     }
 
