@@ -6,6 +6,7 @@
 //! | [`faults`] | streams are cut, events refused, Redis killed and emptied: nothing wrong is served, counts add up |
 //! | [`outage`] | the service is killed and started again: nothing is lost, and programs go on |
 //! | [`doors`] | who is turned away |
+//! | [`partition`] | Redis vanishes behind a network that drops everything: memory serves, and it is whole again |
 //!
 //! [`dependencies`] is no journey: it asserts who in this workspace may depend on whom.
 
@@ -14,4 +15,5 @@ mod doors;
 mod faults;
 mod flip;
 mod outage;
+mod partition;
 mod support;

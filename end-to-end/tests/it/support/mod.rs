@@ -5,6 +5,7 @@ pub(crate) mod binaries;
 pub(crate) mod counts;
 pub(crate) mod folder;
 pub(crate) mod http;
+pub(crate) mod network;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod proxy;
