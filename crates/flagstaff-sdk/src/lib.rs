@@ -61,7 +61,7 @@ mod flag_tracker;
 mod fork;
 mod hooks;
 mod http;
-#[cfg(any(feature = "redis", feature = "consul"))]
+#[cfg(any(feature = "redis", feature = "consul", feature = "dynamodb"))]
 mod integrations;
 mod listeners;
 mod log;
@@ -95,6 +95,8 @@ pub use flagstaff_wire::diagnostic::{Platform, Sdk};
 pub use flagstaff_wire::stream::ItemKind;
 #[cfg(feature = "consul")]
 pub use integrations::Consul;
+#[cfg(feature = "dynamodb")]
+pub use integrations::DynamoDb;
 #[cfg(feature = "redis")]
 pub use integrations::Redis;
 #[cfg(feature = "otel")]

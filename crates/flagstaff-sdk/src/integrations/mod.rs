@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `redis` | `Redis` | `Redis` |
 //! | `consul` | `Consul` | none |
+//! | `dynamodb` | `DynamoDb` | `DynamoDb` |
 //!
 //! Each store is its own builder and does nothing until it is asked something. All of them may be
 //! used on several threads at once, and go on in a forked child with connections of its own.
@@ -15,7 +16,9 @@
 mod consul;
 #[cfg(any(feature = "redis", feature = "consul"))]
 mod contention;
-#[cfg(feature = "consul")]
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
+#[cfg(any(feature = "consul", feature = "dynamodb"))]
 mod http_link;
 mod per_process;
 #[cfg(feature = "redis")]
@@ -23,6 +26,8 @@ mod redis;
 
 #[cfg(feature = "consul")]
 pub use self::consul::Consul;
+#[cfg(feature = "dynamodb")]
+pub use self::dynamodb::DynamoDb;
 #[cfg(feature = "redis")]
 pub use self::redis::Redis;
 

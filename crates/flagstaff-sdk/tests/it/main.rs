@@ -15,7 +15,7 @@ mod outage;
 mod plugins;
 mod polling;
 mod robustness;
-#[cfg(all(feature = "testing", any(feature = "redis", feature = "consul")))]
+#[cfg(all(feature = "testing", any(feature = "redis", feature = "consul", feature = "dynamodb")))]
 mod stores;
 mod status;
 mod streaming;

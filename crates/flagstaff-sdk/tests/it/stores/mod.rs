@@ -2,6 +2,8 @@
 
 #[cfg(feature = "consul")]
 mod consul;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
 mod faults;
 #[cfg(feature = "redis")]
 mod redis;

@@ -3,6 +3,8 @@
 //! Where a server is not installed, its tests say so and pass; with `FLAGSTAFF_REQUIRE_STORES=1` they
 //! fail.
 
+#![allow(dead_code, reason = "not every server needs all of it")]
+
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -135,7 +137,6 @@ pub(crate) fn in_path(name: &str) -> Vec<PathBuf> {
 }
 
 /// Where `make setup-stores` puts what Debian does not have.
-#[allow(dead_code, reason = "Redis alone needs nothing from there")]
 pub(crate) fn tools() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools")
 }
