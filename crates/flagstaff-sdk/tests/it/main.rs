@@ -9,6 +9,8 @@ mod fork;
 mod hooks;
 mod lifecycle;
 mod migrations;
+#[cfg(target_os = "linux")]
+mod names;
 #[cfg(feature = "otel")]
 mod otel;
 mod outage;

@@ -1,17 +1,16 @@
 //! Whom the client trusts.
 //!
-//! The certificate of `localhost` and that of the authority that signed it stand in `tls/`, made for
-//! these tests with openssl, valid for a hundred years.
+//! The certificates in `tls/` were made for these tests with openssl, all for one key, and but for
+//! `expired.pem` they are valid until 2120. `authority.pem` signed all but `self-signed.pem`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use flagstaff_sdk::{Client, Config, DataSourceErrorKind};
-use flagstaff_testkit::{FakeService, PATIENCE, flag, user};
+use flagstaff_sdk::{Client, Config, DataSourceErrorKind, DataSourceState};
+use flagstaff_testkit::{FakeService, PATIENCE, eventually, flag, user};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -21,41 +20,60 @@ fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls").join(name)
 }
 
-/// A service behind TLS, and how many connections it was asked for.
+/// A service behind TLS, and when it was asked for connections.
 struct SecureService {
-    _service: FakeService,
+    behind: FakeService,
     address: SocketAddr,
-    connections: Arc<AtomicUsize>,
+    certificate: Arc<Mutex<Arc<ServerConfig>>>,
+    connections: Arc<Mutex<Vec<Instant>>>,
+}
+
+/// A server that shows this certificate.
+fn showing(certificate: &str) -> Arc<ServerConfig> {
+    let certificates = vec![CertificateDer::from_pem_file(file(certificate)).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(file("localhost.key")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(certificates, key)
+        .unwrap();
+    Arc::new(config)
 }
 
 impl SecureService {
     fn start() -> Self {
+        Self::start_showing("localhost.pem")
+    }
+
+    fn start_showing(certificate: &str) -> Self {
         let service = FakeService::start([flag("f")]);
         let behind = service.url().replace("http://", "");
-        let certificates = vec![CertificateDer::from_pem_file(file("localhost.pem")).unwrap()];
-        let key = PrivateKeyDer::from_pem_file(file("localhost.key")).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(certificates, key)
-            .unwrap();
-        let config = Arc::new(config);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counting = connections.clone();
+        let certificate = Arc::new(Mutex::new(showing(certificate)));
+        let connections = Arc::new(Mutex::new(Vec::new()));
+        let (shown, noting) = (certificate.clone(), connections.clone());
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
-                counting.fetch_add(1, Ordering::Relaxed);
-                let (config, behind) = (config.clone(), behind.clone());
+                noting.lock().unwrap().push(Instant::now());
+                let (config, behind) = (shown.lock().unwrap().clone(), behind.clone());
                 std::thread::spawn(move || {
                     let session = ServerConnection::new(config).unwrap();
                     pass_on(StreamOwned::new(session, connection), &behind)
                 });
             }
         });
-        Self { _service: service, address, connections }
+        Self { behind: service, address, certificate, connections }
+    }
+
+    /// From now on shows this certificate.
+    fn show(&self, certificate: &str) {
+        *self.certificate.lock().unwrap() = showing(certificate);
+    }
+
+    fn connections(&self) -> Vec<Instant> {
+        self.connections.lock().unwrap().clone()
     }
 
     fn url(&self) -> String {
@@ -73,16 +91,16 @@ impl SecureService {
 /// One request in, its answer out, however long that takes. Ends at the first error: the client that
 /// does not trust the certificate hangs up.
 fn pass_on(mut secure: StreamOwned<ServerConnection, TcpStream>, behind: &str) -> Option<()> {
-    let mut head = Vec::new();
+    let mut request = Vec::new();
     let mut buffer = [0; 4096];
-    while !head.ends_with(b"\r\n\r\n") {
+    while !is_whole(&request) {
         match secure.read(&mut buffer).ok()? {
             0 => return None,
-            count => head.extend_from_slice(&buffer[..count]),
+            count => request.extend_from_slice(&buffer[..count]),
         }
     }
     let mut plain = TcpStream::connect(behind).ok()?;
-    plain.write_all(&head).ok()?;
+    plain.write_all(&request).ok()?;
     loop {
         match plain.read(&mut buffer).ok()? {
             0 => return None,
@@ -90,6 +108,14 @@ fn pass_on(mut secure: StreamOwned<ServerConnection, TcpStream>, behind: &str) -
         }
         secure.flush().ok()?;
     }
+}
+
+/// Whether that is a head, and as much of a body as the head says.
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    body.len() >= length.unwrap_or(0)
 }
 
 #[test]
@@ -113,8 +139,81 @@ fn an_unknown_authority_is_refused_and_not_tried_again_soon() {
     let client = Client::start(service.config()).unwrap();
     assert!(!client.wait_until_ready(Duration::from_secs(60)), "the waiter was released");
     std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(service.connections.load(Ordering::Relaxed), 1);
+    assert_eq!(service.connections().len(), 1);
     let error = client.data_source_status().last_error.unwrap();
     assert_eq!(error.kind, DataSourceErrorKind::NetworkError);
     assert!(error.message.contains("certificate"), "{}", error.message);
+}
+
+/// A certificate that is wrong in this way is refused, tried again late, and once it is right the
+/// client goes on.
+fn check_refused(certificate: &str, why: &str, polling: bool) {
+    let service = SecureService::start_showing(certificate);
+    // Five minutes, less up to half of it, are 300 ms, less up to half of it.
+    let config = service
+        .config()
+        .ca_file(file("authority.pem"))
+        .compress_time(1_000)
+        .stream(!polling)
+        .allow_any_poll_interval()
+        .poll_interval(Duration::from_millis(5));
+    let client = Client::start(config).unwrap();
+    assert!(!client.wait_until_ready(PATIENCE), "{certificate}: the waiter was released");
+    let status = client.data_source_status();
+    let error = status.last_error.unwrap();
+    assert_eq!(
+        (status.state, error.kind),
+        (DataSourceState::Initializing, DataSourceErrorKind::NetworkError)
+    );
+    assert!(error.message.contains("certificate") && error.message.contains(why), "{}", error.message);
+    let connections = eventually("it was tried again", || {
+        let connections = service.connections();
+        (connections.len() >= 2).then_some(connections)
+    });
+    let between = connections[1] - connections[0];
+    assert!(between >= Duration::from_millis(149), "{certificate}: tried again after {between:?}");
+    service.show("localhost.pem");
+    eventually("the client has its flags", || client.is_initialized().then_some(()));
+    assert!(client.variation("f", &user("u"), false));
+    assert_eq!(client.data_source_status().state, DataSourceState::Valid);
+}
+
+#[test]
+fn an_expired_certificate_is_refused_until_it_is_renewed() {
+    check_refused("expired.pem", "expired", false);
+    check_refused("expired.pem", "expired", true);
+}
+
+#[test]
+fn a_certificate_for_another_host_is_refused_until_it_is_for_this_one() {
+    check_refused("other-host.pem", "not valid for name", false);
+}
+
+#[test]
+fn a_certificate_that_vouches_for_itself_is_refused_until_an_authority_does() {
+    check_refused("self-signed.pem", "UnknownIssuer", false);
+}
+
+#[test]
+fn events_are_not_sent_to_whom_the_client_does_not_trust() {
+    let service = SecureService::start_showing("expired.pem");
+    let config = Config::new("sdk-key")
+        .stream_uri("http://127.0.0.1:1")
+        .events_uri(service.url())
+        .ca_file(file("authority.pem"))
+        .compress_time(1_000)
+        .flush_interval(Duration::from_secs(3_600))
+        .diagnostic_opt_out(true);
+    let client = Client::start(config).unwrap();
+    client.identify(&user("u"));
+    client.flush_and_wait(PATIENCE);
+    client.identify(&user("v"));
+    client.flush_and_wait(PATIENCE);
+    assert!(service.behind.requests("/bulk").is_empty());
+    service.show("localhost.pem");
+    client.identify(&user("w"));
+    eventually("events were sent again", || {
+        client.flush_and_wait(PATIENCE);
+        (!service.behind.requests("/bulk").is_empty()).then_some(())
+    });
 }
