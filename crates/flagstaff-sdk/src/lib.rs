@@ -89,6 +89,7 @@ pub use flagstaff_eval::{
     AttributeRef, AttributeValue, Context, ContextError, ContextRead, DataSet, Detail, ErrorKind, ListRead,
     PreparedFlag, Reason, ReasonKind, Value,
 };
+pub use flagstaff_eval::context::{ContextBuilder, MultiContextBuilder, SingleContext};
 pub use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions, FlagState};
 pub use flagstaff_eval::big_segments::Membership;
 pub use flagstaff_wire::diagnostic::{Platform, Sdk};
