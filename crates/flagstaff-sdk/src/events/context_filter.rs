@@ -99,6 +99,11 @@ impl ContextFilter {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.slots().filter(|slot| slot.load(Ordering::Relaxed) != EMPTY).count()
+    }
+
     /// Moves the hand on to the first context that was not seen since it last came by, and forgets it.
     fn forget_one(&self) {
         let slots = self.groups.len() * GROUP;
@@ -160,8 +165,7 @@ mod tests {
     fn no_more_than_the_capacity_are_remembered() {
         let filter = ContextFilter::new(50);
         assert_eq!(insert_all(&filter, 0..5_000), 5_000);
-        let remembered = filter.slots().filter(|slot| slot.load(Ordering::Relaxed) != EMPTY).count();
-        assert_eq!(remembered, 50);
+        assert_eq!(filter.held(), 50);
         assert_eq!(filter.remembered.load(Ordering::Relaxed), 50);
     }
 

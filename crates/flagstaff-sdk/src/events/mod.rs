@@ -22,6 +22,8 @@ mod processor;
 mod queue;
 mod sender;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

@@ -13,7 +13,7 @@ fn now_ms() -> u64 {
 }
 
 /// The events so far without their times, which are checked to be of the last minute.
-fn reported(client: &Client, service: &FakeService) -> Vec<Value> {
+pub(crate) fn reported(client: &Client, service: &FakeService) -> Vec<Value> {
     flush(client);
     let mut events = service.events();
     for event in &mut events {
@@ -28,7 +28,7 @@ fn reported(client: &Client, service: &FakeService) -> Vec<Value> {
     events
 }
 
-fn of_kind(events: &[Value], kind: &str) -> Vec<Value> {
+pub(crate) fn of_kind(events: &[Value], kind: &str) -> Vec<Value> {
     events.iter().filter(|event| event["kind"] == kind).cloned().collect()
 }
 

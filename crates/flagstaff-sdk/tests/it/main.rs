@@ -2,6 +2,7 @@
 
 mod config;
 mod delivery;
+mod event_rules;
 mod events;
 mod flag_tracker;
 #[cfg(unix)]
