@@ -144,11 +144,16 @@ impl Backing {
                 self.emptied(shared);
             }
         }
+        let has_items = items.iter().any(|(.., text)| text.is_some());
         take_over(shared, self, items).map_err(|error| {
             // The database is there; it is one item that nobody can read.
             shared.log.once(LogLevel::Error, format_args!("{}: {error}", self.store_name()));
             Unreadable
-        })
+        })?;
+        if has_items && !shared.has_received() {
+            shared.status.cached();
+        }
+        Ok(())
     }
 }
 

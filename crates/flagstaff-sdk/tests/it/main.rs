@@ -1,6 +1,8 @@
 //! The SDK by its public face, against a fake service.
 
 mod config;
+mod data_store;
+mod data_system;
 mod delivery;
 mod event_rules;
 mod events;

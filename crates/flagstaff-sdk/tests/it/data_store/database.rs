@@ -10,7 +10,7 @@ use flagstaff_testkit::FlagBuilder;
 use serde_json::Value;
 
 #[derive(Clone, Default)]
-pub(super) struct Database(Arc<Inner>);
+pub(crate) struct Database(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -35,7 +35,7 @@ fn id(kind: ItemKind, key: &str) -> (bool, String) {
 
 impl Database {
     /// With these flags, as another process wrote them.
-    pub(super) fn with(flags: impl IntoIterator<Item = FlagBuilder>) -> Self {
+    pub(crate) fn with(flags: impl IntoIterator<Item = FlagBuilder>) -> Self {
         let database = Self::default();
         flags.into_iter().for_each(|flag| database.put(flag));
         database.0.rows.lock().unwrap().marked = true;
@@ -43,55 +43,55 @@ impl Database {
     }
 
     /// Writes a flag, past everything.
-    pub(super) fn put(&self, flag: FlagBuilder) {
+    pub(crate) fn put(&self, flag: FlagBuilder) {
         let key = flag.key().to_owned();
         self.put_text(ItemKind::Flag, &key, &flag.build().to_string());
     }
 
-    pub(super) fn put_text(&self, kind: ItemKind, key: &str, text: &str) {
+    pub(crate) fn put_text(&self, kind: ItemKind, key: &str, text: &str) {
         self.0.rows.lock().unwrap().items.insert(id(kind, key), text.into());
     }
 
-    pub(super) fn remove(&self, key: &str) {
+    pub(crate) fn remove(&self, key: &str) {
         self.0.rows.lock().unwrap().items.remove(&id(ItemKind::Flag, key));
     }
 
-    pub(super) fn unmark(&self) {
+    pub(crate) fn unmark(&self) {
         self.0.rows.lock().unwrap().marked = false;
     }
 
-    pub(super) fn empty(&self) {
+    pub(crate) fn empty(&self) {
         *self.0.rows.lock().unwrap() = Rows::default();
     }
 
-    pub(super) fn stop(&self, is_down: bool) {
+    pub(crate) fn stop(&self, is_down: bool) {
         self.0.is_down.store(is_down, Ordering::SeqCst);
     }
 
-    pub(super) fn hang(&self, hangs: bool) {
+    pub(crate) fn hang(&self, hangs: bool) {
         self.0.hangs.store(hangs, Ordering::SeqCst);
     }
 
-    pub(super) fn reads(&self) -> usize {
+    pub(crate) fn reads(&self) -> usize {
         self.0.reads.load(Ordering::SeqCst)
     }
 
-    pub(super) fn inits(&self) -> usize {
+    pub(crate) fn inits(&self) -> usize {
         self.0.inits.load(Ordering::SeqCst)
     }
 
     /// The flag's JSON, if it is there.
-    pub(super) fn flag(&self, key: &str) -> Option<Value> {
+    pub(crate) fn flag(&self, key: &str) -> Option<Value> {
         let rows = self.0.rows.lock().unwrap();
         rows.items.get(&id(ItemKind::Flag, key)).map(|text| serde_json::from_str(text).unwrap())
     }
 
-    pub(super) fn flags(&self) -> usize {
+    pub(crate) fn flags(&self) -> usize {
         self.0.rows.lock().unwrap().items.keys().filter(|(is_segment, _)| !is_segment).count()
     }
 
     /// The keys in the order in which they were written last.
-    pub(super) fn written(&self) -> Vec<String> {
+    pub(crate) fn written(&self) -> Vec<String> {
         self.0.rows.lock().unwrap().written.clone()
     }
 

@@ -1,6 +1,6 @@
 //! Flags in a database: behind memory, or instead of a service.
 
-mod database;
+pub(crate) mod database;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,163 @@
+//! Initializers and synchronizers: who is asked, in which order, and who takes over.
+
+use std::time::Duration;
+
+use flagstaff_sdk::{Client, DataAvailability, DataSourceState, DataSystem, PollingSource};
+use flagstaff_testkit::{Answer, FakeService, Fdv2Events, PATIENCE, eventually};
+
+use super::*;
+use crate::support::{self, started};
+
+#[test]
+fn a_poll_brings_the_first_flags_and_a_stream_goes_on_from_there() {
+    let service = FakeService::start([serving("polled")]);
+    let state = "(p:p1:53) \u{e4}&%";
+    answer_poll(&service, &Fdv2Events::full([serving("polled")], state));
+    service.answer_next(STREAM, Answer::Stream(Fdv2Events::changes([serving("streamed")], "2").stream()));
+    let client = started(config(&service, DataSystem::default_mode()));
+    eventually_serves(&client, "streamed");
+    assert_eq!(client.data_source_status().state, DataSourceState::Valid);
+    let requests = service.requests(POLL);
+    assert_eq!((requests.len(), requests[0].query.as_str()), (1, ""));
+    assert_eq!(requests[0].header("authorization"), Some(support::KEY));
+    assert_eq!(service.requests(STREAM)[0].query, "basis=%28p%3Ap1%3A53%29%20%C3%A4%26%25");
+    assert!(service.requests("/all").is_empty() && service.requests(FDV1).is_empty());
+}
+
+#[test]
+fn data_without_a_selector_is_used_while_initialization_goes_on() {
+    let service = FakeService::start([]);
+    answer_poll(&service, &Fdv2Events::full([serving("old")], ""));
+    service.answer_next(POLL, Answer::Silence(Duration::from_millis(500)));
+    let system = DataSystem::custom()
+        .initializer(PollingSource::new())
+        .initializer(PollingSource::new())
+        .synchronizer(StreamingSource::new());
+    service.answer_next(STREAM, Answer::Stream(Fdv2Events::full([serving("new")], "s1").stream()));
+    let client = Client::start(config(&service, system)).unwrap();
+    eventually_serves(&client, "old");
+    let status = client.data_source_status();
+    assert_eq!(status.state, DataSourceState::Initializing);
+    assert_eq!(status.data_availability, DataAvailability::Cached);
+    assert!(!client.is_initialized());
+    assert!(client.wait_until_ready(PATIENCE));
+    assert_eq!(client.data_source_status().data_availability, DataAvailability::Refreshed);
+    assert_eq!(value(&client), "new");
+    let asked =
+        |path: &str| service.requests(path).iter().map(|request| request.query.clone()).collect::<Vec<_>>();
+    assert_eq!((asked(POLL), asked(STREAM)), (vec![String::new(); 2], vec![String::new()]));
+}
+
+#[test]
+fn initializers_are_asked_in_turn_until_one_has_flags() {
+    let (first, second) = (FakeService::start([]), FakeService::start([serving("second")]));
+    first.answer_always(POLL, Answer::status(401));
+    let system = DataSystem::custom()
+        .initializer(PollingSource::new().base_uri(first.url()))
+        .initializer(PollingSource::new().base_uri(second.url()).payload_filter("web"))
+        .initializer(PollingSource::new());
+    let service = FakeService::start([]);
+    let client = started(config(&service, system));
+    assert_eq!(value(&client), "second");
+    assert_eq!(first.requests(POLL).len(), 1);
+    assert_eq!(second.requests(POLL)[0].query, "filter=web");
+    nothing_more_is_asked(&service, &[POLL, STREAM]);
+    // There is nothing that would keep them up to date, and they were when they came.
+    assert_eq!(client.data_source_status().state, DataSourceState::Valid);
+}
+
+#[test]
+fn without_any_flags_and_any_further_source_nobody_waits() {
+    let service = FakeService::start([]);
+    service.answer_always(POLL, Answer::status(500));
+    let system = DataSystem::custom().initializer(PollingSource::new());
+    let client = Client::start(config(&service, system)).unwrap();
+    assert!(!client.wait_until_ready(PATIENCE * 10));
+    assert_eq!(client.data_source_status().state, DataSourceState::Off);
+}
+
+#[test]
+fn a_stream_that_brings_nothing_is_left_for_polls() {
+    let service = FakeService::start([serving("polled")]);
+    service.answer_always(STREAM, Answer::status(503));
+    let system =
+        stream_only().synchronizer(PollingSource::new()).allow_any_conditions(NEVER, SOON, NEVER, SOON / 10);
+    let client = started(config(&service, system));
+    assert_eq!(value(&client), "polled");
+    let streams = service.requests(STREAM).len();
+    service.wait_for_requests(POLL, 5);
+    assert_eq!(service.requests(STREAM).len(), streams, "one source at a time");
+}
+
+#[test]
+fn a_stream_that_is_interrupted_for_long_is_left_for_polls_and_taken_up_again() {
+    let service = FakeService::start([serving("streamed")]);
+    let system =
+        stream_only().synchronizer(PollingSource::new()).allow_any_conditions(SOON, NEVER, SOON, SOON / 10);
+    let client = started(config(&service, system));
+    assert_eq!(value(&client), "streamed");
+    service.set_flags([serving("polled")], None);
+    service.answer_always(STREAM, Answer::status(503));
+    service.cut_connections();
+    eventually_serves(&client, "polled");
+    let requests = service.requests(POLL);
+    assert_eq!(requests[0].query, "basis=0", "it goes on from what the stream brought");
+    assert_eq!(client.data_source_status().state, DataSourceState::Valid);
+
+    service.set_flags([serving("streamed again")], None);
+    service.answer_as_usual(STREAM);
+    eventually("there was a stream again", || (service.streams() > 0).then_some(()));
+    eventually_serves(&client, "streamed again");
+    nothing_more_is_asked(&service, &[POLL, STREAM]);
+}
+
+#[test]
+fn a_source_that_is_alone_is_not_left() {
+    let service = FakeService::start([]);
+    service.answer_always(STREAM, Answer::status(503));
+    let system = stream_only().allow_any_conditions(SOON, SOON, SOON, SOON / 10);
+    let client = Client::start(config(&service, system)).unwrap();
+    service.wait_for_requests(STREAM, 4);
+    service.answer_as_usual(STREAM);
+    assert!(client.wait_until_ready(PATIENCE));
+}
+
+#[test]
+fn a_refusal_removes_a_source_for_good() {
+    let service = FakeService::start([serving("polled")]);
+    service.answer_next(STREAM, Answer::status(401));
+    let system =
+        stream_only().synchronizer(PollingSource::new()).allow_any_conditions(NEVER, NEVER, SOON, SOON / 10);
+    let client = started(config(&service, system));
+    assert_eq!(value(&client), "polled");
+    service.wait_for_requests(POLL, 20);
+    assert_eq!(service.requests(STREAM).len(), 1);
+    assert_eq!(client.data_source_status().last_error.unwrap().status_code, Some(401));
+}
+
+#[test]
+fn when_all_sources_are_refused_it_is_over() {
+    let service = FakeService::start([serving("kept")]);
+    let client = started(config(&service, DataSystem::default_mode()));
+    for path in [STREAM, POLL] {
+        service.answer_always(path, Answer::status(403));
+    }
+    service.cut_connections();
+    eventually_in(&client, DataSourceState::Off);
+    nothing_more_is_asked(&service, &[POLL, STREAM, FDV1]);
+    assert_eq!(value(&client), "kept");
+    assert_eq!(client.data_source_status().last_error.unwrap().status_code, Some(403));
+    client.close();
+}
+
+#[test]
+fn a_client_that_is_refused_from_the_start_keeps_nobody_waiting() {
+    let service = FakeService::start([]);
+    for path in [STREAM, POLL] {
+        service.answer_always(path, Answer::status(401));
+    }
+    let client = Client::start(config(&service, DataSystem::default_mode())).unwrap();
+    assert!(!client.wait_until_ready(PATIENCE * 10));
+    assert_eq!((service.requests(POLL).len(), service.requests(STREAM).len()), (2, 1));
+    assert_eq!(client.data_source_status().state, DataSourceState::Off);
+}
