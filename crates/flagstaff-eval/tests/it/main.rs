@@ -1,5 +1,6 @@
 //! What flagstaff-eval promises, from outside.
 
+mod bucketing;
 mod context;
 mod data_set;
 mod expand;
