@@ -278,6 +278,9 @@ fn the_json_of_items_is_kept_if_it_is_asked_for() {
     assert_eq!(take(false, object), [None, None]);
     // A store goes by the version inside, so there has to be one.
     assert_eq!(take(true, r#"{"key":"s"}"#)[0].as_deref(), Some(r#"{"key":"s","version":4}"#));
+    // What cannot be written again, as half a character, is kept as it came.
+    let half = r#"{"key":"s","\ud800":1}"#;
+    assert_eq!(take(true, half)[0].as_deref(), Some(half));
 }
 
 #[test]
