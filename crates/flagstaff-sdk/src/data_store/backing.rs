@@ -114,6 +114,12 @@ impl Backing {
     pub(crate) fn received_everything(&self, shared: &Arc<Shared>) -> Option<Waiting<()>> {
         self.has_everything.store(true, Ordering::Release);
         self.fresh.forget_all();
+        if let Some(texts) = &shared.texts {
+            let keys = texts.keys();
+            for (kind, keys) in [(ItemKind::Flag, &keys.0), (ItemKind::Segment, &keys.1)] {
+                self.fresh.read_all(kind, keys.iter());
+            }
+        }
         self.writes.then(|| self.keeper.write_all(shared))
     }
 
@@ -150,11 +156,13 @@ impl Backing {
         if self.writes && self.has_everything() {
             self.seen_initialized();
         }
+        let was_available = self.is_available();
         if self.enter(shared, DataStoreStatus::GOOD) {
             // What was found missing in bad times may be there again.
             self.fresh.forget_all();
             let name = self.store_name();
-            self.log.write(LogLevel::Info, format_args!("{name} answers again"));
+            let news = if was_available { "has all flags again" } else { "answers again" };
+            self.log.write(LogLevel::Info, format_args!("{name} {news}"));
         }
     }
 
@@ -180,8 +188,16 @@ impl Backing {
 
     /// The database was emptied, while memory has flags.
     pub(super) fn emptied(&self, shared: &Arc<Shared>) {
-        if self.enter(shared, DataStoreStatus { available: true, stale: true }) && !self.writes {
-            let name = self.store_name();
+        if !self.enter(shared, DataStoreStatus { available: true, stale: true }) {
+            return;
+        }
+        let name = self.store_name();
+        if self.writes && self.has_everything() {
+            self.log.write(
+                LogLevel::Warn,
+                format_args!("{name} was emptied: all flags are written to it again, from memory"),
+            );
+        } else {
             self.log.write(
                 LogLevel::Error,
                 format_args!("{name} was emptied: the flags last read from it are served"),

@@ -6,6 +6,7 @@
 //! | an item was received | written, unless the database has a newer one, which is then taken over |
 //! | the database lost its mark (it was emptied) | everything is written again from memory |
 //! | it does not answer | it is asked twice a second until it does, then as if it had been emptied |
+//! | it answers but cannot be written | tried again after a second, then less and less often, up to 30 s |
 //!
 //! The thread is started when there is something to do, and holds the client only while it works.
 
@@ -22,6 +23,8 @@ use crate::wait::{Slot, Waiting};
 
 /// How often a database that does not answer is asked again.
 const RETRY: Duration = Duration::from_millis(500);
+/// The longest pause between attempts to write everything to a database that answers.
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// How often the mark is looked for while all is well.
 const WATCH: Duration = Duration::from_secs(4);
 /// With more items than this waiting, everything is written instead.
@@ -173,6 +176,8 @@ fn start(shared: &Arc<Shared>) -> std::io::Result<Sender<()>> {
 
 fn run(shared: &Weak<Shared>, woken: &Receiver<()>) {
     let mut pause = WATCH;
+    // When everything may be written next to a database that did not take it.
+    let mut patience = Patience::default();
     loop {
         match woken.recv_timeout(pause) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
@@ -183,21 +188,45 @@ fn run(shared: &Weak<Shared>, woken: &Receiver<()>) {
         let Some(shared) = shared.upgrade() else { return };
         let Some(backing) = &shared.backing else { return };
         let work = backing.keeper.take();
-        keep(&shared, backing, &work);
+        keep(&shared, backing, &work, &mut patience);
         backing.keeper.done();
         work.waiting.iter().for_each(|tried| tried.set(Some(())));
         pause = if backing.is_available() { WATCH } else { RETRY };
     }
 }
 
+/// How long a database that answers but cannot be written is left alone.
+#[derive(Default)]
+struct Patience {
+    failures: u32,
+    until: Option<Instant>,
+}
+
+impl Patience {
+    fn failed(&mut self) {
+        self.failures += 1;
+        let pause = RETRY.saturating_mul(1 << self.failures.min(10)).min(LONGEST_RETRY);
+        self.until = Some(Instant::now() + pause);
+    }
+
+    fn is_over(&self) -> bool {
+        self.until.is_none_or(|until| until <= Instant::now())
+    }
+}
+
 /// Does what there is to do, and looks after the database if there is nothing.
-fn keep(shared: &Arc<Shared>, backing: &Backing, work: &Work) {
+fn keep(shared: &Arc<Shared>, backing: &Backing, work: &Work, patience: &mut Patience) {
     let was_available = backing.is_available();
     if !was_available && !backing.asks(|store| Ok(store.is_available())).unwrap_or(false) {
         return;
     }
     if !backing.writes() || !backing.has_everything() {
-        backing.answered(shared);
+        if !was_available {
+            backing.answered(shared);
+        }
+        return;
+    }
+    if !was_available && !patience.is_over() {
         return;
     }
     let kept = if work.everything || !was_available {
@@ -206,11 +235,6 @@ fn keep(shared: &Arc<Shared>, backing: &Backing, work: &Work) {
         match backing.asks(|store| store.is_initialized()) {
             Ok(true) => write(shared, backing, &work.items),
             Ok(false) => {
-                let name = backing.store_name();
-                shared.log.write(
-                    LogLevel::Warn,
-                    format_args!("{name} was emptied: all flags are written to it again, from memory"),
-                );
                 backing.emptied(shared);
                 refill(shared, backing)
             }
@@ -218,8 +242,14 @@ fn keep(shared: &Arc<Shared>, backing: &Backing, work: &Work) {
         }
     };
     match kept {
-        Ok(()) => backing.answered(shared),
-        Err(error) => backing.failed(shared, &error),
+        Ok(()) => {
+            *patience = Patience::default();
+            backing.answered(shared);
+        }
+        Err(error) => {
+            patience.failed();
+            backing.failed(shared, &error);
+        }
     }
 }
 

@@ -27,10 +27,10 @@ impl Backing {
     /// Reads what the evaluation of a flag needs, as far as it was not read lately.
     pub(crate) fn read_flag(&self, shared: &Arc<Shared>, flag_key: &str) -> Result<(), Unreadable> {
         let deadline = Instant::now() + self.timeout();
-        let mut steps = Steps::new(flag_key);
-        while let Some(step) = steps.next(shared, self)? {
+        let mut steps = Steps::new(self, flag_key);
+        while let Some(step) = steps.next(shared)? {
             let left = deadline.saturating_duration_since(Instant::now());
-            steps.taken(shared, self, step.wait(left))?;
+            steps.taken(shared, step.wait(left))?;
         }
         Ok(())
     }
@@ -42,10 +42,10 @@ impl Backing {
         flag_key: &str,
     ) -> Result<(), Unreadable> {
         let mut late = shared.after(self.timeout());
-        let mut steps = Steps::new(flag_key);
-        while let Some(step) = steps.next(shared, self)? {
+        let mut steps = Steps::new(self, flag_key);
+        while let Some(step) = steps.next(shared)? {
             let answer = unless_late(step, &mut late).await;
-            steps.taken(shared, self, answer)?;
+            steps.taken(shared, answer)?;
         }
         Ok(())
     }
@@ -136,8 +136,7 @@ impl Backing {
                 self.seen_initialized();
                 self.found_filled(shared);
             }
-            Mark::Unknown => {}
-            Mark::Missing => {}
+            Mark::Missing | Mark::Unknown => {}
             Mark::Gone => {
                 // What is gone stays in memory.
                 items.retain(|(.., text)| text.is_some());
@@ -189,27 +188,25 @@ fn mark(store: &dyn PersistentStore, was_initialized: bool, is_gone: bool) -> Re
 }
 
 /// The steps of reading what one flag needs: itself, then what it names, then what that names.
-struct Steps<'k> {
-    flag_key: &'k str,
+struct Steps<'s> {
+    backing: &'s Backing,
+    flag_key: &'s str,
     /// What was read in earlier steps: with caching off it would not count as fresh.
     done: HashSet<(ItemKind, Arc<str>)>,
     /// What is read in this step, to be marked as no longer under way.
     claimed: Vec<(ItemKind, Arc<str>)>,
 }
 
-impl<'k> Steps<'k> {
-    fn new(flag_key: &'k str) -> Self {
-        Self { flag_key, done: HashSet::default(), claimed: Vec::new() }
+impl<'s> Steps<'s> {
+    fn new(backing: &'s Backing, flag_key: &'s str) -> Self {
+        Self { backing, flag_key, done: HashSet::default(), claimed: Vec::new() }
     }
 
     /// Begins the next step; none if there is nothing left to read.
-    fn next(
-        &mut self,
-        shared: &Arc<Shared>,
-        backing: &Backing,
-    ) -> Result<Option<Waiting<Answer>>, Unreadable> {
+    fn next(&mut self, shared: &Arc<Shared>) -> Result<Option<Waiting<Answer>>, Unreadable> {
+        let backing = self.backing;
         let data = shared.data.snapshot();
-        let needed = self.needed(&data, backing);
+        let needed = self.needed(&data);
         if needed.is_empty() || !backing.may_ask()? {
             return Ok(None);
         }
@@ -227,7 +224,7 @@ impl<'k> Steps<'k> {
             }
         }
         if items.is_empty() {
-            return self.next(shared, backing);
+            return self.next(shared);
         }
         let store = backing.store();
         let was_initialized = backing.is_initialized();
@@ -245,25 +242,21 @@ impl<'k> Steps<'k> {
     }
 
     /// A step was taken; none means that nothing came of it in time.
-    fn taken(
-        &mut self,
-        shared: &Arc<Shared>,
-        backing: &Backing,
-        answer: Option<Answer>,
-    ) -> Result<(), Unreadable> {
-        let answered = backing.understand(shared, answer);
-        self.release(backing);
-        let answered = answered?;
+    fn taken(&mut self, shared: &Arc<Shared>, answer: Option<Answer>) -> Result<(), Unreadable> {
+        let backing = self.backing;
+        let answered = backing.understand(shared, answer)?;
         for (kind, key, _) in &answered.items {
             backing.fresh.read(*kind, key);
             self.done.insert((*kind, key.clone()));
         }
-        backing.take_in(shared, answered)
+        let taken = backing.take_in(shared, answered);
+        self.release();
+        taken
     }
 
     /// What is neither fresh nor read in this evaluation: the flag, its prerequisites, the segments of
     /// both, the segments of those.
-    fn needed(&self, data: &DataSet, backing: &Backing) -> Vec<(ItemKind, Arc<str>)> {
+    fn needed(&self, data: &DataSet) -> Vec<(ItemKind, Arc<str>)> {
         let mut needed = Vec::new();
         let mut seen: HashSet<(ItemKind, &str)> = HashSet::default();
         let mut open = vec![(ItemKind::Flag, self.flag_key)];
@@ -284,7 +277,7 @@ impl<'k> Steps<'k> {
                     }
                 }
             }
-            if !backing.fresh.is_fresh(kind, key) {
+            if !self.backing.fresh.is_fresh(kind, key) {
                 let item = (kind, Arc::from(key));
                 if !self.done.contains(&item) {
                     needed.push(item);
@@ -294,8 +287,15 @@ impl<'k> Steps<'k> {
         needed
     }
 
-    fn release(&mut self, backing: &Backing) {
-        self.claimed.drain(..).for_each(|(kind, key)| backing.fresh.end(kind, &key));
+    fn release(&mut self) {
+        self.claimed.drain(..).for_each(|(kind, key)| self.backing.fresh.end(kind, &key));
+    }
+}
+
+/// Also if nobody waits any more: async code may give up in the middle.
+impl Drop for Steps<'_> {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 

@@ -48,6 +48,16 @@ impl Texts {
         self.lock().get(&(kind, key.clone())).is_some_and(|known| &*known.json == text)
     }
 
+    /// The keys of flags and of segments.
+    pub(crate) fn keys(&self) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
+        let _unforked = fork::guard();
+        let items = self.lock();
+        let of_kind = |wanted| {
+            items.keys().filter(move |(kind, _)| *kind == wanted).map(|(_, key)| key.clone()).collect()
+        };
+        (of_kind(ItemKind::Flag), of_kind(ItemKind::Segment))
+    }
+
     /// Everything, in the order in which it is to be written: segments first, then each flag after
     /// its prerequisites. `data` says what needs what.
     pub(crate) fn in_order(&self, data: &DataSet) -> Vec<StoredItem> {

@@ -17,6 +17,7 @@ struct Inner {
     rows: Mutex<Rows>,
     is_down: AtomicBool,
     hangs: AtomicBool,
+    refuses_writes: AtomicBool,
     reads: AtomicUsize,
     inits: AtomicUsize,
 }
@@ -72,6 +73,10 @@ impl Database {
         self.0.hangs.store(hangs, Ordering::SeqCst);
     }
 
+    pub(crate) fn refuse_writes(&self, refuses: bool) {
+        self.0.refuses_writes.store(refuses, Ordering::SeqCst);
+    }
+
     pub(crate) fn reads(&self) -> usize {
         self.0.reads.load(Ordering::SeqCst)
     }
@@ -111,6 +116,9 @@ impl PersistentStore for Database {
     fn init(&self, items: &[StoredItem]) -> Result<(), StoreError> {
         self.answer()?;
         self.0.inits.fetch_add(1, Ordering::SeqCst);
+        if self.0.refuses_writes.load(Ordering::SeqCst) {
+            return Err(StoreError::new("it takes no writes"));
+        }
         let mut rows = self.0.rows.lock().unwrap();
         rows.marked = true;
         rows.items = items.iter().map(|item| (id(item.kind, &item.key), item.json.clone())).collect();

@@ -250,6 +250,51 @@ fn what_is_received_is_written_in_order_as_it_came() {
 }
 
 #[test]
+fn what_was_received_just_now_is_not_read() {
+    let service = FakeService::start([serving("f", 1, "received")]);
+    let database = Database::default();
+    let caching = Caching::For(Duration::from_secs(3600));
+    let client = started(config(&service).data_store(store(&database, caching)));
+    assert_eq!(value(&client, "f"), "received");
+    service.patch(serving("f", 2, "patched"));
+    eventually("the patch came", || (value(&client, "f") == "patched").then_some(()));
+    assert_eq!(database.reads(), 0);
+}
+
+#[test]
+fn a_database_that_cannot_be_written_is_tried_less_and_less_often() {
+    let service = FakeService::start([serving("f", 1, "received")]);
+    let database = Database::default();
+    database.refuse_writes(true);
+    let client = started(config(&service).data_store(store(&database, Caching::Off)));
+    assert_eq!(value(&client, "f"), "received");
+    assert!(!client.data_store_status().available);
+    std::thread::sleep(Duration::from_secs(3));
+    // At once, after 1 s, after 2 s more: not every half second.
+    assert!(database.inits() <= 3, "{} attempts", database.inits());
+    database.refuse_writes(false);
+    eventually("it was written", || client.data_store_status().available.then_some(()));
+    assert_eq!(database.flags(), 1);
+}
+
+#[test]
+fn async_code_that_gives_up_does_not_keep_others_from_reading() {
+    let database = Database::with([serving("f", 1, "old")]);
+    let client = daemon(&database, Caching::Off);
+    assert_eq!(value(&client, "f"), "old");
+    database.hang(true);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let user = user("u");
+        let given_up = client.variation_async("f", &user, "default");
+        assert!(tokio::time::timeout(Duration::from_millis(20), given_up).await.is_err());
+    });
+    database.hang(false);
+    database.put(serving("f", 2, "new"));
+    eventually("it is read again", || (value(&client, "f") == "new").then_some(()));
+}
+
+#[test]
 fn polled_flags_are_written_too() {
     let service = FakeService::start([flag("a"), flag("b")]);
     let database = Database::default();
