@@ -12,6 +12,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::config::{Config, ConfigError, check_uri, without_password};
@@ -34,7 +35,7 @@ impl Http {
         let mut builder = Client::builder()
             .default_headers(default_headers(config, instance_id))
             .connect_timeout(config.connect_timeout)
-            .tls_backend_preconfigured(tls(roots).map_err(|error| failed(error.into()))?)
+            .tls_backend_preconfigured(tls(config, roots).map_err(|error| failed(error.into()))?)
             // The proxy is what follows, and nothing the operating system says.
             .no_proxy();
         for proxy in proxies(config)? {
@@ -108,16 +109,17 @@ pub(crate) fn roots(config: &Config) -> Result<Option<RootCertStore>, ConfigErro
 }
 
 /// TLS with our own choice of everything, whatever the process's defaults are.
-pub(crate) fn tls(roots: Option<RootCertStore>) -> Result<ClientConfig, rustls::Error> {
+pub(crate) fn tls(config: &Config, roots: Option<RootCertStore>) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-    Ok(match roots {
-        Some(roots) => builder.with_root_certificates(roots).with_no_client_auth(),
-        None => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-            .with_no_client_auth(),
+    let builder = match roots {
+        Some(roots) => builder.with_root_certificates(roots),
+        None => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
+    };
+    Ok(match &config.certified_key {
+        Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key.clone()))),
+        None => builder.with_no_client_auth(),
     })
 }
 

@@ -28,6 +28,7 @@ impl Config {
             check_base_uri(which, base.as_deref())?;
         }
         check_uri("proxy", self.http_proxy.as_deref())?;
+        self.read_client_certificate()?;
         if !self.any_poll_interval {
             at_least("the poll interval", self.poll_interval, SHORTEST_POLL_INTERVAL)?;
         }

@@ -59,6 +59,14 @@ pub enum ConfigError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The file of the client's certificate cannot be read, or has not what it needs in it.
+    #[error("could not read a client certificate and its key from `{path}`: {reason}")]
+    BadClientCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The HTTP client could not be set up.
     #[error("could not set up the HTTP client")]
     Http {

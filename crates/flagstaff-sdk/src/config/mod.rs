@@ -14,6 +14,7 @@ use flagstaff_wire::diagnostic::{Platform, Sdk};
 use flagstaff_wire::headers::ApplicationTags;
 use flagstaff_wire::paths;
 use flagstaff_wire::redaction::Redaction;
+use rustls::sign::CertifiedKey;
 
 pub(crate) use check::{LONGEST, at_least, check_base_uri, check_uri, without_password};
 pub use error::ConfigError;
@@ -56,6 +57,9 @@ pub struct Config {
     pub(crate) read_timeout: Duration,
     pub(crate) http_proxy: Option<String>,
     pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) client_certificate: Option<PathBuf>,
+    /// What stands in that file, once the configuration is checked.
+    pub(crate) certified_key: Option<Arc<CertifiedKey>>,
     pub(crate) verify_tls: bool,
     pub(crate) offline: bool,
     pub(crate) data_system: Option<DataSystem>,
@@ -109,6 +113,8 @@ impl Config {
             read_timeout: Duration::from_secs(15),
             http_proxy: None,
             ca_file: None,
+            client_certificate: None,
+            certified_key: None,
             verify_tls: true,
             offline: false,
             data_system: None,

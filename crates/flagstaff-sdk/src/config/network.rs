@@ -1,9 +1,15 @@
 //! How the service is reached: time-outs, proxy and certificates.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Config;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::{Config, ConfigError};
 
 impl Config {
     /// How long a connection may take. Default 10 s.
@@ -33,9 +39,31 @@ impl Config {
         self
     }
 
+    /// Shows a certificate to a service, or a proxy before it, that asks for one. The PEM file has the
+    /// certificate, those that vouch for it if there are any, and its private key.
+    pub fn client_certificate(mut self, path: impl Into<PathBuf>) -> Self {
+        self.client_certificate = Some(path.into());
+        self
+    }
+
     /// Whether the service's certificate is checked. Off is for tests: anybody could then hand out flags.
     pub fn verify_tls(mut self, verify: bool) -> Self {
         self.verify_tls = verify;
         self
+    }
+
+    pub(super) fn read_client_certificate(&mut self) -> Result<(), ConfigError> {
+        let Some(path) = self.client_certificate.as_ref().filter(|_| !self.offline) else { return Ok(()) };
+        let bad = |reason: String| ConfigError::BadClientCertificate { path: path.clone(), reason };
+        let read = CertificateDer::pem_file_iter(path).map_err(|error| bad(error.to_string()))?;
+        let chain: Vec<_> = read.collect::<Result<_, _>>().map_err(|error| bad(error.to_string()))?;
+        if chain.is_empty() {
+            return Err(bad("there is no certificate in it".to_owned()));
+        }
+        let key = PrivateKeyDer::from_pem_file(path).map_err(|error| bad(error.to_string()))?;
+        // Refuses a key that is not the certificate's.
+        let certified = CertifiedKey::from_der(chain, key, &ring::default_provider());
+        self.certified_key = Some(Arc::new(certified.map_err(|error| bad(error.to_string()))?));
+        Ok(())
     }
 }

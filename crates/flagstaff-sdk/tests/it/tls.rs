@@ -1,7 +1,8 @@
 //! Whom the client trusts.
 //!
 //! The certificates in `tls/` were made for these tests with openssl, all for one key, and but for
-//! `expired.pem` they are valid until 2120. `authority.pem` signed all but `self-signed.pem`.
+//! `expired.pem` they are valid until 2120. `authority.pem` signed all but `self-signed.pem`, and
+//! `client-authority.pem` the certificate of a client.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,7 +15,9 @@ use flagstaff_testkit::{FakeService, PATIENCE, eventually, flag, user};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls").join(name)
@@ -30,15 +33,21 @@ struct SecureService {
 
 /// A server that shows this certificate.
 fn showing(certificate: &str) -> Arc<ServerConfig> {
+    server(certificate, None)
+}
+
+/// A server that shows this certificate, and may ask for one.
+fn server(certificate: &str, clients: Option<Arc<dyn ClientCertVerifier>>) -> Arc<ServerConfig> {
     let certificates = vec![CertificateDer::from_pem_file(file(certificate)).unwrap()];
     let key = PrivateKeyDer::from_pem_file(file("localhost.key")).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(certificates, key)
         .unwrap();
-    Arc::new(config)
+    let config = match clients {
+        Some(clients) => config.with_client_cert_verifier(clients),
+        None => config.with_no_client_auth(),
+    };
+    Arc::new(config.with_single_cert(certificates, key).unwrap())
 }
 
 impl SecureService {
@@ -70,6 +79,15 @@ impl SecureService {
     /// From now on shows this certificate.
     fn show(&self, certificate: &str) {
         *self.certificate.lock().unwrap() = showing(certificate);
+    }
+
+    /// From now on asks for the certificate of a client.
+    fn ask_for_certificates(&self) {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(file("client-authority.pem")).unwrap()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().unwrap();
+        *self.certificate.lock().unwrap() = server("localhost.pem", Some(clients));
     }
 
     fn connections(&self) -> Vec<Instant> {
@@ -216,4 +234,37 @@ fn events_are_not_sent_to_whom_the_client_does_not_trust() {
         client.flush_and_wait(PATIENCE);
         (!service.behind.requests("/bulk").is_empty()).then_some(())
     });
+}
+
+#[test]
+fn a_service_that_asks_who_the_client_is_is_told() {
+    let service = SecureService::start();
+    service.ask_for_certificates();
+    let config = || service.config().ca_file(file("authority.pem"));
+    let nobody = Client::start(config()).unwrap();
+    eventually("the service turned it away", || nobody.data_source_status().last_error);
+    let known = Client::start(config().client_certificate(file("client.pem"))).unwrap();
+    assert!(known.wait_until_ready(PATIENCE), "{:?}", known.data_source_status());
+    let trusting = service.config().verify_tls(false).client_certificate(file("client.pem"));
+    let trusting = Client::start(trusting).unwrap();
+    assert!(trusting.wait_until_ready(PATIENCE), "{:?}", trusting.data_source_status());
+    assert!(!nobody.is_initialized());
+}
+
+#[test]
+fn a_client_certificate_needs_its_own_key() {
+    let refused = |name: &str| {
+        let config = Config::new("sdk-key").client_certificate(file(name));
+        let error = Client::start(config).expect_err("that is no certificate with its key").to_string();
+        assert!(error.starts_with("could not read a client certificate and its key from `"), "{error}");
+    };
+    refused("no-such-file.pem");
+    refused("localhost.key");
+    refused("localhost.pem");
+    let mixed = std::env::temp_dir().join(format!("flagstaff-sdk-mixed-{}.pem", std::process::id()));
+    let read = |name: &str| std::fs::read_to_string(file(name)).unwrap();
+    std::fs::write(&mixed, read("client-authority.pem") + &read("localhost.key")).unwrap();
+    let error = Client::start(Config::new("sdk-key").client_certificate(&mixed)).err().unwrap();
+    std::fs::remove_file(&mixed).unwrap();
+    assert!(error.to_string().contains("client certificate"), "{error}");
 }
