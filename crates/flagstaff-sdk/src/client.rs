@@ -337,7 +337,7 @@ where
 
 /// The first use of a client in a child process: it starts afresh, with the flags it has.
 #[cold]
-fn start_in_child(shared: &Arc<Shared>) {
+pub(crate) fn start_in_child(shared: &Arc<Shared>) {
     if !shared.leave_parent() || shared.config.offline {
         return;
     }

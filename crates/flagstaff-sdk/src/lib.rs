@@ -80,11 +80,16 @@ pub use big_segments::BigSegmentStore;
 pub use client::{AllFlagsState, Client};
 pub use config::{Config, ConfigError};
 pub use context::EventContext;
-pub use data_source::{DataAvailability, DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready};
+pub use data_source::{
+    BadFlags, DataAvailability, DataSource, DataSourceError, DataSourceErrorKind, DataSourceState,
+    DataSourceStatus, DataSourceUpdates, DuplicateKeys, FileDataSource, FlagBuilder, FlagRuleBuilder,
+    FlagsFileError, Ready, TestData, VariationChoice, read_flags_file,
+};
 pub use data_store::{
     Caching, DataStoreStatus, PersistentDataStore, PersistentStore, StoreError, StoredItem, version_in};
 pub use flag_tracker::{FlagChange, FlagTracker, FlagValueChange};
 pub use data_system::{DataSystem, PollingSource, StreamingSource, Synchronizer};
+pub use flagstaff_eval::model;
 pub use flagstaff_eval::{
     AttributeRef, AttributeValue, Context, ContextError, ContextRead, DataSet, Detail, ErrorKind, ListRead,
     PreparedFlag, Reason, ReasonKind, Value,

@@ -109,9 +109,11 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<(), ConfigError> {
                 closing
             });
             drop(runtime);
+            let deadline = closing.as_ref().and_then(|command| command.as_ref()?.deadline());
+            let deadline = deadline.unwrap_or_else(Instant::now);
+            data_source::custom::stop(&for_thread, deadline);
             if let Some(backing) = &for_thread.backing {
-                let deadline = closing.as_ref().and_then(|command| command.as_ref()?.deadline());
-                backing.close(&for_thread, deadline.unwrap_or_else(Instant::now));
+                backing.close(&for_thread, deadline);
             }
             // Whoever closed has the client's end: let go of it before saying so.
             drop(for_thread);

@@ -19,6 +19,7 @@ use rustls::sign::CertifiedKey;
 pub(crate) use check::{LONGEST, at_least, check_base_uri, check_uri, without_password};
 pub use error::ConfigError;
 
+use crate::data_source::DataSource;
 use crate::data_store::PersistentDataStore;
 use crate::data_system::DataSystem;
 use crate::hooks::Hook;
@@ -63,6 +64,7 @@ pub struct Config {
     pub(crate) verify_tls: bool,
     pub(crate) offline: bool,
     pub(crate) data_system: Option<DataSystem>,
+    pub(crate) data_source: Option<Arc<dyn DataSource>>,
     pub(crate) data_store: Option<PersistentDataStore>,
     pub(crate) daemon_mode: bool,
     pub(crate) answer_when_closed: bool,
@@ -118,6 +120,7 @@ impl Config {
             verify_tls: true,
             offline: false,
             data_system: None,
+            data_source: None,
             data_store: None,
             daemon_mode: false,
             answer_when_closed: false,

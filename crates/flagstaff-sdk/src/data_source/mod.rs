@@ -4,14 +4,21 @@
 //! never hammers: see `backoff`.
 
 mod backoff;
+pub(crate) mod custom;
+mod file;
 mod polling;
 pub(crate) mod receive;
 mod status;
 mod streaming;
+mod test_data;
+mod turn;
 
 use std::sync::Arc;
 
+pub use custom::{BadFlags, DataSource, DataSourceUpdates};
+pub use file::{DuplicateKeys, FileDataSource, FlagsFileError, read_flags_file};
 pub use status::{DataAvailability, DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready};
+pub use test_data::{FlagBuilder, FlagRuleBuilder, TestData, VariationChoice};
 
 pub(crate) use backoff::{Backoff, random};
 pub(crate) use polling::{read_body, run_at as poll_fdv1};
@@ -27,6 +34,8 @@ use crate::shared::Shared;
 pub(crate) async fn run(shared: Arc<Shared>, http: Arc<Http>) {
     if shared.config.daemon_mode {
         shared.log.write(LogLevel::Info, format_args!("daemon mode: flags are read from the database alone"));
+    } else if let Some(source) = shared.config.data_source.clone() {
+        custom::run(&shared, source).await;
     } else if let Some(system) = shared.config.data_system.clone() {
         data_system::run(shared, http, &system).await;
     } else if shared.config.streaming {

@@ -1,11 +1,13 @@
 //! The SDK by its public face, against a fake service.
 
 mod config;
+mod custom_source;
 mod data_store;
 mod data_system;
 mod delivery;
 mod event_rules;
 mod events;
+mod file_source;
 mod flag_tracker;
 #[cfg(unix)]
 mod fork;
@@ -25,5 +27,6 @@ mod stores;
 mod status;
 mod streaming;
 mod support;
+mod test_data;
 mod tls;
 mod variation;
