@@ -10,6 +10,13 @@ pub(crate) const CAPABILITIES: &[&str] = &[
     "all-flags-client-side-only",
     "all-flags-details-only-for-tracked-flags",
     "client-prereq-events",
+    "big-segments",
+    "evaluation-hooks",
+    "track-hooks",
+    "hook-environment-id",
+    "migrations",
+    "flag-change-listeners",
+    "flag-value-change-listeners",
     "context-type",
     "context-comparison",
     "user-type",
@@ -29,6 +36,7 @@ pub(crate) const CAPABILITIES: &[&str] = &[
     "tls:custom-ca",
     "retry-conformance-fdv1-streaming",
     "retry-conformance-fdv1-polling",
+    "fdv1-fallback",
     // Events.
     "event-gzip",
     "optional-event-gzip",
@@ -37,4 +45,7 @@ pub(crate) const CAPABILITIES: &[&str] = &[
     "inline-context-all",
     "anonymous-redaction",
     "omit-anonymous-contexts",
+    // Databases.
+    "persistent-data-store-redis",
+    "persistent-data-store-consul",
 ];

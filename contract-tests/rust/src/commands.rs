@@ -7,9 +7,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::callbacks::Caller;
-use crate::contexts;
+use crate::listeners::Listeners;
 use crate::parameters::{Command, ContextBuild, CustomEvent, Evaluate, EvaluateAll, OfContext};
 use crate::service::Refusal;
+use crate::{contexts, migrations};
 
 /// How long a flush may take: the harness has long given up by then.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
@@ -17,11 +18,13 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 /// One client of the SDK, and what the harness hung on it.
 pub(crate) struct Entity {
     client: Client,
+    caller: Caller,
+    listeners: Listeners,
 }
 
 impl Entity {
-    pub(crate) fn new(client: Client, _caller: Caller) -> Self {
-        Self { client }
+    pub(crate) fn new(client: Client, caller: Caller) -> Self {
+        Self { client, caller, listeners: Listeners::default() }
     }
 
     /// Does what is asked for; none if there is nothing to say about it.
@@ -45,6 +48,26 @@ impl Entity {
                 contexts::compare(pair.context1, pair.context2).map(Some)
             }
             "secureModeHash" => self.secure_mode_hash(read(parameters)?).map(Some),
+            "getBigSegmentStoreStatus" => {
+                let status = self.client.big_segment_store_status();
+                Ok(Some(json!({"available": status.available, "stale": status.stale})))
+            }
+            "migrationVariation" => migrations::variation(&self.client, read(parameters)?).map(Some),
+            "migrationOperation" => {
+                migrations::operation(&self.client, &self.caller, read(parameters)?).map(Some)
+            }
+            "registerFlagChangeListener" => {
+                self.listeners.add(&self.client, &self.caller, read(parameters)?);
+                Ok(None)
+            }
+            "registerFlagValueChangeListener" => {
+                self.listeners.add_for_value(&self.client, &self.caller, read(parameters)?)?;
+                Ok(None)
+            }
+            "unregisterListener" => {
+                self.listeners.remove(&self.client, &read(parameters)?)?;
+                Ok(None)
+            }
             unknown => Err(Refusal::Bad(format!("there is no command `{unknown}`"))),
         }
     }
@@ -144,7 +167,7 @@ impl Ask<'_> {
     }
 }
 
-pub(crate) fn read<T: DeserializeOwned>(parameters: Value) -> Result<T, Refusal> {
+fn read<T: DeserializeOwned>(parameters: Value) -> Result<T, Refusal> {
     serde_json::from_value(parameters)
         .map_err(|error| Refusal::Bad(format!("the parameters cannot be read: {error}")))
 }

@@ -1,22 +1,26 @@
 //! A configuration of the SDK from the harness's, and the client it starts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use flagstaff_sdk::{Client, Config};
 
+use crate::big_segments::big_segments;
 use crate::callbacks::Caller;
+use crate::hooks::HarnessHook;
 use crate::parameters::{Configuration, EventsConfig, Polling, Streaming, Tags};
 use crate::service::Refusal;
+use crate::{data_system, stores};
 
 const DEFAULT_START_WAIT: Duration = Duration::from_secs(5);
 
 /// Starts a client and waits for its flags, as the harness wants it.
-pub(crate) fn start(configuration: &Configuration, _caller: &Caller) -> Result<Client, Refusal> {
+pub(crate) fn start(configuration: &Configuration, caller: &Caller) -> Result<Client, Refusal> {
     let wait = match configuration.start_wait_time_ms {
         None | Some(0) => DEFAULT_START_WAIT,
         Some(wait) => Duration::from_millis(wait),
     };
-    let config = config(configuration)?.reported_start_wait(wait);
+    let config = config(configuration, caller)?.reported_start_wait(wait);
     let client = Client::start(config).map_err(|error| Refusal::Failed(told(&error)))?;
     if client.wait_until_ready(wait) || configuration.init_can_fail == Some(true) {
         return Ok(client);
@@ -26,7 +30,7 @@ pub(crate) fn start(configuration: &Configuration, _caller: &Caller) -> Result<C
     Err(Refusal::Failed(format!("the client was not ready in time: {status:?}")))
 }
 
-fn config(configuration: &Configuration) -> Result<Config, Refusal> {
+fn config(configuration: &Configuration, caller: &Caller) -> Result<Config, Refusal> {
     let mut config = Config::new(configuration.credential.as_deref().unwrap_or_default())
         .allow_any_poll_interval()
         .allow_any_diagnostic_interval();
@@ -72,7 +76,20 @@ fn config(configuration: &Configuration) -> Result<Config, Refusal> {
             config = config.ca_file(path);
         }
     }
-    Ok(config)
+    if let Some(settings) = &configuration.big_segments {
+        config = config.big_segments(big_segments(settings, caller));
+    }
+    for hook in configuration.hooks.iter().flat_map(|hooks| hooks.hooks.iter().flatten()) {
+        config = config.hook(Arc::new(HarnessHook::new(hook.clone(), caller.clone())));
+    }
+    if let Some(store) = &configuration.persistent_data_store {
+        let alone = configuration.streaming.is_none() && configuration.polling.is_none();
+        config = config.data_store(stores::store(store)?).daemon_mode(alone);
+    }
+    match &configuration.data_system {
+        Some(system) => data_system::configured(config, system),
+        None => Ok(config),
+    }
 }
 
 fn stream(mut config: Config, streaming: &Streaming) -> Config {
@@ -135,7 +152,7 @@ fn events(mut config: Config, settings: &EventsConfig) -> Config {
 }
 
 /// An empty text is none.
-fn given(text: Option<&str>) -> Option<&str> {
+pub(crate) fn given(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
 }
 

@@ -12,15 +12,23 @@
 //! | `configure` | a configuration of the SDK from the harness's |
 //! | `commands` | what a client is asked to do |
 //! | `contexts` | contexts built, converted and compared |
-//! | `callbacks` | big segments, hooks and listeners that live in the harness |
+//! | `callbacks` | calls to the harness, which plays the program around the SDK |
+//! | `hooks`, `listeners`, `migrations`, `big_segments` | what makes those calls |
+//! | `stores`, `data_system` | databases, and second-generation delivery |
 
+mod big_segments;
 mod callbacks;
 mod capabilities;
 mod commands;
 mod configure;
 mod contexts;
+mod data_system;
+mod hooks;
+mod listeners;
+mod migrations;
 mod parameters;
 mod service;
+mod stores;
 
 use std::io::Write as _;
 

@@ -144,8 +144,16 @@ pub(crate) struct DataSystemConfig {
     pub(crate) store_mode: Option<u8>,
     pub(crate) initializers: Option<Vec<SourceConfig>>,
     pub(crate) synchronizers: Option<Vec<SourceConfig>>,
-    pub(crate) fdv1_fallback: Option<Polling>,
+    pub(crate) fdv1_fallback: Option<FallbackConfig>,
     pub(crate) connection_mode_config: Option<ConnectionModes>,
+}
+
+/// The polls stand in it, or in its `polling`.
+#[derive(Deserialize)]
+pub(crate) struct FallbackConfig {
+    pub(crate) polling: Option<Polling>,
+    #[serde(flatten)]
+    pub(crate) direct: Polling,
 }
 
 #[derive(Deserialize)]

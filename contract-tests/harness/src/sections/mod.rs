@@ -1,13 +1,17 @@
 //! The tests, in the order of the protocol reference.
 
 mod all_flags;
+mod big_segments;
 mod contexts;
 mod delivery;
 mod diagnostics;
 mod evaluation;
 mod events;
 mod headers;
+mod hooks;
 mod interface;
+mod listeners;
+mod migrations;
 mod polling;
 mod redaction;
 mod retry;
@@ -34,5 +38,9 @@ pub(crate) fn add_all(suite: &mut Suite) -> Result<(), String> {
     delivery::add(suite);
     diagnostics::add(suite);
     all_flags::add(suite);
+    big_segments::add(suite);
+    migrations::add(suite);
+    hooks::add(suite);
+    listeners::add(suite);
     Ok(())
 }
