@@ -26,6 +26,23 @@ example-rust: setup-rust ## with `make run` running: a program on our Rust SDK, 
 	@cargo build --release --package flagstaff-example
 	@$(TARGET)/release/flagstaff-example
 
+# What the command line asks for.
+FLAG ?= wish-lists
+CONTEXT ?= {"kind":"user","key":"ada","plan":"pro"}
+
+.PHONY: example-rust-axum example-rust-command-line example-rust-sync
+example-rust-axum: setup-rust ## the same service: a web shop on axum, at http://127.0.0.1:8040 (SHOP_LISTEN)
+	@cargo build --release --package flagstaff-example-axum
+	@$(TARGET)/release/flagstaff-example-axum
+
+example-rust-command-line: setup-rust ## one flag's value for one context, for scripts (FLAG, CONTEXT as JSON)
+	@cargo build --quiet --release --package flagstaff-example-command-line
+	@$(TARGET)/release/flagstaff-example-command-line '$(FLAG)' '$(CONTEXT)'
+
+example-rust-sync: setup-rust ## a plain synchronous program, deciding for a list of customers
+	@cargo build --release --package flagstaff-example-sync
+	@$(TARGET)/release/flagstaff-example-sync
+
 example-python: python-release ## the same on our Python package
 	@.venv/bin/python examples/python/flip.py
 

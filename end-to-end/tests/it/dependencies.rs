@@ -20,8 +20,13 @@ const PICTURE: &[(&str, &[&str])] = &[
     ("flagstaff-fuzz", &["flagstaff-eval", "flagstaff-wire", "flagstaff-sdk"]),
     ("flagstaff-python", &["flagstaff-eval", "flagstaff-wire", "flagstaff-sdk"]),
     ("flagstaff-cli", &["flagstaff-eval", "flagstaff-wire", "flagstaff-sdk", "flagstaff-service"]),
+    ("contract-test-service-rust", &["flagstaff-sdk"]),
     ("flagstaff-example", &["flagstaff-sdk"]),
-    // It starts programs and links nothing.
+    ("flagstaff-example-axum", &["flagstaff-sdk"]),
+    ("flagstaff-example-command-line", &["flagstaff-sdk"]),
+    ("flagstaff-example-sync", &["flagstaff-sdk"]),
+    // They start programs and link nothing.
+    ("conformance", &[]),
     ("end-to-end", &[]),
 ];
 
