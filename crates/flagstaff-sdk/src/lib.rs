@@ -22,6 +22,7 @@
 //! | [`Client`] | variation, all_flags_state, track, identify, flush, close |
 //! | [`Config`] | one builder; sensible with only an SDK key |
 //! | `data_source` | where flags come from: a stream, or polls |
+//! | [`DataSystem`] | where flags come from with second-generation delivery |
 //! | [`DataSourceStatus`] | how that is going |
 //! | `events` | what is reported, and how little of it happens on the caller's thread |
 //! | [`migrations`] | moving one system to another, stage by stage |
@@ -88,7 +89,7 @@ pub use data_source::{
 pub use data_store::{
     Caching, DataStoreStatus, PersistentDataStore, PersistentStore, StoreError, StoredItem, version_in};
 pub use flag_tracker::{FlagChange, FlagTracker, FlagValueChange};
-pub use data_system::{DataSystem, PollingSource, StreamingSource, Synchronizer};
+pub use data_system::{DataSystem, Initializer, PollingSource, StreamingSource, Synchronizer};
 pub use flagstaff_eval::model;
 pub use flagstaff_eval::{
     AttributeRef, AttributeValue, Context, ContextError, ContextRead, DataSet, Detail, ErrorKind, ListRead,

@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 use super::answer::Directive;
 use super::held::{Advice, Held, Origin};
-use super::options::{Conditions, DataSystem, PollingSource, Synchronizer};
-use super::polling::{Polled, Poller, Refused};
+use super::options::{Conditions, DataSystem, Initializer, PollingSource, Synchronizer};
+use super::polling::{Poller, Refused};
 use super::streaming::Streamer;
-use crate::data_source::{DataSourceError, DataSourceErrorKind, poll_fdv1};
+use crate::data_source::{DataSourceError, DataSourceErrorKind, FileDataSource, poll_fdv1};
 use crate::http::Http;
 use crate::log::LogLevel;
 use crate::shared::Shared;
@@ -70,28 +70,52 @@ pub(crate) async fn run(shared: Arc<Shared>, http: Arc<Http>, system: &DataSyste
 }
 
 /// Asks each initializer, until one has data that is up to date.
-async fn initialize(held: &Held, initializers: &[PollingSource]) -> Option<Directive> {
-    let shared = &held.shared;
+async fn initialize(held: &Held, initializers: &[Initializer]) -> Option<Directive> {
     for source in initializers {
-        let url = source.url(&shared.config, None);
-        shared.log.write(LogLevel::Info, format_args!("asking {url} for the first flags"));
-        match Poller::new(held, source.clone()).poll(held, Origin::Initializer).await {
-            Ok(Polled { directive: Some(directive), .. }) => return Some(directive),
-            Ok(_) if held.selector().is_some() => return None,
-            Ok(_) => {}
-            Err(Refused { failure, directive }) => {
-                let message = &failure.error.message;
-                shared
-                    .log
-                    .write(LogLevel::Warn, format_args!("asking for the first flags failed: {message}"));
-                held.failed(failure.error, false);
-                if directive.is_some() {
-                    return directive;
-                }
+        let directive = match source {
+            Initializer::Polling(source) => poll_once(held, source).await,
+            Initializer::Files(files) => {
+                read_once(held, files).await;
+                None
             }
+        };
+        if directive.is_some() {
+            return directive;
+        }
+        if held.selector().is_some() {
+            return None;
         }
     }
     None
+}
+
+async fn poll_once(held: &Held, source: &PollingSource) -> Option<Directive> {
+    let log = &held.shared.log;
+    let url = source.url(&held.shared.config, None);
+    log.write(LogLevel::Info, format_args!("asking {url} for the first flags"));
+    match Poller::new(held, source.clone()).poll(held, Origin::Initializer).await {
+        Ok(polled) => polled.directive,
+        Err(Refused { failure, directive }) => {
+            let message = &failure.error.message;
+            log.write(LogLevel::Warn, format_args!("asking for the first flags failed: {message}"));
+            held.failed(failure.error, false);
+            directive
+        }
+    }
+}
+
+async fn read_once(held: &Held, files: &Arc<FileDataSource>) {
+    let files = files.clone();
+    // A file may be far away.
+    let read = tokio::task::spawn_blocking(move || files.read_once()).await;
+    match read.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(data) => held.take_file_data(data),
+        Err(message) => {
+            let log = &held.shared.log;
+            log.write(LogLevel::Warn, format_args!("the first flags were not read from files: {message}"));
+            held.failed(DataSourceError::new(DataSourceErrorKind::InvalidData, message), false);
+        }
+    }
 }
 
 /// Runs one synchronizer at a time.

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use flagstaff_eval::DataSet;
+use flagstaff_eval::model::FlagData;
 use flagstaff_wire::fdv2::{ChangeSet, Goodbye, Outcome, Protocol};
 
 use super::options::Conditions;
@@ -132,7 +134,7 @@ impl Held {
         if is_current {
             receive::put_in_force(&self.shared, changes).await;
         } else {
-            receive::put_in_use(&self.shared, &changes);
+            receive::put_in_use(&self.shared, |data| changes.applied_to(data));
         }
         let _unforked = fork::guard();
         let mut inner = self.lock();
@@ -142,6 +144,13 @@ impl Held {
         if is_current {
             inner.enter(DataSourceState::Valid);
         }
+    }
+
+    /// Takes what stood in files: nobody knows how old it is.
+    pub(super) fn take_file_data(&self, data: FlagData) {
+        receive::put_in_use(&self.shared, |_| DataSet::from_model(data));
+        let _unforked = fork::guard();
+        self.lock().has_data = true;
     }
 
     /// The source of the moment failed, and tries again. `hopeless` releases whoever waits.

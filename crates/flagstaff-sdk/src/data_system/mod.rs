@@ -22,4 +22,4 @@ mod receive;
 mod streaming;
 
 pub(crate) use conductor::run;
-pub use options::{DataSystem, PollingSource, StreamingSource, Synchronizer};
+pub use options::{DataSystem, Initializer, PollingSource, StreamingSource, Synchronizer};

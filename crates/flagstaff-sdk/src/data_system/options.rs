@@ -1,10 +1,12 @@
 //! Which sources there are: one builder, right as it stands.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use flagstaff_wire::paths;
 
 use crate::config::{Config, ConfigError, LONGEST, SHORTEST_POLL_INTERVAL, at_least, check_base_uri};
+use crate::data_source::FileDataSource;
 use crate::data_store::PersistentDataStore;
 use crate::log::{Log, LogLevel};
 
@@ -34,7 +36,7 @@ use crate::log::{Log, LogLevel};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct DataSystem {
-    pub(super) initializers: Vec<PollingSource>,
+    pub(super) initializers: Vec<Initializer>,
     pub(super) synchronizers: Vec<Synchronizer>,
     pub(super) fdv1_fallback: Option<PollingSource>,
     store: Option<PersistentDataStore>,
@@ -60,8 +62,19 @@ pub struct StreamingSource {
     initial_delay: Option<Duration>,
 }
 
+/// What is asked once for the first flags.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Initializer {
+    /// One poll.
+    Polling(PollingSource),
+    /// Files. What stands in them is used at once, but is not up to date, so that the next is asked too.
+    Files(Arc<FileDataSource>),
+}
+
 /// What keeps flags up to date.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Synchronizer {
     /// Changes as they are made, over one long answer.
     Streaming(StreamingSource),
@@ -147,9 +160,9 @@ impl DataSystem {
         }
     }
 
-    /// Adds a source that is asked once at the start.
-    pub fn initializer(mut self, source: PollingSource) -> Self {
-        self.initializers.push(source);
+    /// Adds a source that is asked once at the start: a [`PollingSource`] or a [`FileDataSource`].
+    pub fn initializer(mut self, source: impl Into<Initializer>) -> Self {
+        self.initializers.push(source.into());
         self
     }
 
@@ -196,11 +209,15 @@ impl DataSystem {
     }
 
     fn polling_sources(&mut self) -> impl Iterator<Item = &mut PollingSource> {
+        let initializers = self.initializers.iter_mut().filter_map(|source| match source {
+            Initializer::Polling(source) => Some(source),
+            Initializer::Files(_) => None,
+        });
         let synchronizers = self.synchronizers.iter_mut().filter_map(|source| match source {
             Synchronizer::Polling(source) => Some(source),
             Synchronizer::Streaming(_) => None,
         });
-        self.initializers.iter_mut().chain(synchronizers).chain(&mut self.fdv1_fallback)
+        initializers.chain(synchronizers).chain(&mut self.fdv1_fallback)
     }
 
     fn streaming_sources(&mut self) -> impl Iterator<Item = &mut StreamingSource> {
@@ -294,6 +311,18 @@ impl StreamingSource {
     }
 }
 
+impl From<PollingSource> for Initializer {
+    fn from(source: PollingSource) -> Self {
+        Initializer::Polling(source)
+    }
+}
+
+impl From<FileDataSource> for Initializer {
+    fn from(source: FileDataSource) -> Self {
+        Initializer::Files(Arc::new(source))
+    }
+}
+
 impl From<StreamingSource> for Synchronizer {
     fn from(source: StreamingSource) -> Self {
         Synchronizer::Streaming(source)
@@ -325,6 +354,9 @@ impl Config {
             self.daemon_mode = system.initializers.is_empty() && system.synchronizers.is_empty();
             self.data_store = Some(store);
         }
+        let is_stream = |source: &Synchronizer| matches!(source, Synchronizer::Streaming(_));
+        // What the client reports of itself.
+        self.streaming = system.synchronizers.iter().any(is_stream);
         self.data_system = Some(system);
         self
     }

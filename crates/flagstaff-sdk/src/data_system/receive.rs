@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use flagstaff_eval::DataSet;
 use flagstaff_wire::fdv2::{ChangeSet, ChangedItem};
 use flagstaff_wire::stream::ItemKind;
 
@@ -37,8 +38,8 @@ pub(super) async fn put_in_force(shared: &Arc<Shared>, changes: ChangeSet) {
 
 /// Puts data in force that may not be up to date: evaluations use it, and whoever waits for the first
 /// flags goes on waiting. A database is not written: it may know better.
-pub(super) fn put_in_use(shared: &Arc<Shared>, changes: &ChangeSet) {
-    shared.change_data(|data| Some(changes.applied_to(data)));
+pub(super) fn put_in_use(shared: &Arc<Shared>, next: impl FnOnce(&DataSet) -> DataSet) {
+    shared.change_data(|data| Some(next(data)));
     shared.status.cached();
 }
 

@@ -138,6 +138,11 @@ impl FileDataSource {
         }
     }
 
+    /// Reads all files; if they cannot be, says in words why.
+    pub(crate) fn read_once(&self) -> Result<FlagData, String> {
+        self.read().map_err(|error| error.to_string())
+    }
+
     fn read(&self) -> Result<FlagData, FileError> {
         let items = read_files(&self.paths, self.duplicate_keys)?;
         let _unforked = fork::guard();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flagstaff_sdk::{Client, DataAvailability, DataSourceState, DataSystem, PollingSource};
+use flagstaff_sdk::{Client, DataAvailability, DataSourceState, DataSystem, FileDataSource, PollingSource};
 use flagstaff_testkit::{Answer, FakeService, Fdv2Events, PATIENCE, eventually};
 
 use super::*;
@@ -46,6 +46,27 @@ fn data_without_a_selector_is_used_while_initialization_goes_on() {
     let asked =
         |path: &str| service.requests(path).iter().map(|request| request.query.clone()).collect::<Vec<_>>();
     assert_eq!((asked(POLL), asked(STREAM)), (vec![String::new(); 2], vec![String::new()]));
+}
+
+#[test]
+fn a_file_is_used_until_flags_come_that_are_up_to_date() {
+    let path = std::env::temp_dir().join(format!("flagstaff-initializer-{}.json", std::process::id()));
+    std::fs::write(&path, r#"{"flagValues":{"f":"from a file"}}"#).unwrap();
+    let service = FakeService::start([]);
+    service.answer_always(STREAM, Answer::status(503));
+    let missing = path.with_extension("missing");
+    let system =
+        stream_only().initializer(FileDataSource::new([missing])).initializer(FileDataSource::new([&path]));
+    let client = Client::start(config(&service, system)).unwrap();
+    eventually_serves(&client, "from a file");
+    std::fs::remove_file(&path).unwrap();
+    let status = client.data_source_status();
+    assert_eq!(status.state, DataSourceState::Initializing);
+    assert_eq!(status.data_availability, DataAvailability::Cached);
+    service.answer_always(STREAM, Answer::Stream(Fdv2Events::full([serving("streamed")], "s1").stream()));
+    assert!(client.wait_until_ready(PATIENCE));
+    assert_eq!(value(&client), "streamed");
+    assert!(service.requests(STREAM).iter().all(|request| request.query.is_empty()));
 }
 
 #[test]

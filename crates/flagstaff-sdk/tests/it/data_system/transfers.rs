@@ -250,3 +250,49 @@ fn closing_ends_the_stream_at_once() {
     nothing_more_is_asked(&service, &[STREAM, POLL]);
     assert_eq!(client.data_source_status().state, DataSourceState::Off);
 }
+
+#[test]
+fn a_stream_that_is_cut_all_the_time_serves_nothing_wrong() {
+    const ROUNDS: i64 = 60;
+    let pair = |value: i64| [flag("a").serving(value), flag("b").serving(value)];
+    let service = FakeService::start(pair(0));
+    // No delay grows beyond 10 ms.
+    let client = started(config(&service, stream_only()).compress_time(3000));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 1..=ROUNDS {
+                let [a, _] = pair(round);
+                service.set_flags(pair(round), None);
+                service.send(&Fdv2Events::new().put(a).stream());
+                std::thread::sleep(Duration::from_millis(5));
+                service.cut_connections();
+            }
+        });
+        let mut last = 0;
+        eventually("the last round was seen", || {
+            let data = client.data_set();
+            let [a, b] = ["a", "b"].map(|key| data.flag(key).and_then(|flag| flag.variations()[0].as_i64()));
+            assert_eq!(a, b);
+            let seen = a.expect("it is never gone");
+            assert!(seen >= last, "{seen} came after {last}");
+            last = seen;
+            (seen == ROUNDS).then_some(())
+        });
+    });
+}
+
+#[test]
+fn the_environment_is_known_from_either_kind_of_answer() {
+    for (path, system) in [(POLL, poll_only()), (STREAM, stream_only())] {
+        let service = FakeService::start([]);
+        let events = Fdv2Events::full([serving("f")], "s1");
+        let headers = vec![("x-ld-envid", "env-1".to_owned())];
+        let answer = match path {
+            POLL => Answer::Status(200, headers, events.poll()),
+            _ => Answer::StreamWith(headers, events.stream()),
+        };
+        service.answer_always(path, answer);
+        let client = started(config(&service, system));
+        assert_eq!(client.environment_id().as_deref(), Some("env-1"), "{path}");
+    }
+}
