@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, mem};
 
-use flagstaff_eval::{DataSet, Detail, PreparedFlag, Value};
+use flagstaff_eval::{DataSet, big_segments, Detail, PreparedFlag, Value};
 use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::big_segments::{Asking, Gathered};
 use crate::clock::now_ms;
 use crate::config::{Config, ConfigError};
 use crate::context::EventContext;
@@ -170,7 +171,8 @@ impl Client {
         D: EventDefault + ?Sized,
     {
         let accepts = |_: &Value| true;
-        let question = Question { flag_key: key, context, default, with_reason, accepts, read: None };
+        let question =
+            Question { flag_key: key, context, default, with_reason, accepts, read: None, gathered: None };
         let method = if with_reason { VARIATION_DETAIL } else { VARIATION };
         self.answer_in_series(method, &question, use_detail)
     }
@@ -185,13 +187,15 @@ impl Client {
             Some(backing) if !shared.is_silent() => backing.read_all(shared),
             _ => Ok(()),
         };
-        self.all_flags_read(read, context, options)
+        self.all_flags_read(read, None, context, options)
     }
 
-    /// Every flag for a context, from memory. `read` is what came of reading the database behind it.
+    /// Every flag for a context, from memory. `read` is what came of reading the database behind it;
+    /// `gathered` is what the database of big segments said, if it was asked before.
     pub(crate) fn all_flags_read<C>(
         &self,
         read: Result<(), Unreadable>,
+        gathered: Option<&Gathered>,
         context: &C,
         options: AllFlagsOptions,
     ) -> AllFlagsState
@@ -216,7 +220,12 @@ impl Client {
             );
             return AllFlagsState::not_valid();
         }
-        AllFlagsState::owned(&data, context, options, i64::try_from(now_ms()).unwrap_or(i64::MAX))
+        let now_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
+        let asking = shared.big_segments.as_ref().map(Asking::new);
+        let asked = gathered
+            .map(|gathered| gathered as &dyn big_segments::BigSegments)
+            .or(asking.as_ref().map(|asking| asking as &dyn big_segments::BigSegments));
+        AllFlagsState::owned(&data, asked, context, options, now_ms)
     }
 
     /// Reports something that happened in the program. `data` is any JSON, null for none;
@@ -332,7 +341,8 @@ where
     C: ?Sized,
     D: VariationDefault,
 {
-    Question { flag_key, context, default, with_reason, accepts: D::Output::accepts, read: None }
+    let accepts = D::Output::accepts;
+    Question { flag_key, context, default, with_reason, accepts, read: None, gathered: None }
 }
 
 /// The first use of a client in a child process: it starts afresh, with the flags it has.

@@ -5,6 +5,7 @@
 
 use flagstaff_wire::all_flags::AllFlagsOptions;
 
+use crate::big_segments::Gathered;
 use crate::client::{AllFlagsState, Client, question};
 use crate::context::EventContext;
 use crate::data_store::Unreadable;
@@ -19,8 +20,10 @@ impl Client {
         D: VariationDefault,
     {
         let read = self.read_ahead(key).await;
+        let gathered = self.gather_ahead(key, context).await;
         let mut question = question::<C, D>(key, context, &default, false);
         question.read = Some(read);
+        question.gathered = gathered.as_ref();
         let mut value = None;
         self.answer_in_series(VARIATION, &question, |detail| {
             value = detail.value.and_then(D::Output::from_value);
@@ -41,8 +44,10 @@ impl Client {
         D: VariationDefault,
     {
         let read = self.read_ahead(key).await;
+        let gathered = self.gather_ahead(key, context).await;
         let mut question = question::<C, D>(key, context, &default, true);
         question.read = Some(read);
+        question.gathered = gathered.as_ref();
         let (value, variation_index, reason) = self.answer_in_series(VARIATION_DETAIL, &question, |detail| {
             let value = detail.value.and_then(D::Output::from_value);
             (value, detail.variation_index, detail.reason.into_owned())
@@ -61,7 +66,17 @@ impl Client {
             Some(backing) if !shared.is_silent() => backing.read_all_async(shared).await,
             _ => Ok(()),
         };
-        self.all_flags_read(read, context, options)
+        let gathered = if shared.is_silent() { None } else { Gathered::for_all_flags(shared, context).await };
+        self.all_flags_read(read, gathered.as_ref(), context, options)
+    }
+
+    /// Asks the database of big segments what the evaluation of a flag will ask, if there is one.
+    async fn gather_ahead<C>(&self, key: &str, context: &C) -> Option<Gathered>
+    where
+        C: EventContext + ?Sized,
+    {
+        let shared = self.shared();
+        if shared.is_silent() { None } else { Gathered::for_flag(shared, key, context).await }
     }
 
     /// Reads what a flag needs from the database behind it, if there is one.

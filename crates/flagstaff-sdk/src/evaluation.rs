@@ -5,8 +5,11 @@
 
 use std::sync::Arc;
 
-use flagstaff_eval::{DataSet, Detail, ErrorKind, PreparedFlag, Value, evaluate};
+use flagstaff_eval::{
+    DataSet, Detail, ErrorKind, PreparedFlag, PrerequisiteResult, Value, evaluate, evaluate_with_big_segments,
+};
 
+use crate::big_segments::{Asking, Gathered, Manager};
 use crate::client::Client;
 use crate::clock::now_ms;
 use crate::context::EventContext;
@@ -27,6 +30,9 @@ pub(crate) struct Question<'q, C: ?Sized, D: ?Sized, A> {
     /// What came of reading from the database behind the flags, if that was done before: without a
     /// database it does not matter, and with one an evaluation does it itself, and may wait.
     pub(crate) read: Option<Result<(), Unreadable>>,
+    /// What the database of big segments said, if it was asked before; with one, an evaluation asks it
+    /// itself, and may wait.
+    pub(crate) gathered: Option<&'q Gathered>,
 }
 
 impl Client {
@@ -146,11 +152,12 @@ where
 {
     let context = question.context;
     let Some(events) = shared.reporting() else {
-        return checked(shared, flag, evaluate(data, flag, context, &mut |_| {}), question);
+        let detail = walked(shared, data, flag, context, question.gathered, &mut |_| {});
+        return checked(shared, flag, detail, question);
     };
     let now_ms = now_ms();
     let with_reason = question.with_reason;
-    let detail = evaluate(data, flag, context, &mut |result| {
+    let detail = walked(shared, data, flag, context, question.gathered, &mut |result| {
         let of = Evaluated { context, default: &(), with_reason, now_ms };
         events.prerequisite(&result, || data.flag(result.flag.key()), &of);
     });
@@ -158,6 +165,40 @@ where
     let of = Evaluated { context, default: question.default, with_reason, now_ms };
     events.evaluated(flag, || Some(flag), &detail, &of);
     detail
+}
+
+/// Evaluates a flag. Only with a database of big segments there is anything to ask.
+#[inline]
+fn walked<'d, C: EventContext + ?Sized>(
+    shared: &Shared,
+    data: &'d DataSet,
+    flag: &'d PreparedFlag,
+    context: &C,
+    gathered: Option<&Gathered>,
+    on_prerequisite: &mut dyn FnMut(PrerequisiteResult<'d>),
+) -> Detail<'d> {
+    match &shared.big_segments {
+        None => evaluate(data, flag, context, on_prerequisite),
+        Some(manager) => walked_asking(manager, data, flag, context, gathered, on_prerequisite),
+    }
+}
+
+#[cold]
+fn walked_asking<'d, C: EventContext + ?Sized>(
+    manager: &Arc<Manager>,
+    data: &'d DataSet,
+    flag: &'d PreparedFlag,
+    context: &C,
+    gathered: Option<&Gathered>,
+    on_prerequisite: &mut dyn FnMut(PrerequisiteResult<'d>),
+) -> Detail<'d> {
+    match gathered {
+        Some(gathered) => evaluate_with_big_segments(data, Some(gathered), flag, context, on_prerequisite),
+        None => {
+            let asking = Asking::new(manager);
+            evaluate_with_big_segments(data, Some(&asking), flag, context, on_prerequisite)
+        }
+    }
 }
 
 /// The detail as the caller gets it: without a value if it has no variation or is of another type.

@@ -77,7 +77,7 @@ mod value;
 mod wait;
 mod workers;
 
-pub use big_segments::BigSegmentStore;
+pub use big_segments::{BigSegmentStore, BigSegmentStoreStatus, BigSegments};
 pub use client::{AllFlagsState, Client};
 pub use config::{Config, ConfigError};
 pub use context::EventContext;
@@ -93,7 +93,7 @@ pub use data_system::{DataSystem, Initializer, PollingSource, StreamingSource, S
 pub use flagstaff_eval::model;
 pub use flagstaff_eval::{
     AttributeRef, AttributeValue, Context, ContextError, ContextRead, DataSet, Detail, ErrorKind, ListRead,
-    PreparedFlag, Reason, ReasonKind, Value,
+    BigSegmentsStatus, PreparedFlag, Reason, ReasonKind, Value,
 };
 pub use flagstaff_eval::context::{ContextBuilder, MultiContextBuilder, SingleContext};
 pub use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions, FlagState};

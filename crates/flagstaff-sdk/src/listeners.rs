@@ -43,7 +43,11 @@ macro_rules! latest_counts {
     )*};
 }
 
-latest_counts!(crate::data_source::DataSourceStatus, crate::data_store::DataStoreStatus);
+latest_counts!(
+    crate::data_source::DataSourceStatus,
+    crate::data_store::DataStoreStatus,
+    crate::big_segments::BigSegmentStoreStatus
+);
 
 type Listener<T> = Arc<dyn Fn(&T) + Send + Sync>;
 

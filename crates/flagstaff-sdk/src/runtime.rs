@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc::unbounded_channel;
 
+use crate::big_segments::poll_until_closed;
 use crate::config::ConfigError;
 use crate::http::Http;
 use crate::shared::Shared;
@@ -101,9 +102,12 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<(), ConfigError> {
         .spawn(move || {
             let closing = runtime.block_on(async {
                 let http = Arc::new(http);
+                let big_segments =
+                    for_thread.big_segments.clone().map(|manager| tokio::spawn(poll_until_closed(manager)));
                 let source = tokio::spawn(data_source::run(for_thread.clone(), http.clone()));
                 let closing = events::run(for_thread.clone(), http, &mut commands).await;
                 source.abort();
+                big_segments.inspect(|polling| polling.abort());
                 // The connection is closed once its task is gone.
                 let _ = source.await;
                 closing

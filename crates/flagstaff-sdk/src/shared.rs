@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
+use crate::big_segments::{self, BigSegmentStoreStatus};
 use crate::callbacks::Callbacks;
 use crate::config::Config;
 use crate::data_source::StatusCell;
@@ -52,6 +53,10 @@ pub(crate) struct Shared {
     pub(crate) backing: Option<Backing>,
     /// Who is told how that is doing.
     pub(crate) store_listeners: Arc<Listeners<DataStoreStatus>>,
+    /// Who asks the database of big segments, if there is one.
+    pub(crate) big_segments: Option<Arc<big_segments::Manager>>,
+    /// Who is told how that is doing.
+    pub(crate) big_segment_listeners: Arc<Listeners<BigSegmentStoreStatus>>,
     pub(crate) status: StatusCell,
     /// None if the client is offline or told not to report.
     pub(crate) events: Option<Events>,
@@ -85,6 +90,11 @@ impl Shared {
             None => 0,
         };
         let callbacks = Arc::new(Callbacks::new(log.clone()));
+        let big_segment_listeners =
+            Listeners::new("a big segment store status listener", log.clone(), callbacks.clone());
+        let big_segments = config.big_segments.clone().filter(|_| !config.offline).map(|options| {
+            big_segments::Manager::new(options, log.clone(), big_segment_listeners.clone())
+        });
         Self {
             state: AtomicU8::new(state),
             flag_listeners: Listeners::new(flag_tracker::WHAT, log.clone(), callbacks.clone()),
@@ -94,6 +104,8 @@ impl Shared {
             texts: backing.is_some().then(Texts::default),
             backing,
             store_listeners: Listeners::new("a data store status listener", log.clone(), callbacks.clone()),
+            big_segments,
+            big_segment_listeners,
             status: StatusCell::new(config.offline, log.clone(), callbacks.clone()),
             events,
             roots,
@@ -249,6 +261,10 @@ impl Shared {
         self.callbacks.leave_parent();
         self.flag_listeners.leave_parent();
         self.store_listeners.leave_parent();
+        self.big_segment_listeners.leave_parent();
+        if let Some(manager) = &self.big_segments {
+            manager.leave_parent();
+        }
         self.status.leave_parent();
         // Last: other threads of the child come in as soon as they read this.
         self.generation.store(fork::generation(), Ordering::Release);
@@ -291,6 +307,10 @@ impl Shared {
         self.flag_listeners.end();
         self.status.listeners().end();
         self.store_listeners.end();
+        self.big_segment_listeners.end();
+        if let Some(manager) = &self.big_segments {
+            manager.stop();
+        }
         self.callbacks.stop();
         told
     }

@@ -179,6 +179,15 @@ impl<T> Waiting<T> {
     pub(crate) fn wait(self, timeout: Duration) -> Option<T> {
         wait_for(self, timeout).flatten()
     }
+
+    /// Waits until it has come, or until `late` has.
+    pub(crate) async fn unless(mut self, late: &mut Waiting<()>) -> Option<T> {
+        std::future::poll_fn(|task| match Pin::new(&mut self).poll(task) {
+            Poll::Ready(output) => Poll::Ready(output),
+            Poll::Pending => Pin::new(&mut *late).poll(task).map(|_| None),
+        })
+        .await
+    }
 }
 
 impl<T> Future for Waiting<T> {

@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use flagstaff_eval::{ContextRead, DataSet, PreparedFlag, Reason, Value, evaluate};
+use flagstaff_eval::big_segments::BigSegments;
+use flagstaff_eval::{ContextRead, DataSet, PreparedFlag, Reason, Value, evaluate_with_big_segments};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// What to include.
@@ -69,21 +70,23 @@ impl<'a> AllFlags<'a> {
         now_ms: i64,
         included: impl Fn(&PreparedFlag) -> bool,
     ) -> Self {
-        Self::collect(data, context, options, now_ms, included, |flag| flag)
+        Self::collect(data, None, context, options, now_ms, included, |flag| flag)
     }
 }
 
 impl AllFlags<'static, Arc<PreparedFlag>> {
     /// As [`AllFlags::of`], to keep: flags are shared with the data set, which may change meanwhile.
+    /// Big segments are asked for, if there is somebody to ask.
     pub fn owned<C: ContextRead + ?Sized>(
         data: &DataSet,
+        big_segments: Option<&dyn BigSegments>,
         context: &C,
         options: AllFlagsOptions,
         now_ms: i64,
     ) -> Self {
         let included =
             |flag: &PreparedFlag| !options.client_side_only || flag.availability().using_environment_id;
-        let all = AllFlags::collect(data, context, options, now_ms, included, Arc::clone);
+        let all = AllFlags::collect(data, big_segments, context, options, now_ms, included, Arc::clone);
         let flags = all.flags.into_iter().map(|state| FlagState {
             flag: state.flag,
             variation: state.variation,
@@ -114,6 +117,7 @@ where
 
     fn collect<C: ContextRead + ?Sized>(
         data: &'a DataSet,
+        big_segments: Option<&dyn BigSegments>,
         context: &C,
         options: AllFlagsOptions,
         now_ms: i64,
@@ -124,7 +128,7 @@ where
         let mut prerequisites: Vec<Cow<'a, str>> = Vec::new();
         for flag in data.flags().filter(|flag| included(flag)) {
             let prerequisites_start = prerequisites.len();
-            let detail = evaluate(data, flag, context, &mut |result| {
+            let detail = evaluate_with_big_segments(data, big_segments, flag, context, &mut |result| {
                 if std::ptr::eq(result.prerequisite_of, &**flag) {
                     prerequisites.push(result.flag.key().into());
                 }

@@ -61,6 +61,7 @@ impl Config {
         if self.daemon_mode && self.data_store.is_none() && !self.offline {
             return Err(ConfigError::DaemonWithoutStore);
         }
+        self.check_big_segments()?;
         self.check_wrapper()?;
         self.leave_out_bad_names();
         self.check_data_system()?;

@@ -20,6 +20,7 @@ pub(crate) use check::{LONGEST, at_least, check_base_uri, check_uri, without_pas
 pub use error::ConfigError;
 
 use crate::data_source::DataSource;
+use crate::big_segments::BigSegments;
 use crate::data_store::PersistentDataStore;
 use crate::data_system::DataSystem;
 use crate::hooks::Hook;
@@ -67,6 +68,7 @@ pub struct Config {
     pub(crate) data_source: Option<Arc<dyn DataSource>>,
     pub(crate) data_store: Option<PersistentDataStore>,
     pub(crate) daemon_mode: bool,
+    pub(crate) big_segments: Option<BigSegments>,
     pub(crate) answer_when_closed: bool,
     pub(crate) send_events: bool,
     pub(crate) events_capacity: usize,
@@ -123,6 +125,7 @@ impl Config {
             data_source: None,
             data_store: None,
             daemon_mode: false,
+            big_segments: None,
             answer_when_closed: false,
             send_events: true,
             events_capacity: 10_000,

@@ -7,9 +7,11 @@ mod affected;
 
 use std::sync::{Arc, OnceLock};
 
-use flagstaff_eval::{Context, DataSet, Value, evaluate};
+use flagstaff_eval::big_segments::BigSegments;
+use flagstaff_eval::{Context, DataSet, Value, evaluate_with_big_segments};
 use foldhash::HashSet;
 
+use crate::big_segments::Asking;
 use crate::callbacks::contained;
 use crate::client::Client;
 use crate::context::EventContext;
@@ -101,12 +103,15 @@ impl FlagTracker<'_> {
         let shared = self.client.shared();
         let (key, default) = (flag_key.into(), default.into());
         let context = context.to_context();
+        let big_segments = shared.big_segments.clone();
         shared.flag_listeners.add(move |change: &DataChange| {
             if !change.affected().contains(&key) {
                 return;
             }
-            let old = value_in(&change.before, &key, &context).unwrap_or(&default);
-            let new = value_in(&change.after, &key, &context).unwrap_or(&default);
+            let asking = big_segments.as_ref().map(Asking::new);
+            let asked = asking.as_ref().map(|asking| asking as &dyn BigSegments);
+            let old = value_in(&change.before, asked, &key, &context).unwrap_or(&default);
+            let new = value_in(&change.after, asked, &key, &context).unwrap_or(&default);
             if old != new {
                 let (old_value, new_value) = (old.clone(), new.clone());
                 listener(&FlagValueChange { key: key.clone(), old_value, new_value });
@@ -147,8 +152,13 @@ impl News for DataChange {
     }
 }
 
-fn value_in<'d>(data: &'d DataSet, flag_key: &str, context: &Context) -> Option<&'d Value> {
+fn value_in<'d>(
+    data: &'d DataSet,
+    big_segments: Option<&dyn BigSegments>,
+    flag_key: &str,
+    context: &Context,
+) -> Option<&'d Value> {
     let flag = data.flag(flag_key)?;
-    let detail = evaluate(data, flag, context, &mut |_| {});
+    let detail = evaluate_with_big_segments(data, big_segments, flag, context, &mut |_| {});
     detail.variation_index.and(detail.value).filter(|value| !value.is_null())
 }

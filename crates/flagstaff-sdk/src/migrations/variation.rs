@@ -37,6 +37,7 @@ impl Client {
             with_reason: false,
             accepts: Value::is_string,
             read: None,
+            gathered: None,
         };
         let (mut detail, version, ratios) = self.answer_with_flag(&question, |detail, flag| {
             let version = flag.map(PreparedFlag::version);

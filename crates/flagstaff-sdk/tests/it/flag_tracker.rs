@@ -4,10 +4,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+#[cfg(unix)]
+use flagstaff_sdk::DataSourceState;
 use flagstaff_sdk::{Client, FlagValueChange, ListenerId, Value};
 use flagstaff_testkit::{Answer, FakeService, FlagBuilder, PATIENCE, eventually, flag, user};
 use serde_json::json;
 
+#[cfg(unix)]
+use crate::fork::in_child;
 use crate::support::{Lines, config, flush, service_and_client, started};
 
 /// Long enough to hear what should not be heard.
@@ -171,4 +175,30 @@ fn a_listener_that_hangs_keeps_nobody_waiting() {
     });
     client.close();
     drop(release);
+}
+
+#[cfg(unix)]
+#[test]
+fn listeners_live_on_in_a_child_process() {
+    let (service, client) = service_and_client([flag("f").serving("old")]);
+    let heard = listen(&client);
+    let (_, values) = listen_to_value(&client, "f", "none");
+    let (sender, states) = channel();
+    client.data_source_status_provider().add_listener(move |status| sender.send(status.state).unwrap());
+    // The child's stream brings another version than the parent's did.
+    service.set_flags([flag("f").version(2).serving("new")], None);
+    let status = in_child(|| {
+        assert!(client.is_initialized());
+        assert_eq!(next(&heard, 1), ["f"]);
+        assert_eq!(values.recv_timeout(PATIENCE / 2).unwrap(), (json!("old"), json!("new")));
+        assert_eq!(states.recv_timeout(PATIENCE / 2), Ok(DataSourceState::Valid));
+        client.close();
+        states.recv_timeout(PATIENCE / 2) == Ok(DataSourceState::Off)
+    });
+    assert_eq!(status, 0);
+    // Each process has listeners of its own.
+    assert!(heard.try_recv().is_err());
+    service.patch(flag("f").version(3).serving("newest"));
+    assert_eq!(next(&heard, 1), ["f"]);
+    assert_eq!(values.recv_timeout(PATIENCE).unwrap(), (json!("old"), json!("newest")));
 }

@@ -45,7 +45,7 @@ pub(crate) fn in_child(child: impl FnOnce() -> bool) -> i32 {
 }
 
 /// Waits in the child, without the harness's panics.
-fn becomes(mut what: impl FnMut() -> bool) -> bool {
+pub(crate) fn becomes(mut what: impl FnMut() -> bool) -> bool {
     let started = Instant::now();
     while started.elapsed() < PATIENCE / 2 {
         if what() {

@@ -1,5 +1,6 @@
 //! The SDK by its public face, against a fake service.
 
+mod big_segments;
 mod config;
 mod custom_source;
 mod data_store;
