@@ -98,13 +98,20 @@ docs: setup-rust ## the API documentation of all crates, as HTML
 # ---- setting up, each once -----------------------------------------------------------------------------
 # A finished folder holds a file `.ready`, so that removing the folder is enough to have it made anew.
 
-.PHONY: setup-rust setup-python setup-official setup-browser
+.PHONY: setup-rust setup-python setup-official setup-browser setup-stores
 setup-rust: ## check the Rust toolchain
 	@scripts/need rust
 setup-python: .venv/.ready ## Python environment for our package and its tests, in .venv
 setup-official: .venv-official-9/.ready .venv-official-6/.ready examples/official-node/node_modules/.ready ## the official SDKs
 setup-browser: end-to-end/browser/node_modules/.ready ## the browser and its driver
 	@command -v chromium >/dev/null || scripts/debian-package chromium
+
+setup-stores: .tools/dynamodb-local/.ready .tools/consul/.ready ## Redis, DynamoDB Local and Consul, for the tests of stores
+	@command -v redis-server >/dev/null || scripts/debian-package redis-server
+
+.tools/%/.ready: scripts/%
+	@$< .tools/$*
+	@touch $@
 
 .venv/.ready: python/requirements-dev.txt
 	@scripts/need python
