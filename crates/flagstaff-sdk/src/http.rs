@@ -109,7 +109,7 @@ pub(crate) fn roots(config: &Config) -> Result<Option<RootCertStore>, ConfigErro
 }
 
 /// TLS with our own choice of everything, whatever the process's defaults are.
-pub(crate) fn tls(config: &Config, roots: Option<RootCertStore>) -> Result<ClientConfig, rustls::Error> {
+fn tls(config: &Config, roots: Option<RootCertStore>) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;

@@ -5,19 +5,19 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
 use reqwest::Client;
 use reqwest::redirect::Policy;
-use rustls::RootCertStore;
+use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
-
-use crate::http;
 
 /// How a store's connections are made.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ impl HttpLink {
         let client = Client::builder()
             .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.timeout)
-            .tls_backend_preconfigured(http::tls(Some(roots(settings.ca_file.as_deref())?))?)
+            .tls_backend_preconfigured(tls(roots(settings.ca_file.as_deref())?)?)
             // A database is where it is said to be.
             .redirect(Policy::none())
             .no_proxy()
@@ -90,6 +90,13 @@ impl HttpLink {
         });
         receiver.recv().map_err(|_| LinkError::Gone)
     }
+}
+
+/// With our own choice of everything, whatever the process's defaults are.
+fn tls(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, LinkError> {
