@@ -71,7 +71,7 @@ impl Client {
     }
 
     /// Asks the database of big segments what the evaluation of a flag will ask, if there is one.
-    async fn gather_ahead<C>(&self, key: &str, context: &C) -> Option<Gathered>
+    pub(crate) async fn gather_ahead<C>(&self, key: &str, context: &C) -> Option<Gathered>
     where
         C: EventContext + ?Sized,
     {
@@ -80,7 +80,7 @@ impl Client {
     }
 
     /// Reads what a flag needs from the database behind it, if there is one.
-    async fn read_ahead(&self, key: &str) -> Result<(), Unreadable> {
+    pub(crate) async fn read_ahead(&self, key: &str) -> Result<(), Unreadable> {
         let shared = self.shared();
         match &shared.backing {
             Some(backing) if !shared.answers() && !shared.is_silent() => {

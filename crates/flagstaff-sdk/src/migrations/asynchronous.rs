@@ -40,7 +40,7 @@ impl<P: Clone, T, E, W> Migrator<AsyncReads<P, T, E>, W> {
     where
         C: EventContext + ?Sized,
     {
-        let (plan, tracker) = self.settings.begin(key, context, default_stage, Operation::Read);
+        let (plan, tracker) = self.settings.begin_async(key, context, default_stage, Operation::Read).await;
         let (believed, other) = match plan {
             (believed, None) => (self.read_from(believed, payload).await, None),
             (believed, Some(other)) => {
@@ -90,7 +90,8 @@ impl<R, P: Clone, T, E> Migrator<R, AsyncWrites<P, T, E>> {
     where
         C: EventContext + ?Sized,
     {
-        let (plan, mut tracker) = self.settings.begin(key, context, default_stage, Operation::Write);
+        let (plan, mut tracker) =
+            self.settings.begin_async(key, context, default_stage, Operation::Write).await;
         let first = self.write_to(plan.0, payload.clone()).await;
         self.settings.note(&mut tracker, &first);
         let mut nonauthoritative = None;

@@ -38,13 +38,20 @@ impl Settings {
         default_stage: Stage,
         operation: Operation,
     ) -> (Plan, MigrationOpTracker) {
-        let (stage, mut tracker) = self.client.migration_variation(key, context, default_stage);
-        tracker.operation(operation);
-        let plan = match operation {
-            Operation::Read => stage.reads(),
-            Operation::Write => stage.writes(),
-        };
-        (plan, tracker)
+        let (stage, tracker) = self.client.migration_variation(key, context, default_stage);
+        planned(stage, tracker, operation)
+    }
+
+    /// As [`Settings::begin`], without a thread that waits.
+    pub(super) async fn begin_async<C: EventContext + ?Sized>(
+        &self,
+        key: &str,
+        context: &C,
+        default_stage: Stage,
+        operation: Operation,
+    ) -> (Plan, MigrationOpTracker) {
+        let (stage, tracker) = self.client.migration_variation_async(key, context, default_stage).await;
+        planned(stage, tracker, operation)
     }
 
     pub(super) fn log(&self) -> &Log {
@@ -82,6 +89,19 @@ impl Settings {
         self.client.track_migration_op(tracker);
         believed.outcome
     }
+}
+
+fn planned(
+    stage: Stage,
+    mut tracker: MigrationOpTracker,
+    operation: Operation,
+) -> (Plan, MigrationOpTracker) {
+    tracker.operation(operation);
+    let plan = match operation {
+        Operation::Read => stage.reads(),
+        Operation::Write => stage.writes(),
+    };
+    (plan, tracker)
 }
 
 /// Whether the origin that is not believed is read first.

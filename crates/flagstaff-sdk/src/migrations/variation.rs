@@ -4,8 +4,10 @@ use flagstaff_eval::{Detail, ErrorKind, PreparedFlag, Reason, Value};
 
 use super::tracker::Ratios;
 use super::{MigrationOpTracker, Stage};
+use crate::big_segments::Gathered;
 use crate::client::Client;
 use crate::context::EventContext;
+use crate::data_store::Unreadable;
 use crate::evaluation::Question;
 use crate::hooks::Asked;
 use crate::hooks::method::MIGRATION_VARIATION;
@@ -15,7 +17,7 @@ use crate::value::VariationDetail;
 impl Client {
     /// The stage of a migration for a context, and what takes down what is done at it.
     ///
-    /// Never fails, never waits: an unknown flag, a client that is not ready, a value that is no
+    /// Never fails: an unknown flag, a client that is not ready, a value that is no
     /// stage all give `default_stage`; [`MigrationOpTracker::detail`] says why. A default that is
     /// text is best read by `text.parse().unwrap_or_default()`: what is no stage becomes `off`.
     pub fn migration_variation<C>(
@@ -27,18 +29,42 @@ impl Client {
     where
         C: EventContext + ?Sized,
     {
+        self.stage(key, context, default_stage, None, None)
+    }
+
+    /// As [`Client::migration_variation`], for asynchronous code: a database that is not in memory is
+    /// awaited, on any executor, and no thread waits for it.
+    pub async fn migration_variation_async<C>(
+        &self,
+        key: &str,
+        context: &C,
+        default_stage: Stage,
+    ) -> (Stage, MigrationOpTracker)
+    where
+        C: EventContext + ?Sized,
+    {
+        let read = self.read_ahead(key).await;
+        let gathered = self.gather_ahead(key, context).await;
+        self.stage(key, context, default_stage, Some(read), gathered.as_ref())
+    }
+
+    /// `read` and `gathered` are what databases said, if they were asked before.
+    fn stage<C>(
+        &self,
+        key: &str,
+        context: &C,
+        default_stage: Stage,
+        read: Option<Result<(), Unreadable>>,
+        gathered: Option<&Gathered>,
+    ) -> (Stage, MigrationOpTracker)
+    where
+        C: EventContext + ?Sized,
+    {
         let default = &default_stage.as_str();
         let asked = Asked { method: MIGRATION_VARIATION, flag_key: key, context, default };
         let series = self.begin_series(&asked);
-        let question = Question {
-            flag_key: key,
-            context,
-            default,
-            with_reason: false,
-            accepts: Value::is_string,
-            read: None,
-            gathered: None,
-        };
+        let (with_reason, accepts) = (false, Value::is_string);
+        let question = Question { flag_key: key, context, default, with_reason, accepts, read, gathered };
         let (mut detail, version, ratios) = self.answer_with_flag(&question, |detail, flag| {
             let version = flag.map(PreparedFlag::version);
             let ratios = Ratios {

@@ -510,6 +510,17 @@ fn asynchronous_functions_are_read_at_once_on_any_executor() {
 }
 
 #[test]
+fn the_stage_can_be_awaited() {
+    let (service, client) = service_and_client([at("live")]);
+    let (stage, mut tracker) = block_on(client.migration_variation_async("m", &user("u"), Stage::Off));
+    assert_eq!(stage, Stage::Live);
+    tracker.operation(Operation::Read).invoked(Origin::New);
+    client.track_migration_op(tracker);
+    assert_eq!(step(&client, &service)["evaluation"]["value"], "live");
+    assert_eq!(service.counted("m", &json!("live")), 1);
+}
+
+#[test]
 fn asynchronous_writes_follow_the_same_rules() {
     let calls = Calls::default();
     let writing = |origin: &'static str, answer: Result<u8, &'static str>| {
