@@ -30,14 +30,6 @@ pub(super) enum End {
     Fallback(Directive),
 }
 
-/// Why synchronizing ended altogether.
-enum Over {
-    /// No synchronizer is left.
-    Off,
-    /// The service asks for first-generation delivery.
-    Fallback(Directive),
-}
-
 /// A synchronizer, and what it remembers from one time to the next.
 enum Running {
     Streaming(Streamer),
@@ -56,13 +48,10 @@ pub(crate) async fn run(shared: Arc<Shared>, http: Arc<Http>, system: &DataSyste
         return if held.has_data() { held.shared.received_everything() } else { off(&held.shared) };
     }
     loop {
-        let asked = match directive.take() {
-            Some(directive) => directive,
-            None => match synchronize(&held, &mut synchronizers, &conditions).await {
-                Over::Fallback(directive) => directive,
-                Over::Off => return off(&held.shared),
-            },
-        };
+        if directive.is_none() {
+            directive = synchronize(&held, &mut synchronizers, &conditions).await;
+        }
+        let Some(asked) = directive.take() else { return off(&held.shared) };
         if !fall_back(&held, system.fdv1_fallback.as_ref(), asked).await {
             return off(&held.shared);
         }
@@ -118,20 +107,21 @@ async fn read_once(held: &Held, files: &Arc<FileDataSource>) {
     }
 }
 
-/// Runs one synchronizer at a time.
-async fn synchronize(held: &Held, running: &mut Vec<Running>, conditions: &Conditions) -> Over {
+/// Runs one synchronizer at a time, until the service asks for first-generation delivery; none if no
+/// synchronizer is left.
+async fn synchronize(held: &Held, running: &mut Vec<Running>, conditions: &Conditions) -> Option<Directive> {
     let shared = &held.shared;
     let mut current = 0;
     loop {
         let count = running.len();
-        let Some(synchronizer) = running.get_mut(current) else { return Over::Off };
+        let synchronizer = running.get_mut(current)?;
         held.begins();
         let end = tokio::select! {
             end = synchronizer.run(held, count == 1) => Ok(end),
             advice = advised(held, conditions, current == 0, count) => Err(advice),
         };
         match end {
-            Ok(End::Fallback(directive)) => return Over::Fallback(directive),
+            Ok(End::Fallback(directive)) => return Some(directive),
             Ok(End::Off(error)) => {
                 let message = &error.message;
                 shared.log.write(LogLevel::Error, format_args!("a source of flags is given up: {message}"));

@@ -29,6 +29,8 @@ struct Inner {
     selector: Option<String>,
     /// Whether any data was put in force or in use.
     has_data: bool,
+    /// Whether the data in force came from a source that can say whether it is up to date.
+    is_current: bool,
     /// How the source of the moment is doing, and since when: INITIALIZING until it has brought data.
     state: DataSourceState,
     since: Instant,
@@ -65,7 +67,8 @@ pub(super) enum Taken {
 impl Held {
     pub(super) fn new(shared: Arc<Shared>, http: Arc<Http>, patience: Duration) -> Self {
         let state = DataSourceState::Initializing;
-        let inner = Inner { selector: None, has_data: false, state, since: Instant::now() };
+        let inner =
+            Inner { selector: None, has_data: false, is_current: false, state, since: Instant::now() };
         Self { shared, http, patience, inner: Mutex::new(inner) }
     }
 
@@ -81,10 +84,16 @@ impl Held {
         self.lock().has_data
     }
 
+    fn is_current(&self) -> bool {
+        let _unforked = fork::guard();
+        self.lock().is_current
+    }
+
     /// The data is another source's from now on: ask for everything next time.
     pub(super) fn forget_selector(&self) {
         let _unforked = fork::guard();
-        self.lock().selector = None;
+        let mut inner = self.lock();
+        (inner.selector, inner.is_current) = (None, false);
     }
 
     /// A source begins.
@@ -106,7 +115,7 @@ impl Held {
             }
             Outcome::UpToDate => {
                 // Without data there is nothing that could be.
-                if self.selector().is_none() {
+                if !self.is_current() {
                     return Taken::Nothing;
                 }
                 self.shared.status.refreshed();
@@ -142,6 +151,7 @@ impl Held {
         inner.selector = selector;
         inner.has_data = true;
         if is_current {
+            inner.is_current = true;
             inner.enter(DataSourceState::Valid);
         }
     }

@@ -89,8 +89,8 @@ impl Poller {
         let selector = held.selector();
         let mut request = held.http.get(&self.source.url(&held.shared.config, selector.as_deref()));
         // A tag stands for the data that came with it, which another source may have changed since.
-        let etag = self.etag.take().filter(|(_, led_to)| *led_to == selector);
-        if let Some((etag, _)) = &etag {
+        self.etag.take_if(|(_, led_to)| *led_to != selector);
+        if let Some((etag, _)) = &self.etag {
             request = request.header(IF_NONE_MATCH, etag.clone());
         }
         let answer = Answer::to(held, request).await;
@@ -104,10 +104,7 @@ impl Poller {
                 let body = body.map_err(refused)?;
                 read_poll(&body, held.protocol()).map_err(|error| refused(invalid(describe(&error))))?
             }
-            304 if etag.is_some() => {
-                self.etag = etag;
-                vec![Outcome::UpToDate]
-            }
+            304 if self.etag.is_some() => vec![Outcome::UpToDate],
             _ => return Err(refused(Failure::response(response.status()))),
         };
         let mut polled = Polled { has_data: false, directive };

@@ -37,8 +37,12 @@ pub(super) async fn put_in_force(shared: &Arc<Shared>, changes: ChangeSet) {
 }
 
 /// Puts data in force that may not be up to date: evaluations use it, and whoever waits for the first
-/// flags goes on waiting. A database is not written: it may know better.
+/// flags goes on waiting. A database is not written: it may know better. So does a child process, which
+/// has what its parent received.
 pub(super) fn put_in_use(shared: &Arc<Shared>, next: impl FnOnce(&DataSet) -> DataSet) {
+    if shared.has_received() {
+        return;
+    }
     shared.change_data(|data| Some(next(data)));
     shared.status.cached();
 }

@@ -39,8 +39,8 @@ pub(super) struct Streamer {
 /// Why reading a connection ended.
 enum Stop {
     Failed(Failure),
-    /// The service took its leave.
-    Goodbye,
+    /// Nothing is wrong: the service took its leave, or what was waited for has come.
+    Done,
     /// First-generation delivery is to be used from now on.
     Fallback(Directive),
 }
@@ -60,7 +60,7 @@ impl Streamer {
             let mut good_since = None;
             let stop = self.connect(held, &mut good_since).await;
             if let Some(since) = good_since {
-                self.backoff.was_good_for(Instant::elapsed(&since));
+                self.backoff.was_good_for(since.elapsed());
             }
             let delay = match stop {
                 Stop::Fallback(directive) => return End::Fallback(directive),
@@ -71,7 +71,7 @@ impl Streamer {
                     held.failed(failure.error, failure.extended && alone);
                     delay
                 }
-                Stop::Goodbye => self.backoff.failed(false, random()),
+                Stop::Done => self.backoff.failed(false, random()),
             };
             tokio::time::sleep(delay).await;
         }
@@ -152,12 +152,12 @@ impl Streamer {
                     Err(error) => return failed(DataSourceErrorKind::InvalidData, describe(&error)),
                 };
                 match held.take(outcome, Origin::Synchronizer).await {
-                    Taken::Data if once => return Stop::Goodbye,
+                    Taken::Data if once => return Stop::Done,
                     Taken::Data | Taken::Nothing => {}
                     Taken::Goodbye(goodbye) => {
                         let seconds = goodbye.protocol_fallback_ttl;
                         let asked = seconds.map(|seconds| Directive::for_seconds(Some(seconds), random()));
-                        return asked.map_or(Stop::Goodbye, Stop::Fallback);
+                        return asked.map_or(Stop::Done, Stop::Fallback);
                     }
                 }
             }

@@ -199,19 +199,21 @@ fn a_poll_asks_for_what_is_new_and_costs_no_body_if_nothing_is() {
     service.answer_next(POLL, Answer::status(304));
     service.answer_next(POLL, tagged("\"t2\"", Fdv2Events::changes([serving("new")], "s2")));
     service.answer_next(POLL, tagged("\"t3\"", Fdv2Events::new().intent(IntentCode::None)));
+    service.answer_next(POLL, Answer::status(500));
     service.answer_always(POLL, Answer::status(304));
     let client = started(config(&service, poll_only()));
-    let requests = service.wait_for_requests(POLL, 6);
+    let requests = service.wait_for_requests(POLL, 7);
     let asked = |index: usize| (requests[index].query.as_str(), requests[index].header("if-none-match"));
     assert_eq!(asked(0), ("", None));
     assert_eq!(asked(1), ("basis=s1", Some("\"t1\"")));
     assert_eq!(asked(2), ("basis=s1", Some("\"t1\"")));
     assert_eq!(asked(3), ("basis=s2", Some("\"t2\"")));
     assert_eq!(asked(4), ("basis=s2", Some("\"t3\"")));
-    assert_eq!(asked(5), ("basis=s2", Some("\"t3\"")));
+    assert_eq!(asked(5), ("basis=s2", Some("\"t3\"")), "a failure changes nothing");
+    assert_eq!(asked(6), ("basis=s2", Some("\"t3\"")));
     assert_eq!(requests[0].header("accept-encoding"), Some("gzip"));
     assert_eq!(value(&client), "new");
-    assert_eq!(client.data_source_status().last_error, None);
+    assert_eq!(client.data_source_status().last_error.unwrap().status_code, Some(500));
 }
 
 #[test]
