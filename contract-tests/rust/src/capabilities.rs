@@ -48,4 +48,6 @@ pub(crate) const CAPABILITIES: &[&str] = &[
     // Databases.
     "persistent-data-store-redis",
     "persistent-data-store-consul",
+    #[cfg(feature = "dynamodb")]
+    "persistent-data-store-dynamodb",
 ];

@@ -3,10 +3,12 @@
 mod all_flags;
 mod big_segments;
 mod contexts;
+mod data_system;
 mod delivery;
 mod diagnostics;
 mod evaluation;
 mod events;
+mod fdv2;
 mod headers;
 mod hooks;
 mod interface;
@@ -17,6 +19,7 @@ mod redaction;
 mod retry;
 mod streaming;
 mod summaries;
+mod tls;
 
 use crate::suite::Suite;
 
@@ -32,6 +35,9 @@ pub(crate) fn add_all(suite: &mut Suite) -> Result<(), String> {
     streaming::add(suite);
     retry::add(suite);
     polling::add(suite);
+    tls::add(suite);
+    fdv2::add(suite);
+    data_system::add(suite);
     events::add(suite);
     summaries::add(suite);
     redaction::add(suite);
