@@ -182,3 +182,31 @@ fn a_client_that_is_refused_from_the_start_keeps_nobody_waiting() {
     assert_eq!((service.requests(POLL).len(), service.requests(STREAM).len()), (2, 1));
     assert_eq!(client.data_source_status().state, DataSourceState::Off);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_child_process_keeps_its_flags_and_asks_for_everything_anew() {
+    use crate::fork::{becomes, in_child};
+    let service = FakeService::start([serving("old")]);
+    let path = std::env::temp_dir().join(format!("flagstaff-forked-{}.json", std::process::id()));
+    std::fs::write(&path, r#"{"flagValues":{"f":"from a file"}}"#).unwrap();
+    let client = started(config(&service, stream_only().initializer(FileDataSource::new([&path]))));
+    assert_eq!(value(&client), "old");
+    service.set_flags([serving("new")], None);
+    service.answer_next(STREAM, Answer::Silence(Duration::from_millis(200)));
+    let status = in_child(|| {
+        // The file does not take the place of what the parent received.
+        let kept = (0..50).all(|_| {
+            std::thread::sleep(Duration::from_millis(2));
+            value(&client) == "old"
+        });
+        kept && becomes(|| value(&client) == "new")
+    });
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(status, 0);
+    assert!(service.requests(STREAM).iter().all(|request| request.query.is_empty()));
+    // The parent has not noticed anything.
+    assert_eq!((value(&client).as_str(), service.streams()), ("old", 2));
+    service.send(&Fdv2Events::changes([serving("newest")], "s9").stream());
+    eventually_serves(&client, "newest");
+}
