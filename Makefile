@@ -58,10 +58,10 @@ example-official-node: examples/official-node/node_modules/.ready ## the same on
 # ---- testing -------------------------------------------------------------------------------------------
 
 .PHONY: test test-rust test-python test-end-to-end test-browser
-test: setup-rust python-debug setup-official setup-browser ## set up and run all tests; the last line counts them
+test: setup-rust python-debug setup-official setup-browser setup-stores ## set up and run all tests; the last line counts them
 	@scripts/test rust+end-to-end python browser
 
-test-rust: setup-rust ## Rust tests, without the end-to-end ones
+test-rust: setup-rust ## Rust tests, without the end-to-end ones; those of databases where `make setup-stores` was run
 	@scripts/test rust
 
 test-python: python-debug ## tests of the Python package
@@ -76,7 +76,7 @@ test-browser: setup-rust setup-browser ## the dashboard in a real browser
 .PHONY: lint
 lint: setup-rust ## formatting, clippy without a warning, licences
 	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets -- --deny warnings
+	@cargo clippy --workspace --all-targets --all-features -- --deny warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; \
 	else echo "licences not checked: cargo deny is missing (cargo install --locked cargo-deny)"; fi
 
@@ -86,13 +86,18 @@ lint: setup-rust ## formatting, clippy without a warning, licences
 bench: setup-rust python-release setup-official ## our evaluation beside its peers, in one run; prints a table
 	@benchmarks/run
 
+.PHONY: soak
+soak: setup-rust setup-stores ## everything breaks at once, for ten minutes: what is served, what is counted, how long it takes
+	@FLAGSTAFF_SINK_DOWN_SECONDS=600 FLAGSTAFF_PARTITION_SECONDS=60 FLAGSTAFF_REQUIRE_STORES=1 \
+	cargo test --package end-to-end --test it -- --nocapture --test-threads 1 faults:: partition::
+
 .PHONY: fuzz
 fuzz: setup-rust ## what reads bytes of strangers, 10 minutes each target (FUZZ_SECONDS, FUZZ_TARGETS, FUZZ_JOBS)
 	@scripts/fuzz
 
 .PHONY: docs
 docs: setup-rust ## the API documentation of all crates, as HTML
-	@cargo doc --workspace --no-deps
+	@cargo doc --workspace --all-features --no-deps
 	@echo "open $(TARGET)/doc/flagstaff_sdk/index.html"
 
 # ---- setting up, each once -----------------------------------------------------------------------------
