@@ -233,7 +233,10 @@ impl Question {
                 let members = members.map(Arc::new);
                 {
                     let _unforked = fork::guard();
-                    manager.lock().cache.put(self.key.clone(), members.clone(), Instant::now());
+                    let mut inner = manager.lock();
+                    inner.cache.put(self.key.clone(), members.clone(), Instant::now());
+                    // From here on the cache answers, and nobody joins any more.
+                    inner.questions.remove(&self.key);
                 }
                 manager.answered();
                 self.slot.set(Some(members));
@@ -245,11 +248,14 @@ impl Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
-        let ended = {
+        {
             let _unforked = fork::guard();
-            self.manager.lock().questions.remove(&self.key)
-        };
-        drop(ended);
+            let mut inner = self.manager.lock();
+            // It may have ended above, and been asked anew.
+            if inner.questions.get(&self.key).is_some_and(|known| Arc::ptr_eq(&known.answer, &self.slot)) {
+                inner.questions.remove(&self.key);
+            }
+        }
         self.slot.set(None);
     }
 }

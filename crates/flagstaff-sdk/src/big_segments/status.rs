@@ -136,17 +136,24 @@ impl Poll {
             }
         };
         manager.enter(status);
+        self.end();
         self.slot.set(Some(status));
+    }
+
+    /// Nobody joins any more.
+    fn end(&self) {
+        let _unforked = fork::guard();
+        let mut inner = self.manager.lock();
+        // It may have ended before, and another begun.
+        if inner.poll.as_ref().is_some_and(|known| Arc::ptr_eq(&known.answer, &self.slot)) {
+            inner.poll = None;
+        }
     }
 }
 
 impl Drop for Poll {
     fn drop(&mut self) {
-        let ended = {
-            let _unforked = fork::guard();
-            self.manager.lock().poll.take()
-        };
-        drop(ended);
+        self.end();
         self.slot.set(None);
     }
 }

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use flagstaff_sdk::{Client, Value};
-use flagstaff_testkit::{PATIENCE, eventually, flag, user};
+use flagstaff_testkit::{Answer, FakeService, PATIENCE, eventually, flag, user};
 use serde_json::json;
 
 use crate::support::{config, flush, service_and_client, started};
@@ -62,13 +62,16 @@ fn value(client: &Client) -> Value {
 
 #[test]
 fn a_child_goes_on_with_its_flags_and_reports_for_itself_once() {
-    let (service, client) = service_and_client([flag("f").serving("old")]);
+    let service = FakeService::start([flag("f").serving("old")]);
+    let client = started(config(&service).initial_reconnect_delay(Duration::from_millis(500)));
     for _ in 0..3 {
         // The parent's to report.
         value(&client);
     }
     // The child's stream brings another value than the parent's did.
     service.set_flags([flag("f").version(2).serving("new")], None);
+    // But not before it has seen which flags it has kept.
+    service.answer_next("/all", Answer::status(503));
     let status = in_child(|| {
         let kept = value(&client) == "old";
         let changed = becomes(|| client.data_set().flag("f").is_some_and(|flag| flag.version() == 2));
@@ -94,8 +97,9 @@ fn a_child_goes_on_with_its_flags_and_reports_for_itself_once() {
         .iter()
         .map(|request| request.header("x-launchdarkly-instance-id").unwrap().to_owned())
         .collect();
-    assert_eq!(instances.len(), 2);
+    assert_eq!(instances.len(), 3, "the parent once, the child twice");
     assert_ne!(instances[0], instances[1]);
+    assert_eq!(instances[1], instances[2]);
 }
 
 #[test]
