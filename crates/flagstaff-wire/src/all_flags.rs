@@ -347,7 +347,7 @@ mod tests {
         let context = Context::from_key("u").unwrap();
         let all = AllFlags::of(&data, &context, options, NOW);
         assert_eq!(serde_json::to_value(&all).unwrap(), expected);
-        let owned = AllFlags::owned(&data, &context, options, NOW);
+        let owned = AllFlags::owned(&data, None, &context, options, NOW);
         drop(data);
         assert_eq!(serde_json::to_value(owned).unwrap(), expected);
     }
