@@ -279,7 +279,7 @@ fn the_json_of_items_is_kept_if_it_is_asked_for() {
     // A store goes by the version inside, so there has to be one.
     assert_eq!(take(true, r#"{"key":"s"}"#)[0].as_deref(), Some(r#"{"key":"s","version":4}"#));
     // What cannot be written again, as half a character, is kept as it came.
-    let half = r#"{"key":"s","\ud800":1}"#;
+    let half = r#"{"key":"s","x":"\ud800"}"#;
     assert_eq!(take(true, half)[0].as_deref(), Some(half));
 }
 
