@@ -31,8 +31,8 @@ impl<'de> Deserialize<'de> for FullData {
 pub fn read_json<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, serde_json::Error> {
     match std::str::from_utf8(json) {
         Ok(text) => serde_json::from_str(text),
-        // Says where.
-        Err(_) => serde_json::from_slice(json),
+        // Says where, unless it stands in a text that is passed over: that is not looked at closely.
+        Err(error) => serde_json::from_slice::<T>(json).and(Err(serde_json::Error::custom(error))),
     }
 }
 
@@ -119,18 +119,21 @@ impl<'de> Visitor<'de> for FullDataVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FullData, A::Error> {
-        let mut flags: Vec<Entry<PreparedFlag>> = Vec::new();
-        let mut segments: Vec<Entry<PreparedSegment>> = Vec::new();
+        let mut flags: Option<Vec<Entry<PreparedFlag>>> = None;
+        let mut segments: Option<Vec<Entry<PreparedSegment>>> = None;
         while let Some(name) = map.next_key::<Name>()? {
             match name {
-                Name::Flags => flags = map.next_value::<Entries<Flag>>()?.0,
-                Name::Segments => segments = map.next_value::<Entries<Segment>>()?.0,
+                // Whichever of two were taken, a reader of the texts might take the other.
+                Name::Flags if flags.is_some() => return Err(A::Error::duplicate_field("flags")),
+                Name::Segments if segments.is_some() => return Err(A::Error::duplicate_field("segments")),
+                Name::Flags => flags = Some(map.next_value::<Entries<Flag>>()?.0),
+                Name::Segments => segments = Some(map.next_value::<Entries<Segment>>()?.0),
                 Name::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        Ok(FullData(DataSet::new(flags, segments)))
+        Ok(FullData(DataSet::new(flags.unwrap_or_default(), segments.unwrap_or_default())))
     }
 }
 
@@ -221,6 +224,8 @@ mod tests {
         let json = b"{\"flags\":{\"a\xff\":{\"version\":1}}}";
         let error = read_json::<FullData>(json).expect_err("no UTF-8");
         assert_eq!(error.line(), 1, "{error}");
+        let error = read_json::<FullData>(b"{\"other\":\"\xff\"}").expect_err("no UTF-8 either");
+        assert!(error.to_string().contains("index 10"), "{error}");
         assert!(read_json::<FullData>(b"{} x").is_err());
     }
 
@@ -236,6 +241,8 @@ mod tests {
             r#"{"flags":[]}"#,
             r#"{"flags":{"a":1}}"#,
             r#"{"flags":{"a":[]}}"#,
+            r#"{"flags":{},"flags":{}}"#,
+            r#"{"flags":{},"segments":null,"segments":{}}"#,
             r#"{"flags":{"a":{"rules":[[]]}}}"#,
             r#"{"flags":{"a":{"version":"1"}}}"#,
         ] {

@@ -114,6 +114,11 @@ fn bytes_that_are_no_text_in_a_message_restart_the_stream() {
         one(b"event: patch\ndata: {\"path\":\"/flags/f\0\",\"data\":{}}\n\n"),
         wrong,
     );
+    restarts(
+        "no UTF-8 in what nobody knows",
+        one(b"event: put\ndata: {\"data\":{\"x\":\"\xff\"}}\n\n"),
+        wrong,
+    );
     restarts("a put of nothing", one("event: put\ndata\n\n"), wrong);
 }
 
