@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use flagstaff_eval::{DataSet, Entry, SharedDataSet};
 use flagstaff_wire::sse::SseParser;
-use flagstaff_wire::stream::{ItemKind, StreamMessage};
+use flagstaff_wire::stream::{ItemKind, StreamMessage, item_texts};
 
 use crate::flag;
 
@@ -98,6 +98,7 @@ fn apply(events: &[(String, Vec<u8>)]) {
     };
     for (name, bytes) in events {
         let Ok(message) = StreamMessage::read(name, bytes) else { break };
+        item_texts(name, bytes).expect("what can be read can be passed on");
         match message {
             Some(StreamMessage::Put(all)) => {
                 let of = |entry: (&str, u64, bool)| (entry.0.to_owned(), (entry.1, entry.2));

@@ -1,26 +1,51 @@
 //! Flags and segments as JSON: whatever can be read can be evaluated, in bounded time, with an
 //! answer that holds together and that is the same after being written and read again.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use flagstaff_eval::model::FlagData;
+use flagstaff_eval::model::{Flag, FlagData, Segment};
 use flagstaff_eval::{Context, DataSet, Detail, ErrorKind, PreparedFlag, ReasonKind, Value, evaluate};
 use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions};
-use flagstaff_wire::full_data::{FullData, read_json};
+use flagstaff_wire::full_data::{FullData, ItemTexts, read_json};
+use flagstaff_wire::stream::ItemKind;
 use serde_json::{Map, json};
 
 /// The input is what a poll answers.
 pub(crate) fn check(input: &[u8]) {
-    let Ok(FullData(data)) = read_json::<FullData>(input) else {
-        assert!(serde_json::from_slice::<FlagData>(input).is_err(), "one of two readers refuses it");
-        return;
+    let model = read_json::<FlagData>(input);
+    let texts = read_json::<ItemTexts>(input);
+    let data = match read_json::<FullData>(input) {
+        Ok(FullData(data)) => data,
+        Err(error) => return assert!(model.is_err(), "one of two readers refuses it: {error}"),
     };
+    let model = model.expect("two readers take the same");
+    texts_are_the_items(&data, &texts.expect("two readers take the same"));
     all_hold_together(&data);
-    // Refuses what stands twice, which the other takes.
-    let Ok(model) = serde_json::from_slice::<FlagData>(input) else { return };
     let again = written_and_read_again(&model);
     same_answers(&data, &DataSet::from_model(model));
     same_answers(&data, &again);
+}
+
+/// Each text is an item, and of those with one key the last is the one in force.
+fn texts_are_the_items(data: &DataSet, texts: &ItemTexts<'_>) {
+    let mut versions = HashMap::new();
+    for text in &texts.0 {
+        let json = text.json.get();
+        let version = match text.kind {
+            ItemKind::Flag => serde_json::from_str::<Flag>(json).map(|flag| flag.version),
+            ItemKind::Segment => serde_json::from_str::<Segment>(json).map(|segment| segment.version),
+        };
+        versions.insert((text.kind, &*text.key), version.expect("the text of an item is one"));
+    }
+    for ((kind, key), version) in &versions {
+        let found = match kind {
+            ItemKind::Flag => data.flag_version(key),
+            ItemKind::Segment => data.segment_version(key),
+        };
+        assert_eq!(found, Some(*version), "{kind:?} `{key}`");
+    }
+    assert_eq!(versions.len(), data.flag_entries().count() + data.segment_entries().count());
 }
 
 /// Contexts that reach what flags may look at.
@@ -73,7 +98,7 @@ fn holds_together(flag: &PreparedFlag, detail: &Detail<'_>) {
     }
 }
 
-fn written_and_read_again(model: &FlagData) -> DataSet {
+pub(crate) fn written_and_read_again(model: &FlagData) -> DataSet {
     let collection = |items: Vec<(String, Value)>| Value::Object(items.into_iter().collect::<Map<_, _>>());
     let value = |result: Result<Value, serde_json::Error>| result.expect("an item can be written");
     let flags = model.flags.iter().map(|(key, flag)| (key.clone(), value(serde_json::to_value(flag))));
@@ -83,7 +108,7 @@ fn written_and_read_again(model: &FlagData) -> DataSet {
     serde_json::from_str::<FullData>(&text).unwrap_or_else(|error| panic!("{error}: {text}")).0
 }
 
-fn same_answers(data: &DataSet, other: &DataSet) {
+pub(crate) fn same_answers(data: &DataSet, other: &DataSet) {
     assert_eq!(data.flag_entries().count(), other.flag_entries().count());
     assert_eq!(data.segment_entries().count(), other.segment_entries().count());
     for flag in data.flags() {

@@ -10,6 +10,7 @@ mod context;
 mod date;
 mod event_batch;
 mod event_stream;
+mod file;
 mod flag;
 mod one_clause;
 mod pattern;
@@ -32,6 +33,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "event_stream", check: event_stream::check },
     Target { name: "second_generation", check: second_generation::check },
     Target { name: "flag", check: flag::check },
+    Target { name: "file", check: file::check },
     Target { name: "context", check: context::check },
     Target { name: "redaction", check: redaction::check },
     Target { name: "event_batch", check: event_batch::check },
