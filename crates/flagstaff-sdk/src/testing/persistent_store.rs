@@ -1,8 +1,8 @@
 //! What every database of flags must do.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 use flagstaff_wire::stream::ItemKind;
@@ -209,36 +209,37 @@ fn prefixes_do_not_meet<S: PersistentStore>(open: &impl Fn(&str) -> S, prefix: &
     }
 }
 
-/// Eight threads, two stores, one item: every version is offered, in orders that differ.
+/// Eight threads, two stores, one item: every version is offered, by half of the threads from the newest
+/// to the oldest. Once a version was written, no older one is ever seen again.
 fn writers_at_once_leave_the_newest<S: PersistentStore>(one: &S, other: &S) {
     const THREADS: u64 = 8;
     const VERSIONS: u64 = 40;
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let writers: Vec<_> = (0..THREADS)
-            .map(|thread| {
-                let store = if thread % 2 == 0 { one } else { other };
-                scope.spawn(move || {
-                    for version in (1..=VERSIONS).filter(|version| version % THREADS == thread) {
-                        upsert(store, &item(ItemKind::Flag, "k", version));
-                    }
-                })
-            })
-            .collect();
-        let reader = scope.spawn(|| {
-            let mut newest = 0;
-            while !done.load(Ordering::Relaxed) {
-                let seen =
-                    get(one, ItemKind::Flag, "k").map_or(0, |json| version_in(&json).expect("a version"));
-                assert!(seen >= newest, "version {seen} came after version {newest}");
-                newest = seen;
-            }
-        });
-        for writer in writers {
-            writer.join().expect("no writer fails");
+    let newest_written = AtomicU64::new(0);
+    let start = Barrier::new(THREADS as usize);
+    let write = &|thread: u64| {
+        let store = if thread % 2 == 0 { one } else { other };
+        let mut versions: Vec<_> = (1..=VERSIONS).filter(|version| version % THREADS == thread).collect();
+        if thread >= THREADS / 2 {
+            versions.reverse();
         }
-        done.store(true, Ordering::Relaxed);
-        reader.join().expect("versions only rise");
+        start.wait();
+        for version in versions {
+            let before = newest_written.load(Ordering::SeqCst);
+            if upsert(store, &item(ItemKind::Flag, "k", version)) {
+                assert!(version > before, "version {version} was written after version {before}");
+                newest_written.fetch_max(version, Ordering::SeqCst);
+            }
+            let at_least = newest_written.load(Ordering::SeqCst).max(version);
+            let json = get(store, ItemKind::Flag, "k").expect("an item that was written is there");
+            let seen = version_in(&json).expect("an item has a version");
+            assert!(seen >= at_least, "version {seen} is there after version {at_least}");
+        }
+    };
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || write(thread))).collect();
+        for writer in writers {
+            writer.join().expect("versions only rise");
+        }
     });
     check_version(other, ItemKind::Flag, "k", VERSIONS);
 }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use flagstaff_sdk::testing::check_persistent_store;
 use flagstaff_sdk::{ItemKind, PersistentStore, StoreError, StoredItem};
@@ -75,7 +76,7 @@ impl PersistentStore for InMemory {
         let key = self.key(item.kind, &item.key);
         let stored = self.kept.lock().unwrap().0.get(&key).map(|stored| stored.version);
         if self.fault == Fault::ComparesTooEarly {
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(5));
         }
         let mut kept = self.kept.lock().unwrap();
         let stored = match self.fault {
