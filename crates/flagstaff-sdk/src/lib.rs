@@ -1,33 +1,101 @@
 //! Feature flags in a Rust program: evaluated in memory, kept up to date in the background.
 //!
+//! # Five minutes
+//!
+//! Start a service: `make run` in Flagstaff's folder has one with flags to play with, on
+//! `http://127.0.0.1:8030`. Any Flagstaff or LaunchDarkly environment will do, given its SDK key. Then, with
+//! `flagstaff-sdk` among your dependencies:
+//!
 //! ```no_run
 //! use std::time::Duration;
 //! use flagstaff_sdk::{Client, Config, Context};
 //!
-//! let client = Client::start(Config::new("sdk-demo-production"))?;
-//! client.wait_until_ready(Duration::from_secs(5));
-//! let context = Context::builder("user-1").set("email", "user-1@example.com").build()?;
-//! if client.variation("checkout-redesign", &context, false) {
-//!     // the new checkout
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // Once, when the program starts. Clones are the same client.
+//!     let config = Config::new("sdk-demo-production").base_uri("http://127.0.0.1:8030");
+//!     let client = Client::start(config)?;
+//!     if !client.wait_until_ready(Duration::from_secs(5)) {
+//!         eprintln!("no flags yet, going on with defaults: {:?}", client.data_source_status().last_error);
+//!     }
+//!
+//!     // Whenever something is to be decided, for whom it is about.
+//!     let maria = Context::builder("maria").set("plan", "pro").set("email", "maria@example.com").build()?;
+//!     if client.variation("checkout-redesign", &maria, false) {
+//!         println!("the new checkout");
+//!     }
+//!     let banner: String = client.variation("shipping-banner", &maria, "none");
+//!     println!("banner: {banner}");
+//!
+//!     // Before the program ends, so that what was counted is sent.
+//!     client.close();
+//!     Ok(())
 //! }
-//! client.close();
-//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`Client::variation`] never fails, never waits and takes no lock. A client has one thread of its
-//! own, whatever the program does: it may be synchronous, run on any executor, and fork.
+//! Flip the flag on the dashboard, `http://127.0.0.1:8030/ui/`: the next `variation` gives the new value.
 //!
-//! | Room | What stands there |
+//! [`Client::variation`] never fails, never waits and takes no lock: it reads memory, which the client's own
+//! thread keeps up to date. Where it cannot answer (no such flag, no flags yet, another type) it gives the
+//! default, and [`Client::variation_detail`] says why. The program may be synchronous, run on any executor,
+//! and fork. With no [`Config::base_uri`], the environment variable `FLAGSTAFF_URL` names the service.
+//!
+//! # What there is
+//!
+//! | You want | Here |
 //! |---|---|
-//! | [`Client`] | variation, all_flags_state, track, identify, flush, close |
-//! | [`Config`] | one builder; sensible with only an SDK key |
-//! | `data_source` | where flags come from: a stream, or polls |
-//! | [`DataSystem`] | where flags come from with second-generation delivery |
-//! | [`DataSourceStatus`] | how that is going |
-//! | `events` | what is reported, and how little of it happens on the caller's thread |
-//! | [`migrations`] | moving one system to another, stage by stage |
-//! | [`Hook`], [`Plugin`] | code of the program's around evaluations, and once the client exists |
-//! | `fork` | what a child process does about it all; the only `unsafe` code |
+//! | to configure: addresses, time-outs, proxy, certificates, events, privacy | [`Config`]; what is refused: [`ConfigError`] |
+//! | values: bool, `i64`, `f64`, `String`, JSON | [`Client::variation`]; with the reason, [`Client::variation_detail`] and [`VariationDetail`] |
+//! | every flag for one context, for a page or another program | [`Client::all_flags_state`], [`AllFlagsState`] |
+//! | to say whom a flag is asked for: users, organisations, several at once | [`Context`], [`ContextBuilder`], [`MultiContextBuilder`] |
+//! | async | [`Client::ready`]; `variation` does not wait, so call it as it is; with a database, [`Client::variation_async`] |
+//! | to report what users do | [`Client::track`], [`Client::identify`], [`Client::flush`], [`Client::flush_and_wait`] |
+//! | to hear of changes | [`Client::flag_tracker`]: a flag, or its value for a context |
+//! | to know how things are going | [`Client::data_source_status_provider`], [`Client::data_store_status_provider`], [`Client::big_segment_store_status_provider`] |
+//! | code of yours around evaluations and after `track` | [`Hook`]; bundled, [`Plugin`] |
+//! | evaluations in traces of OpenTelemetry | [`OtelHook`] |
+//! | OpenFeature's interface | the crate [`flagstaff-openfeature`](../flagstaff_openfeature/index.html) |
+//! | to move one system to another, stage by stage | [`migrations`] |
+//! | log lines elsewhere than in `tracing` | [`LogSink`], [`Config::log_to`] |
+//! | a browser to prove whom it speaks for | [`Client::secure_mode_hash`] |
+//!
+//! Where flags come from, and where they are kept:
+//!
+//! | Source | Here |
+//! |---|---|
+//! | a stream, as long as nothing else is said; or polls | [`Config::stream`], [`Config::poll_interval`] |
+//! | second-generation delivery (FDv2), with sources that take over from each other | [`DataSystem`] |
+//! | files, JSON or YAML | [`FileDataSource`] |
+//! | a test | [`TestData`] |
+//! | anything else | [`DataSource`] |
+//! | nothing | [`Config::offline`] |
+//! | a database behind the flags, or alone (daemon mode) | [`PersistentDataStore`] with [`Redis`], [`Consul`], [`DynamoDb`] or a [`PersistentStore`] of your own |
+//! | segments too large to stream | [`BigSegments`] with [`Redis`], [`DynamoDb`] or a [`BigSegmentStore`] of your own |
+//!
+//! # Features
+//!
+//! All are off by default. `scripts/dependencies` counts what each brings into a build; `docs/rust-sdk.md` has
+//! the table.
+//!
+//! | Feature | What it adds |
+//! |---|---|
+//! | `redis` | [`Redis`]: flags and big segments; five crates |
+//! | `consul` | [`Consul`]: flags; no crate |
+//! | `dynamodb` | [`DynamoDb`]: flags and big segments; Amazon's client |
+//! | `otel` | [`OtelHook`]; the crate `opentelemetry` |
+//! | `yaml` | YAML in files of flags; five crates |
+//! | `testing` | checks for stores of your own; no crate |
+//!
+//! # When the service is away
+//!
+//! The client goes on from memory and never gives up: it tries again after a second, doubling to half a minute;
+//! after a refusal that time alone does not mend, as a wrong key, after five minutes, doubling to an hour.
+//! [`Client::data_source_status`] says what is wrong and how current the flags are. What happens when is in
+//! `docs/offline.md`; `docs/testing.md` is on tests, `docs/data-stores.md` on databases.
+//!
+//! # Processes that fork
+//!
+//! A client works in a child process too: at its first use there it starts a thread and connections of its
+//! own, with the flags the parent had. What the parent has not sent yet, the parent sends.
 //!
 //! # Building another language's SDK on this one
 //!
@@ -44,6 +112,11 @@
 //!   the caller's thread, within the call.
 //! - [`Client::data_source_status`], [`Client::is_initialized`], [`Client::is_offline`] and
 //!   [`Client::data_set`] read the state.
+//!
+#![cfg_attr(not(feature = "redis"), doc = "[`Redis`]: #features")]
+#![cfg_attr(not(feature = "consul"), doc = "[`Consul`]: #features")]
+#![cfg_attr(not(feature = "dynamodb"), doc = "[`DynamoDb`]: #features")]
+#![cfg_attr(not(feature = "otel"), doc = "[`OtelHook`]: #features")]
 
 mod big_segments;
 mod callbacks;
@@ -67,6 +140,8 @@ mod integrations;
 mod listeners;
 mod log;
 pub mod migrations;
+#[cfg(doctest)]
+mod pages;
 mod plugins;
 mod runtime;
 mod shared;

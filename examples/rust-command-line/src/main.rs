@@ -49,8 +49,7 @@ fn evaluate(flag: &str, context: &Context) -> Result<(Value, String), String> {
     // Whoever looks a value up is no user who got it: nothing is counted.
     let config = Config::new(setting("FLAGSTAFF_SDK_KEY", "sdk-demo-production"))
         .base_uri(&url)
-        .send_events(false)
-        .diagnostic_opt_out(true);
+        .send_events(false);
     let client = Client::start(config).map_err(|error| error.to_string())?;
     if !client.wait_until_ready(Duration::from_secs(5)) {
         let error = client.data_source_status().last_error;

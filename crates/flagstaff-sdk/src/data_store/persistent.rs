@@ -9,7 +9,7 @@ use flagstaff_wire::stream::ItemKind;
 ///
 /// Every method is called on a thread that may be kept waiting, never on one of the program's own, and
 /// may be called on several at once. A call that takes longer than the time-out of
-/// [`PersistentStoreOptions`](crate::PersistentStoreOptions) is not waited for. After a fork the child
+/// [`PersistentDataStore`](crate::PersistentDataStore) is not waited for. After a fork the child
 /// process calls the same object: connections are to be opened anew where the process is another
 /// ([`std::process::id`]).
 ///
