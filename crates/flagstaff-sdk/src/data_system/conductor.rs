@@ -14,8 +14,9 @@ use std::sync::Arc;
 
 use super::answer::Directive;
 use super::held::{Advice, Held, Origin};
-use super::options::{Conditions, DataSystem, Initializer, PollingSource, Synchronizer};
+use super::options::{Conditions, DataSystem};
 use super::polling::{Poller, Refused};
+use super::source::{Initializer, PollingSource, Synchronizer};
 use super::streaming::Streamer;
 use crate::data_source::{DataSourceError, DataSourceErrorKind, FileDataSource, poll_fdv1};
 use crate::http::Http;

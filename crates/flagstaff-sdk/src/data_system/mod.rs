@@ -4,6 +4,7 @@
 //! | Room | What stands there |
 //! |---|---|
 //! | `options` | [`DataSystem`], the public builder |
+//! | `source` | one source, and where its requests go |
 //! | `conductor` | the order: initializers, synchronizers, falling back and recovering |
 //! | `held` | what is held: the selector to go on from, and how the source of the moment is doing |
 //! | `streaming`, `polling` | one connection, one poll |
@@ -19,7 +20,9 @@ mod held;
 mod options;
 mod polling;
 mod receive;
+mod source;
 mod streaming;
 
 pub(crate) use conductor::run;
-pub use options::{DataSystem, Initializer, PollingSource, StreamingSource, Synchronizer};
+pub use options::DataSystem;
+pub use source::{Initializer, PollingSource, StreamingSource, Synchronizer};

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::answer::{Answer, Directive};
 use super::conductor::End;
 use super::held::{Held, Origin, Taken, ends_source};
-use super::options::PollingSource;
+use super::source::PollingSource;
 use crate::data_source::{Backoff, DataSourceErrorKind, Failure, random, read_body, report};
 use crate::log::LogLevel;
 
