@@ -57,10 +57,6 @@ impl Database {
         self.0.rows.lock().unwrap().items.remove(&id(ItemKind::Flag, key));
     }
 
-    pub(crate) fn unmark(&self) {
-        self.0.rows.lock().unwrap().marked = false;
-    }
-
     pub(crate) fn empty(&self) {
         *self.0.rows.lock().unwrap() = Rows::default();
     }
