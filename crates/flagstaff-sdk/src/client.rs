@@ -51,6 +51,9 @@ impl Client {
         let roots = if config.offline { None } else { http::roots(&config)? };
         fork::watch();
         let shared = Arc::new(Shared::new(config, roots));
+        if let Some(snapshot) = &shared.snapshot {
+            snapshot.load(&shared);
+        }
         let client = Self { handle: Arc::new(Handle(shared.clone())) };
         hooks.into_iter().for_each(|hook| client.add_hook(hook));
         plugins::plug_in(&plugins, &client, &shared);

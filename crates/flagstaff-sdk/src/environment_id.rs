@@ -17,6 +17,11 @@ impl EnvironmentId {
     /// Reads the headers of an answer that brings flags.
     pub(crate) fn learn(&self, headers: &HeaderMap) {
         let Some(id) = headers.get(headers::ENVIRONMENT_ID).and_then(|id| id.to_str().ok()) else { return };
+        self.set(id);
+    }
+
+    /// It is known from elsewhere.
+    pub(crate) fn set(&self, id: &str) {
         if id.is_empty() || self.get().as_deref() == Some(id) {
             return;
         }

@@ -145,6 +145,7 @@ mod pages;
 mod plugins;
 mod runtime;
 mod shared;
+mod snapshot;
 mod status_provider;
 #[cfg(feature = "testing")]
 pub mod testing;

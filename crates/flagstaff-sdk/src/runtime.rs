@@ -119,6 +119,9 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<(), ConfigError> {
             if let Some(backing) = &for_thread.backing {
                 backing.close(&for_thread, deadline);
             }
+            if let Some(snapshot) = &for_thread.snapshot {
+                snapshot.close(&for_thread);
+            }
             // Whoever closed has the client's end: let go of it before saying so.
             drop(for_thread);
             if let Some(Some(Command::Close { done: Some(done), .. })) = closing {

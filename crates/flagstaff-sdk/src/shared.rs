@@ -24,6 +24,7 @@ use crate::hooks::Hooks;
 use crate::listeners::Listeners;
 use crate::log::Log;
 use crate::runtime::Command;
+use crate::snapshot::Snapshots;
 use crate::wait::{Slot, Waiting};
 
 /// The client has had a full data set.
@@ -36,6 +37,8 @@ const CLOSED: u8 = 4;
 const READS_STORE: u8 = 8;
 /// A full data set was received.
 const RECEIVED: u8 = 16;
+/// A full data set was found in a snapshot.
+const FROM_SNAPSHOT: u8 = 32;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -57,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) big_segments: Option<Arc<big_segments::Manager>>,
     /// Who is told how that is doing.
     pub(crate) big_segment_listeners: Arc<Listeners<BigSegmentStoreStatus>>,
+    /// Where the last known flags are kept, if they are.
+    pub(crate) snapshot: Option<Snapshots>,
     pub(crate) status: StatusCell,
     /// None if the client is offline or told not to report.
     pub(crate) events: Option<Events>,
@@ -89,6 +94,7 @@ impl Shared {
             Some(_) => READS_STORE,
             None => 0,
         };
+        let snapshot = Snapshots::new(&config);
         let callbacks = Arc::new(Callbacks::new(log.clone()));
         let big_segment_listeners =
             Listeners::new("a big segment store status listener", log.clone(), callbacks.clone());
@@ -101,7 +107,8 @@ impl Shared {
             hooks: Hooks::default(),
             environment_id: EnvironmentId::default(),
             data: SharedDataSet::default(),
-            texts: backing.is_some().then(Texts::default),
+            texts: (backing.is_some() || snapshot.is_some()).then(Texts::default),
+            snapshot,
             backing,
             store_listeners: Listeners::new("a data store status listener", log.clone(), callbacks.clone()),
             big_segments,
@@ -133,7 +140,7 @@ impl Shared {
     /// database holds can be used, but initialization goes on.
     pub(crate) fn is_ready(&self) -> bool {
         let must_receive = self.config.data_system.is_some() && !self.config.daemon_mode;
-        if must_receive { self.has_received() } else { self.is_initialized() }
+        if must_receive { self.has_received() || self.is_from_snapshot() } else { self.is_initialized() }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -180,6 +187,17 @@ impl Shared {
     /// Whether a full data set was received, and not only read from a database.
     pub(crate) fn has_received(&self) -> bool {
         self.state.load(Ordering::Acquire) & RECEIVED != 0
+    }
+
+    /// Whether a full data set was found in a snapshot; it may have been replaced since.
+    pub(crate) fn is_from_snapshot(&self) -> bool {
+        self.state.load(Ordering::Acquire) & FROM_SNAPSHOT != 0
+    }
+
+    /// A full data set was found in a snapshot, and is in force.
+    pub(crate) fn found_snapshot(&self) {
+        self.state.fetch_or(INITIALIZED | FROM_SNAPSHOT, Ordering::AcqRel);
+        self.status.cached();
     }
 
     /// A full data set was received, and is in force.
@@ -257,6 +275,9 @@ impl Shared {
         }
         if let Some(backing) = &self.backing {
             backing.leave_parent();
+        }
+        if let Some(snapshot) = &self.snapshot {
+            snapshot.leave_parent();
         }
         self.callbacks.leave_parent();
         self.flag_listeners.leave_parent();

@@ -22,8 +22,10 @@ pub use test_data::{FlagBuilder, FlagRuleBuilder, TestData, VariationChoice};
 
 pub(crate) use backoff::{Backoff, random};
 pub(crate) use polling::{read_body, run_at as poll_fdv1};
+pub(crate) use file::read_file;
 pub(crate) use status::StatusCell;
 pub(crate) use streaming::{Failure, begin, next_piece, report};
+pub(crate) use turn::Turn;
 
 use crate::data_system;
 use crate::http::Http;

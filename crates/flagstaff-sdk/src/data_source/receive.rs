@@ -66,6 +66,9 @@ fn put_in_force(
     let data = shared.data.snapshot();
     data.flags().for_each(|flag| warn_of_flag(shared, flag));
     data.segments().for_each(|segment| warn_of_segment(shared, segment));
+    if let Some(snapshot) = &shared.snapshot {
+        snapshot.changed(shared);
+    }
     let backing = shared.backing.as_ref()?;
     let written = backing.received_everything(shared)?;
     is_first.then_some((written, backing.timeout()))
@@ -85,6 +88,9 @@ fn receive(shared: &Arc<Shared>, items: Items, in_order: bool) {
         }
         (!flags.is_empty() || !segments.is_empty()).then(|| data.with_all(flags, segments))
     });
+    if let Some(snapshot) = &shared.snapshot {
+        snapshot.changed(shared);
+    }
     if let Some(backing) = &shared.backing {
         backing.received(shared, texts, in_order);
     }

@@ -136,6 +136,10 @@ impl Backing {
                 self.seen_initialized();
                 self.found_filled(shared);
             }
+            Mark::Missing if shared.is_from_snapshot() => {
+                // What a snapshot knows is better than nothing.
+                items.retain(|(.., text)| text.is_some());
+            }
             Mark::Missing | Mark::Unknown => {}
             Mark::Gone => {
                 // What is gone stays in memory.

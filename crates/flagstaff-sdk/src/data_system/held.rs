@@ -67,8 +67,11 @@ pub(super) enum Taken {
 impl Held {
     pub(super) fn new(shared: Arc<Shared>, http: Arc<Http>, patience: Duration) -> Self {
         let state = DataSourceState::Initializing;
-        let inner =
-            Inner { selector: None, has_data: false, is_current: false, state, since: Instant::now() };
+        // A database is to have everything, and not only what changed since a snapshot.
+        let snapshot = shared.snapshot.as_ref().filter(|_| shared.backing.is_none());
+        let selector = snapshot.and_then(|snapshot| snapshot.selector());
+        let is_current = selector.is_some();
+        let inner = Inner { selector, has_data: false, is_current, state, since: Instant::now() };
         Self { shared, http, patience, inner: Mutex::new(inner) }
     }
 
@@ -91,9 +94,17 @@ impl Held {
 
     /// The data is another source's from now on: ask for everything next time.
     pub(super) fn forget_selector(&self) {
+        self.keep(None);
         let _unforked = fork::guard();
         let mut inner = self.lock();
         (inner.selector, inner.is_current) = (None, false);
+    }
+
+    /// Has a snapshot say what its data is called.
+    fn keep(&self, selector: Option<String>) {
+        if let Some(snapshot) = &self.shared.snapshot {
+            snapshot.set_selector(&self.shared, selector);
+        }
     }
 
     /// A source begins.
@@ -118,7 +129,7 @@ impl Held {
                 if !self.is_current() {
                     return Taken::Nothing;
                 }
-                self.shared.status.refreshed();
+                self.shared.received_everything();
                 self.enter(DataSourceState::Valid);
                 Taken::Data
             }
@@ -145,6 +156,7 @@ impl Held {
         } else {
             receive::put_in_use(&self.shared, |data| changes.applied_to(data));
         }
+        self.keep(selector.clone());
         let _unforked = fork::guard();
         let mut inner = self.lock();
         // Only now: what is not in force must not be asked on from.
@@ -158,7 +170,10 @@ impl Held {
 
     /// Takes what stood in files: nobody knows how old it is.
     pub(super) fn take_file_data(&self, data: FlagData) {
-        receive::put_in_use(&self.shared, |_| DataSet::from_model(data));
+        // What a snapshot knows came from the service once.
+        if !self.shared.is_from_snapshot() {
+            receive::put_in_use(&self.shared, |_| DataSet::from_model(data));
+        }
         let _unforked = fork::guard();
         self.lock().has_data = true;
     }

@@ -17,8 +17,9 @@ pub(super) fn keeps_json(shared: &Shared) -> bool {
 
 /// Puts a transfer in force, and says that the data is up to date.
 pub(super) async fn put_in_force(shared: &Arc<Shared>, changes: ChangeSet) {
-    // Changes to nothing are everything there is.
-    if changes.is_full || !shared.has_received() {
+    // Changes to nothing are everything there is. A snapshot is something, if it was asked on from.
+    let has_data = shared.has_received() || (shared.is_from_snapshot() && shared.backing.is_none());
+    if changes.is_full || !has_data {
         let data = changes.applied_to(&shared.data.snapshot());
         let texts = texts(shared, &changes);
         receive_all(shared, data, texts).await;
@@ -33,7 +34,7 @@ pub(super) async fn put_in_force(shared: &Arc<Shared>, changes: ChangeSet) {
         }
     }
     receive_in_order(shared, items);
-    shared.status.refreshed();
+    shared.received_everything();
 }
 
 /// Puts data in force that may not be up to date: evaluations use it, and whoever waits for the first

@@ -25,6 +25,7 @@ mod polling;
 mod robustness;
 #[cfg(all(feature = "testing", any(feature = "redis", feature = "consul", feature = "dynamodb")))]
 mod stores;
+mod snapshot;
 mod status;
 mod streaming;
 mod support;

@@ -29,6 +29,7 @@ use flagstaff_eval::model::FlagData;
 
 pub use read::{FlagsFileError, read_flags_file};
 
+pub(crate) use self::read::read_file;
 use self::read::{FileError, read_files};
 use self::versions::Versions;
 use self::watch::{Stamp, stamps};

@@ -89,7 +89,8 @@ pub(super) fn read_files(paths: &[PathBuf], duplicate_keys: DuplicateKeys) -> Re
     Ok(collector.items)
 }
 
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+/// Reads a whole file, if it is one and not too long.
+pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     // Asked before it is opened: opening a pipe waits for whoever writes.
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a file"));
