@@ -74,11 +74,12 @@ test-browser: setup-rust setup-browser ## the dashboard in a real browser
 	@scripts/test browser
 
 .PHONY: lint
-lint: setup-rust ## formatting, clippy without a warning, licences
+lint: setup-rust ## formatting, clippy without a warning, licences, the counts of crates in the docs
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets --all-features -- --deny warnings
 	@if command -v cargo-deny >/dev/null; then cargo deny check bans licenses sources; \
 	else echo "licences not checked: cargo deny is missing (cargo install --locked cargo-deny)"; fi
+	@scripts/dependencies --check
 
 # ---- measuring and reading -----------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 //! | Journey | What happens |
 //! |---|---|
 //! | [`flip`] | a flag is flipped, and every example program prints the new value; users and counts are found |
+//! | [`examples`] | the other examples of the Rust SDK answer, say what is wrong, and report what they evaluated |
 //! | [`faults`] | streams are cut, events refused, Redis killed and emptied: nothing wrong is served, counts add up |
 //! | [`outage`] | the service is killed and started again: nothing is lost, and programs go on |
 //! | [`doors`] | who is turned away |
@@ -12,6 +13,7 @@
 
 mod dependencies;
 mod doors;
+mod examples;
 mod faults;
 mod flip;
 mod outage;

@@ -47,9 +47,8 @@ fn evaluate(flag: &str, context: &Context) -> Result<(Value, String), String> {
     let setting = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
     let url = setting("FLAGSTAFF_URL", "http://127.0.0.1:8030");
     // Whoever looks a value up is no user who got it: nothing is counted.
-    let config = Config::new(setting("FLAGSTAFF_SDK_KEY", "sdk-demo-production"))
-        .base_uri(&url)
-        .send_events(false);
+    let config =
+        Config::new(setting("FLAGSTAFF_SDK_KEY", "sdk-demo-production")).base_uri(&url).send_events(false);
     let client = Client::start(config).map_err(|error| error.to_string())?;
     if !client.wait_until_ready(Duration::from_secs(5)) {
         let error = client.data_source_status().last_error;

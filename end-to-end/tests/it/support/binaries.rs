@@ -19,6 +19,11 @@ pub(crate) fn rust_example() -> &'static Path {
     &built()["flagstaff-example"]
 }
 
+/// Another one, of those in `examples/rust-…`.
+pub(crate) fn rust_example_called(name: &str) -> &'static Path {
+    &built()[&format!("flagstaff-example-{name}")]
+}
+
 /// The interpreter of a Python environment that `make` sets up.
 pub(crate) fn python(environment: &str, set_up_by: &str) -> PathBuf {
     needed(root().join(environment).join("bin/python"), set_up_by)
@@ -38,6 +43,9 @@ fn built() -> &'static HashMap<String, PathBuf> {
         cargo.current_dir(root()).stderr(Stdio::inherit());
         cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
         cargo.args(["--package", "flagstaff-cli", "--package", "flagstaff-example"]);
+        for name in ["axum", "command-line", "sync"] {
+            cargo.args(["--package", &format!("flagstaff-example-{name}")]);
+        }
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
         }
