@@ -63,12 +63,13 @@
 //! | Source | Here |
 //! |---|---|
 //! | a stream, as long as nothing else is said; or polls | [`Config::stream`], [`Config::poll_interval`] |
-//! | second-generation delivery (FDv2), with sources that take over from each other | [`DataSystem`] |
+//! | second-generation delivery (FDv2), with sources that take over from each other; the service must speak it, which Flagstaff's own does not yet | [`DataSystem`] |
 //! | files, JSON or YAML | [`FileDataSource`] |
 //! | a test | [`TestData`] |
 //! | anything else | [`DataSource`] |
 //! | nothing | [`Config::offline`] |
 //! | a database behind the flags, or alone (daemon mode) | [`PersistentDataStore`] with [`Redis`], [`Consul`], [`DynamoDb`] or a [`PersistentStore`] of your own |
+//! | a file with the last known flags, to start from while the service is away | [`Config::snapshot_file`] |
 //! | segments too large to stream | [`BigSegments`] with [`Redis`], [`DynamoDb`] or a [`BigSegmentStore`] of your own |
 //!
 //! # Features
