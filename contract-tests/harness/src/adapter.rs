@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::{Client as Http, Method};
@@ -42,17 +42,7 @@ pub(crate) struct Reply {
 impl Adapter {
     /// Finds the adapter, or starts it, and asks what it can do.
     pub(crate) async fn start(options: &Options) -> Result<Arc<Self>, String> {
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(RootCertStore::empty())
-            .with_no_client_auth();
-        let http = Http::builder()
-            .tls_backend_preconfigured(tls)
-            .no_proxy()
-            .timeout(TIMEOUT)
-            .build()
-            .map_err(|error| error.to_string())?;
+        let http = plain_http()?;
         let (url, child) = match &options.command {
             Some(command) => {
                 let (url, child) = launch(command).await?;
@@ -117,19 +107,37 @@ impl Adapter {
     }
 }
 
+/// For what is on this machine, and never behind TLS.
+pub(crate) fn plain_http() -> Result<Http, String> {
+    static CLIENT: OnceLock<Http> = OnceLock::new();
+    if let Some(client) = CLIENT.get() {
+        return Ok(client.clone());
+    }
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let client = Http::builder()
+        .tls_backend_preconfigured(tls)
+        .no_proxy()
+        .timeout(TIMEOUT)
+        .build()
+        .map_err(|error| error.to_string())?;
+    Ok(CLIENT.get_or_init(|| client).clone())
+}
+
 async fn send(http: &Http, method: Method, url: &str, body: Option<String>) -> Result<Reply, String> {
     let mut request = http.request(method, url);
     if let Some(body) = body {
         request = request.header("content-type", "application/json").body(body);
     }
-    let failed = |error: reqwest::Error| format!("the contract-test service did not answer at {url}: {error:?}");
+    let failed =
+        |error: reqwest::Error| format!("the contract-test service did not answer at {url}: {error:?}");
     let response = request.send().await.map_err(failed)?;
     let status = response.status().as_u16();
-    let location = response
-        .headers()
-        .get("location")
-        .and_then(|location| location.to_str().ok())
-        .map(str::to_owned);
+    let location =
+        response.headers().get("location").and_then(|location| location.to_str().ok()).map(str::to_owned);
     let body = response.text().await.map_err(failed)?;
     Ok(Reply { status, location, body })
 }

@@ -19,9 +19,7 @@ pub(crate) fn equal(a: &Value, b: &Value) -> bool {
             .keys()
             .chain(b.keys())
             .all(|name| equal(a.get(name).unwrap_or(&Value::Null), b.get(name).unwrap_or(&Value::Null))),
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b))
-        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
         _ => a == b,
     }
@@ -30,16 +28,20 @@ pub(crate) fn equal(a: &Value, b: &Value) -> bool {
 /// Whether every property of `part` is in `whole`, at any depth; lists are compared whole.
 pub(crate) fn contains(whole: &Value, part: &Value) -> bool {
     match (whole, part) {
-        (Value::Object(whole), Value::Object(part)) => part
-            .iter()
-            .all(|(name, value)| contains(whole.get(name).unwrap_or(&Value::Null), value)),
+        (Value::Object(whole), Value::Object(part)) => {
+            part.iter().all(|(name, value)| contains(whole.get(name).unwrap_or(&Value::Null), value))
+        }
         _ => equal(whole, part),
     }
 }
 
 /// Fails unless every property of `part` is there.
 pub(crate) fn has(what: &str, got: &Value, part: &Value) -> Result<(), String> {
-    if contains(got, part) { Ok(()) } else { Err(format!("{what}: expected at least\n{part}\nbut it is\n{got}")) }
+    if contains(got, part) {
+        Ok(())
+    } else {
+        Err(format!("{what}: expected at least\n{part}\nbut it is\n{got}"))
+    }
 }
 
 /// Fails unless the lists hold the same, in any order.

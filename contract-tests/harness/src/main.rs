@@ -49,6 +49,7 @@ fn main() -> ExitCode {
             report::list(&suite);
             return ExitCode::SUCCESS;
         }
+        stores::listen_at(&options);
         let adapter = match Adapter::start(&options).await {
             Ok(adapter) => adapter,
             Err(error) => return refuse(&error),

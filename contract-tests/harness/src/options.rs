@@ -21,9 +21,21 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PATTERN")]
     pub(crate) run: Option<String>,
 
-    /// Runs the tests that need Redis, Consul and DynamoDB, at their usual ports on this machine
+    /// Runs the tests that need Redis, Consul and DynamoDB
     #[arg(long)]
     pub(crate) enable_persistence_tests: bool,
+
+    /// Where Redis listens
+    #[arg(long, value_name = "URL", default_value = "redis://localhost:6379")]
+    pub(crate) redis: String,
+
+    /// Where Consul listens
+    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:8500")]
+    pub(crate) consul: String,
+
+    /// Where DynamoDB listens
+    #[arg(long, value_name = "URL", default_value = "http://localhost:8000")]
+    pub(crate) dynamodb: String,
 
     /// Runs the tests that wait for more than ten seconds
     #[arg(long)]

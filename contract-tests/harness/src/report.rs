@@ -59,7 +59,12 @@ pub(crate) fn group(outcome: &Outcome) {
 pub(crate) fn summary(outcomes: &[Outcome], stand_ins: &[String]) -> bool {
     for outcome in outcomes {
         for failure in &outcome.failures {
-            say(format_args!("\nFAILED {} / {}\n    {}", outcome.group, failure.test, indented(&failure.what)));
+            say(format_args!(
+                "\nFAILED {} / {}\n    {}",
+                outcome.group,
+                failure.test,
+                indented(&failure.what)
+            ));
             let skipped = failure.exchanges.len().saturating_sub(EXCHANGES);
             for exchange in &failure.exchanges[skipped..] {
                 say(format_args!("      | {}", indented(exchange)));

@@ -103,10 +103,9 @@ impl Scene {
     pub(crate) async fn client(&self, configuration: Value) -> Result<Client, String> {
         match self.try_client(configuration).await? {
             Ok(client) => Ok(client),
-            Err(reply) => Err(format!(
-                "the client could not be created: status {}, {}",
-                reply.status, reply.body
-            )),
+            Err(reply) => {
+                Err(format!("the client could not be created: status {}, {}", reply.status, reply.body))
+            }
         }
     }
 
@@ -382,6 +381,10 @@ pub(crate) fn of_kind(events: &[Value], kind: &str) -> Vec<Value> {
 pub(crate) fn only(events: &[Value], kind: &str) -> Result<Value, String> {
     match of_kind(events, kind).as_slice() {
         [event] => Ok(event.clone()),
-        found => Err(format!("expected one `{kind}` event, but there are {} in {}", found.len(), Value::from(events))),
+        found => Err(format!(
+            "expected one `{kind}` event, but there are {} in {}",
+            found.len(),
+            Value::from(events)
+        )),
     }
 }

@@ -53,7 +53,10 @@ impl BigSegmentStore for HarnessStore {
         let answer = self.ask("getMembership", json!({"contextHash": context_hash}).to_string())?;
         let Some(values) = answer["values"].as_object() else { return Ok(None) };
         let those = |wanted: bool| {
-            values.iter().filter(move |(_, value)| value.as_bool() == Some(wanted)).map(|(key, _)| key.as_str())
+            values
+                .iter()
+                .filter(move |(_, value)| value.as_bool() == Some(wanted))
+                .map(|(key, _)| key.as_str())
         };
         Ok(Some(Membership::new(those(true), those(false))))
     }

@@ -33,8 +33,7 @@ impl Caller {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(RootCertStore::empty())
             .with_no_client_auth();
-        let client =
-            Client::builder().tls_backend_preconfigured(tls).no_proxy().timeout(TIMEOUT).build()?;
+        let client = Client::builder().tls_backend_preconfigured(tls).no_proxy().timeout(TIMEOUT).build()?;
         Ok(Self { client, runtime: Handle::current() })
     }
 

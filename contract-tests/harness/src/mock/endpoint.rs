@@ -210,18 +210,12 @@ impl Endpoint {
         let mut count = self.inner.live_count.subscribe();
         match tokio::time::timeout(within, count.wait_for(|count| *count > number)).await {
             Ok(Ok(_)) => Ok(locked(&self.inner.live)[number].clone()),
-            _ => {
-                Err(format!("stream {} of the {} endpoint was not opened within {within:?}", number + 1, self.name))
-            }
+            _ => Err(format!(
+                "stream {} of the {} endpoint was not opened within {within:?}",
+                number + 1,
+                self.name
+            )),
         }
-    }
-
-    /// The stream that was opened last.
-    pub(crate) fn latest(&self) -> Result<Live, String> {
-        locked(&self.inner.live)
-            .last()
-            .cloned()
-            .ok_or_else(|| format!("no stream of the {} endpoint was opened", self.name))
     }
 }
 

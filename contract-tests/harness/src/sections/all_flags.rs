@@ -25,7 +25,8 @@ pub(crate) fn add(suite: &mut Suite) {
 
 /// A flag that is on, serves its key, and has these properties besides.
 fn on(key: &str, properties: Value) -> Value {
-    let base = json!({"on": true, "variations": [key, "off"], "fallthrough": {"variation": 0}, "offVariation": 1});
+    let base =
+        json!({"on": true, "variations": [key, "off"], "fallthrough": {"variation": 0}, "offVariation": 1});
     flag(key, 3, crate::flags::with(base, properties))
 }
 
@@ -54,13 +55,7 @@ fn check(group: &mut Group, name: &str, all: Vec<Value>, options: Value, want: V
 }
 
 fn add_plain(group: &mut Group) {
-    check(
-        group,
-        "no flags",
-        vec![],
-        json!({}),
-        json!({"$flagsState": {}, "$valid": true}),
-    );
+    check(group, "no flags", vec![], json!({}), json!({"$flagsState": {}, "$valid": true}));
     check(
         group,
         "values, variations and versions",
@@ -105,8 +100,11 @@ fn add_plain(group: &mut Group) {
         vec![
             on("fallthrough", json!({"trackEventsFallthrough": true})),
             on("rule", json!({"rules": [{"id": "r", "variation": 0, "trackEvents": true, "clauses": []}]})),
-            on("experiment", json!({"fallthrough": {"rollout": {
-                "kind": "experiment", "contextKind": "user", "variations": [{"variation": 0, "weight": 100_000}]}}})),
+            on(
+                "experiment",
+                json!({"fallthrough": {"rollout": {
+                "kind": "experiment", "contextKind": "user", "variations": [{"variation": 0, "weight": 100_000}]}}}),
+            ),
         ],
         json!({}),
         json!({"fallthrough": "fallthrough", "rule": "rule", "experiment": "experiment", "$valid": true,
@@ -170,9 +168,7 @@ fn add_reasons(group: &mut Group) {
 }
 
 fn add_client_side(group: &mut Group) {
-    let available = |id: bool, mobile: bool| {
-        json!({"clientSideAvailability": {"usingEnvironmentId": id, "usingMobileKey": mobile}})
-    };
+    let available = |id: bool, mobile: bool| json!({"clientSideAvailability": {"usingEnvironmentId": id, "usingMobileKey": mobile}});
     check(
         group,
         "only those that browsers may see",
@@ -233,7 +229,11 @@ fn add_prerequisites(group: &mut Group) {
     check(
         group,
         "those that were evaluated are named, direct ones only",
-        vec![needs("a", &[("b", 0), ("c", 0)], json!({})), needs("b", &[("c", 0)], json!({})), on("c", json!({}))],
+        vec![
+            needs("a", &[("b", 0), ("c", 0)], json!({})),
+            needs("b", &[("c", 0)], json!({})),
+            on("c", json!({})),
+        ],
         json!({}),
         json!({"a": "a", "b": "b", "c": "c", "$valid": true, "$flagsState": {
             "a": {"variation": 0, "version": 3, "prerequisites": ["b", "c"]},

@@ -50,12 +50,16 @@ fn metadata(age: Duration) -> Answer {
 }
 
 /// A client whose big segments come from this store.
-async fn client(scene: &Scene, all: &Value, store: &Endpoint, more: Value) -> Result<(Client, Endpoint), String> {
+async fn client(
+    scene: &Scene,
+    all: &Value,
+    store: &Endpoint,
+    more: Value,
+) -> Result<(Client, Endpoint), String> {
     let service = scene.streaming(all).await?;
     let settings = with(json!({"callbackUri": store.url}), more);
-    let client = scene
-        .client(json!({"streaming": {"baseUri": service.url}, "bigSegments": settings}))
-        .await?;
+    let client =
+        scene.client(json!({"streaming": {"baseUri": service.url}, "bigSegments": settings})).await?;
     Ok((client, service))
 }
 
@@ -85,7 +89,12 @@ fn add_membership(suite: &mut Suite) {
         ("another segment does not count", json!({"t.g2": true}), json!({}), false),
         ("a context the store does not name may match a rule", json!({}), json!({"rules": matching}), true),
         ("null is not to be named", json!({"s.g2": null}), json!({"rules": matching}), true),
-        ("an excluded context does not match by a rule", json!({"s.g2": false}), json!({"rules": matching}), false),
+        (
+            "an excluded context does not match by a rule",
+            json!({"s.g2": false}),
+            json!({"rules": matching}),
+            false,
+        ),
         ("the lists of the segment itself do not count", json!({}), json!({"included": ["user1"]}), false),
     ];
     for (name, values, properties, want) in cases {
@@ -104,7 +113,8 @@ fn add_membership(suite: &mut Suite) {
     group
         .test("the key of the kind that the segment names is asked for", |scene| async move {
             let store = start_store(&scene, store(Duration::ZERO, &hash("o"), json!({"s.g2": true}))).await?;
-            let all = data([for_segment("f", "s")], [big_segment("s", json!({"unboundedContextKind": "org"}))]);
+            let all =
+                data([for_segment("f", "s")], [big_segment("s", json!({"unboundedContextKind": "org"}))]);
             let (client, _service) = client(&scene, &all, &store, json!({})).await?;
             let org = json!({"kind": "org", "key": "o"});
             same("the value", &client.value_for("f", &org, "default").await?, &json!(true))?;
@@ -113,10 +123,15 @@ fn add_membership(suite: &mut Suite) {
         })
         .test("a context without that kind is none, and the store is not asked", |scene| async move {
             let store = start_store(&scene, store(Duration::ZERO, USER.1, json!({"s.g2": true}))).await?;
-            let all = data([for_segment("f", "s")], [big_segment("s", json!({"unboundedContextKind": "org"}))]);
+            let all =
+                data([for_segment("f", "s")], [big_segment("s", json!({"unboundedContextKind": "org"}))]);
             let (client, _service) = client(&scene, &all, &store, json!({})).await?;
             let got = client.detail("f", &user_with(USER.0, json!({})), json!("default")).await?;
-            same("the detail", &got, &json!({"value": false, "variationIndex": 0, "reason": {"kind": "FALLTHROUGH"}}))?;
+            same(
+                "the detail",
+                &got,
+                &json!({"value": false, "variationIndex": 0, "reason": {"kind": "FALLTHROUGH"}}),
+            )?;
             ensure(questions(&store).is_empty(), || "it was asked".to_owned())
         });
 }
@@ -142,12 +157,17 @@ fn add_queries(suite: &mut Suite) {
         })
         .test("several segments of one key are one question", |scene| async move {
             let store = start_store(&scene, store(Duration::ZERO, USER.1, json!({"t.g2": true}))).await?;
-            let clause = |key: &str| json!({"attribute": "", "op": "segmentMatch", "values": [key], "negate": false});
-            let f = flag("f", 1, json!({
-                "on": true, "variations": [0, 1, 2], "fallthrough": {"variation": 0},
-                "rules": [{"id": "1", "variation": 1, "clauses": [clause("s")]},
-                          {"id": "2", "variation": 2, "clauses": [clause("t")]}],
-            }));
+            let clause =
+                |key: &str| json!({"attribute": "", "op": "segmentMatch", "values": [key], "negate": false});
+            let f = flag(
+                "f",
+                1,
+                json!({
+                    "on": true, "variations": [0, 1, 2], "fallthrough": {"variation": 0},
+                    "rules": [{"id": "1", "variation": 1, "clauses": [clause("s")]},
+                              {"id": "2", "variation": 2, "clauses": [clause("t")]}],
+                }),
+            );
             let all = data([f], [big_segment("s", json!({})), big_segment("t", json!({}))]);
             // Without a cache, so that it is the evaluation that remembers.
             let (client, _service) = client(&scene, &all, &store, json!({"userCacheTimeMs": 1})).await?;
@@ -157,13 +177,21 @@ fn add_queries(suite: &mut Suite) {
         })
         .test("two keys are two questions", |scene| async move {
             let store = start_store(&scene, store(Duration::ZERO, &hash("o"), json!({"t.g2": true}))).await?;
-            let clause = |key: &str| json!({"attribute": "", "op": "segmentMatch", "values": [key], "negate": false});
-            let f = flag("f", 1, json!({
-                "on": true, "variations": [0, 1, 2], "fallthrough": {"variation": 0},
-                "rules": [{"id": "1", "variation": 1, "clauses": [clause("s")]},
-                          {"id": "2", "variation": 2, "clauses": [clause("t")]}],
-            }));
-            let all = data([f], [big_segment("s", json!({})), big_segment("t", json!({"unboundedContextKind": "org"}))]);
+            let clause =
+                |key: &str| json!({"attribute": "", "op": "segmentMatch", "values": [key], "negate": false});
+            let f = flag(
+                "f",
+                1,
+                json!({
+                    "on": true, "variations": [0, 1, 2], "fallthrough": {"variation": 0},
+                    "rules": [{"id": "1", "variation": 1, "clauses": [clause("s")]},
+                              {"id": "2", "variation": 2, "clauses": [clause("t")]}],
+                }),
+            );
+            let all = data(
+                [f],
+                [big_segment("s", json!({})), big_segment("t", json!({"unboundedContextKind": "org"}))],
+            );
             let (client, _service) = client(&scene, &all, &store, json!({})).await?;
             let both = json!({"kind": "multi", "user": {"key": "u"}, "org": {"key": "o"}});
             same("the value", &client.value_for("f", &both, "d").await?, &json!(2))?;
@@ -214,7 +242,11 @@ fn add_cache(suite: &mut Suite) {
         })
         .test("a failure is not remembered", |scene| async move {
             let store = start_store(&scene, |request| {
-                if request.path.ends_with("/getMetadata") { metadata(Duration::ZERO) } else { Answer::status(500) }
+                if request.path.ends_with("/getMetadata") {
+                    metadata(Duration::ZERO)
+                } else {
+                    Answer::status(500)
+                }
             })
             .await?;
             let all = data([for_segment("f", "s")], [big_segment("s", json!({}))]);
@@ -247,7 +279,12 @@ fn add_status(suite: &mut Suite) {
     let cases = [
         ("up to date", Some(Duration::ZERO), 120_000, json!({"available": true, "stale": false})),
         ("too old", Some(Duration::from_secs(1_000)), 120_000, json!({"available": true, "stale": true})),
-        ("older, but not too old", Some(Duration::from_secs(1_000)), 5_000_000, json!({"available": true, "stale": false})),
+        (
+            "older, but not too old",
+            Some(Duration::from_secs(1_000)),
+            5_000_000,
+            json!({"available": true, "stale": false}),
+        ),
         ("unavailable", None, 120_000, json!({"available": false, "stale": false})),
     ];
     for (name, age, stale_after, want) in cases {
@@ -318,7 +355,8 @@ fn add_evaluation_status(suite: &mut Suite) {
             let all = data([for_segment("f", "s")], [big_segment("s", json!({}))]);
             let (client, _service) = client(&scene, &all, &store, json!({})).await?;
             let got = client.detail("f", &user_with(USER.0, json!({})), json!("d")).await?;
-            let reason = json!({"kind": "RULE_MATCH", "ruleIndex": 0, "ruleId": "r", "bigSegmentsStatus": want});
+            let reason =
+                json!({"kind": "RULE_MATCH", "ruleIndex": 0, "ruleId": "r", "bigSegmentsStatus": want});
             same("the detail", &got, &json!({"value": true, "variationIndex": 1, "reason": reason}))
         });
     }
@@ -330,15 +368,18 @@ fn add_evaluation_status(suite: &mut Suite) {
             same("the value", &got["value"], &json!(false))?;
             same("the status", &got["reason"]["bigSegmentsStatus"], &json!("NOT_CONFIGURED"))
         })
-        .test("of a segment without a generation it is NOT_CONFIGURED, and the store is not asked", |scene| async move {
-            let store = start_store(&scene, store(Duration::ZERO, USER.1, json!({"s.g2": true}))).await?;
-            let all = data([for_segment("f", "s")], [big_segment("s", json!({"generation": null}))]);
-            let (client, _service) = client(&scene, &all, &store, json!({})).await?;
-            let got = client.detail("f", &user_with(USER.0, json!({})), json!("d")).await?;
-            same("the value", &got["value"], &json!(false))?;
-            same("the status", &got["reason"]["bigSegmentsStatus"], &json!("NOT_CONFIGURED"))?;
-            ensure(questions(&store).is_empty(), || "it was asked".to_owned())
-        })
+        .test(
+            "of a segment without a generation it is NOT_CONFIGURED, and the store is not asked",
+            |scene| async move {
+                let store = start_store(&scene, store(Duration::ZERO, USER.1, json!({"s.g2": true}))).await?;
+                let all = data([for_segment("f", "s")], [big_segment("s", json!({"generation": null}))]);
+                let (client, _service) = client(&scene, &all, &store, json!({})).await?;
+                let got = client.detail("f", &user_with(USER.0, json!({})), json!("d")).await?;
+                same("the value", &got["value"], &json!(false))?;
+                same("the status", &got["reason"]["bigSegmentsStatus"], &json!("NOT_CONFIGURED"))?;
+                ensure(questions(&store).is_empty(), || "it was asked".to_owned())
+            },
+        )
         .test("it is in all flags with reasons too", |scene| async move {
             let store = start_store(&scene, store(Duration::ZERO, USER.1, json!({"s.g2": true}))).await?;
             let all = data([for_segment("f", "s")], [big_segment("s", json!({}))]);

@@ -187,10 +187,7 @@ fn add_convert(suite: &mut Suite) {
         (r#"{"kind":"user","key":"a","_meta":{"privateAttributes":[]}}"#, r#"{"kind":"user","key":"a"}"#),
         (r#"{"kind":"user","key":"a","_meta":{"other":1}}"#, r#"{"kind":"user","key":"a"}"#),
         (r#"{"kind":"multi","org":{"key":"b"}}"#, r#"{"kind":"org","key":"b"}"#),
-        (
-            r#"  { "kind" : "user" , "key" : "\u0061" }  "#,
-            r#"{"kind":"user","key":"a"}"#,
-        ),
+        (r#"  { "kind" : "user" , "key" : "\u0061" }  "#, r#"{"kind":"user","key":"a"}"#),
     ];
     for (text, expected) in changed {
         group.test(format!("{text} comes out as {expected}"), move |scene| async move {
@@ -244,10 +241,7 @@ fn add_legacy(suite: &mut Suite) {
             r#"{"key":"a","name":"b","firstName":"c","lastName":"d","email":"e","avatar":"f","country":"g","ip":"h"}"#,
             r#"{"kind":"user","key":"a","name":"b","firstName":"c","lastName":"d","email":"e","avatar":"f","country":"g","ip":"h"}"#,
         ),
-        (
-            r#"{"key":"a","name":null,"firstName":null,"email":null}"#,
-            r#"{"kind":"user","key":"a"}"#,
-        ),
+        (r#"{"key":"a","name":null,"firstName":null,"email":null}"#, r#"{"kind":"user","key":"a"}"#),
         (r#"{"key":"a","anonymous":true}"#, r#"{"kind":"user","key":"a","anonymous":true}"#),
         (r#"{"key":"a","anonymous":false}"#, r#"{"kind":"user","key":"a"}"#),
         (r#"{"key":"a","anonymous":null}"#, r#"{"kind":"user","key":"a"}"#),
@@ -307,9 +301,8 @@ fn add_legacy(suite: &mut Suite) {
 fn add_comparison(suite: &mut Suite) {
     let group = suite.group("1.4 contexts: compare").needs("context-comparison");
     let single = |kind: &str, key: &str| json!({"single": {"kind": kind, "key": key}});
-    let with = |parts: Value| {
-        json!({"single": crate::flags::with(json!({"kind": "user", "key": "a"}), parts)})
-    };
+    let with =
+        |parts: Value| json!({"single": crate::flags::with(json!({"kind": "user", "key": "a"}), parts)});
     let attributes = |list: Value| with(json!({"attributes": list}));
     let private = |list: Value| with(json!({"privateAttributes": list}));
     let org = json!({"kind": "org", "key": "o"});
@@ -449,10 +442,26 @@ fn add_secure_mode(suite: &mut Suite) {
     let group = suite.group("6.5 secure mode").needs("secure-mode-hash");
     let other_key = SDK_KEY.replacen("sdk-0", "sdk-1", 1);
     let cases = [
-        (SDK_KEY, json!({"kind": "user", "key": "user-key-123"}), "73df666a13f2c474e50aa34ca5a761e89abb737fb139ff65fdde7fa85c9dcacd"),
-        (&other_key, json!({"kind": "user", "key": "user-key-123"}), "63538426a9845721a5547b4715f4284b060c21743702a896e1ff8a9a5b57215d"),
-        (SDK_KEY, json!({"kind": "user", "key": "user-key-456"}), "55be6b5ceb2a11acc6a7e9c60dbee5022d9c7084baf9ecd8cf69d12bce5a92fb"),
-        (SDK_KEY, json!({"kind": "other", "key": "user-key-123"}), "98a933ca26d2951547fc021981ebcdeda95fbca2ac3f767ae67f7042d5458f72"),
+        (
+            SDK_KEY,
+            json!({"kind": "user", "key": "user-key-123"}),
+            "73df666a13f2c474e50aa34ca5a761e89abb737fb139ff65fdde7fa85c9dcacd",
+        ),
+        (
+            &other_key,
+            json!({"kind": "user", "key": "user-key-123"}),
+            "63538426a9845721a5547b4715f4284b060c21743702a896e1ff8a9a5b57215d",
+        ),
+        (
+            SDK_KEY,
+            json!({"kind": "user", "key": "user-key-456"}),
+            "55be6b5ceb2a11acc6a7e9c60dbee5022d9c7084baf9ecd8cf69d12bce5a92fb",
+        ),
+        (
+            SDK_KEY,
+            json!({"kind": "other", "key": "user-key-123"}),
+            "98a933ca26d2951547fc021981ebcdeda95fbca2ac3f767ae67f7042d5458f72",
+        ),
     ];
     for (credential, context, hash) in cases {
         let credential = credential.to_owned();

@@ -272,19 +272,22 @@ fn add_long(suite: &mut Suite) {
             poll.no_request_after(0, Duration::from_secs(8)).await?;
             client.has_value_within("f", "polled", Duration::from_secs(30)).await
         })
-        .test("one that is interrupted for 60 s gives way to the next, and comes back after 300 s", |scene| async move {
-            let stream = streams(&scene, Answer::status(503)).await?;
-            stream.answer_first([Answer::events([sse(&full(&a_flag("streamed"), "s1"))])]);
-            let poll = polls(&scene, polled(&full(&a_flag("polled"), "s2"))).await?;
-            let client = scene
-                .client(json!({"dataSystem": {"synchronizers": [streaming(&stream), polling(&poll)]}}))
-                .await?;
-            client.has_value("f", "streamed").await?;
-            stream.stream(0, SOON).await?.end();
-            poll.no_request_after(0, Duration::from_secs(45)).await?;
-            client.has_value("f", "streamed").await?;
-            client.has_value_within("f", "polled", Duration::from_secs(50)).await?;
-            stream.answer(Answer::events([sse(&full(&a_flag("streamed again"), "s3"))]));
-            client.has_value_within("f", "streamed again", Duration::from_secs(340)).await
-        });
+        .test(
+            "one that is interrupted for 60 s gives way to the next, and comes back after 300 s",
+            |scene| async move {
+                let stream = streams(&scene, Answer::status(503)).await?;
+                stream.answer_first([Answer::events([sse(&full(&a_flag("streamed"), "s1"))])]);
+                let poll = polls(&scene, polled(&full(&a_flag("polled"), "s2"))).await?;
+                let client = scene
+                    .client(json!({"dataSystem": {"synchronizers": [streaming(&stream), polling(&poll)]}}))
+                    .await?;
+                client.has_value("f", "streamed").await?;
+                stream.stream(0, SOON).await?.end();
+                poll.no_request_after(0, Duration::from_secs(45)).await?;
+                client.has_value("f", "streamed").await?;
+                client.has_value_within("f", "polled", Duration::from_secs(50)).await?;
+                stream.answer(Answer::events([sse(&full(&a_flag("streamed again"), "s3"))]));
+                client.has_value_within("f", "streamed again", Duration::from_secs(340)).await
+            },
+        );
 }

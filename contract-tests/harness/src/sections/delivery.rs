@@ -87,8 +87,9 @@ fn add_flushing(suite: &mut Suite) {
             only(&sink.next_within(Duration::from_secs(5)).await?, "identify").map(|_| ())
         })
         .test("a slow service keeps nobody waiting", |scene| async move {
-            let (client, sink, _service) =
-                scene.reporting_client(&flags([serving("f", 1, "a")]), json!({"flushIntervalMs": 50})).await?;
+            let (client, sink, _service) = scene
+                .reporting_client(&flags([serving("f", 1, "a")]), json!({"flushIntervalMs": 50}))
+                .await?;
             sink.endpoint.answer(Answer::status(202).after(Duration::from_secs(5)));
             let started = std::time::Instant::now();
             for number in 0..50 {
@@ -133,37 +134,44 @@ fn add_capacity(suite: &mut Suite) {
 fn add_errors(suite: &mut Suite) {
     let group = suite.group("4.6 events: errors");
     for status in [400, 408, 429, 500, 503] {
-        group.test(format!("after status {status} the payload is sent once more a second later"), move |scene| {
-            tried_twice(scene, Answer::status(status))
-        });
-        group.test(format!("after status {status} twice the payload is dropped, and later ones are sent"), move |scene| async move {
-            let (client, sink, _service) = scene.reporting_client(&flags([]), json!({})).await?;
-            sink.endpoint.answer_first([Answer::status(status), Answer::status(status)]);
-            client.identify(&user_with("first", json!({}))).await?;
-            client.flush().await?;
-            sink.next_payload(SOON).await?;
-            sink.next_payload(SOON).await?;
-            sink.nothing_within(Duration::from_millis(1_500)).await?;
-            client.identify(&user_with("second", json!({}))).await?;
-            let events = client.flushed(&sink).await?;
-            let keys: Vec<&Value> = events.iter().map(|event| &event["context"]["key"]).collect();
-            ensure(keys == ["second"], || format!("then those of {keys:?} were sent"))
-        });
+        group.test(
+            format!("after status {status} the payload is sent once more a second later"),
+            move |scene| tried_twice(scene, Answer::status(status)),
+        );
+        group.test(
+            format!("after status {status} twice the payload is dropped, and later ones are sent"),
+            move |scene| async move {
+                let (client, sink, _service) = scene.reporting_client(&flags([]), json!({})).await?;
+                sink.endpoint.answer_first([Answer::status(status), Answer::status(status)]);
+                client.identify(&user_with("first", json!({}))).await?;
+                client.flush().await?;
+                sink.next_payload(SOON).await?;
+                sink.next_payload(SOON).await?;
+                sink.nothing_within(Duration::from_millis(1_500)).await?;
+                client.identify(&user_with("second", json!({}))).await?;
+                let events = client.flushed(&sink).await?;
+                let keys: Vec<&Value> = events.iter().map(|event| &event["context"]["key"]).collect();
+                ensure(keys == ["second"], || format!("then those of {keys:?} were sent"))
+            },
+        );
     }
     group.test("after a connection that breaks the payload is sent once more a second later", |scene| {
         tried_twice(scene, Answer::HangUp)
     });
     for status in [401, 403, 404] {
-        group.test(format!("after status {status} the payload is dropped, and nothing more is sent soon"), move |scene| async move {
-            let (client, sink, _service) = scene.reporting_client(&flags([]), json!({})).await?;
-            sink.endpoint.answer(Answer::status(status));
-            client.identify(&user()).await?;
-            client.flush().await?;
-            sink.next_payload(SOON).await?;
-            client.identify(&user()).await?;
-            client.flush().await?;
-            sink.nothing_within(Duration::from_millis(1_500)).await
-        });
+        group.test(
+            format!("after status {status} the payload is dropped, and nothing more is sent soon"),
+            move |scene| async move {
+                let (client, sink, _service) = scene.reporting_client(&flags([]), json!({})).await?;
+                sink.endpoint.answer(Answer::status(status));
+                client.identify(&user()).await?;
+                client.flush().await?;
+                sink.next_payload(SOON).await?;
+                client.identify(&user()).await?;
+                client.flush().await?;
+                sink.nothing_within(Duration::from_millis(1_500)).await
+            },
+        );
     }
 }
 
@@ -190,9 +198,7 @@ fn add_compression(suite: &mut Suite) {
     suite
         .group("4.6 events: compression")
         .needs("event-gzip")
-        .test("events are sent compressed when it is on", |scene| async move {
-            encoded(&scene, true).await
-        });
+        .test("events are sent compressed when it is on", |scene| async move { encoded(&scene, true).await });
     suite
         .group("4.6 events: compression can be off")
         .needs("optional-event-gzip")
@@ -200,9 +206,8 @@ fn add_compression(suite: &mut Suite) {
 }
 
 async fn encoded(scene: &Scene, gzip: bool) -> Verdict {
-    let (client, sink, _service) = scene
-        .reporting_client(&flags([]), json!({"enableGzip": gzip, "enableDiagnostics": true}))
-        .await?;
+    let (client, sink, _service) =
+        scene.reporting_client(&flags([]), json!({"enableGzip": gzip, "enableDiagnostics": true})).await?;
     client.identify(&user()).await?;
     client.flush().await?;
     let payload = sink.next_payload(SOON).await?;

@@ -79,8 +79,18 @@ pub(crate) fn add(suite: &mut Suite) {
             }),
         ),
         ("the capacity", json!({"capacity": 999}), json!({}), json!({"eventsCapacity": 999})),
-        ("the flush interval", json!({"flushIntervalMs": 7_000}), json!({}), json!({"eventsFlushIntervalMillis": 7_000})),
-        ("all attributes private", json!({"allAttributesPrivate": true}), json!({}), json!({"allAttributesPrivate": true})),
+        (
+            "the flush interval",
+            json!({"flushIntervalMs": 7_000}),
+            json!({}),
+            json!({"eventsFlushIntervalMillis": 7_000}),
+        ),
+        (
+            "all attributes private",
+            json!({"allAttributesPrivate": true}),
+            json!({}),
+            json!({"allAttributesPrivate": true}),
+        ),
         ("the start wait", json!({}), json!({"startWaitTimeMs": 4_321}), json!({"startWaitMillis": 4_321})),
     ];
     for (name, events, configuration, want) in cases {

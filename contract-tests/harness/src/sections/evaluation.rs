@@ -93,8 +93,7 @@ async fn run_published(scene: Scene, document: Yaml) -> Verdict {
         }
         let skip = document.get("skipEvaluateAllFlags").and_then(Yaml::as_bool) == Some(true);
         if value_type == "any" && !skip && scene.can("all-flags-with-reasons") {
-            let all =
-                client.command("evaluateAll", json!({name: context, "withReasons": true})).await?;
+            let all = client.command("evaluateAll", json!({name: context, "withReasons": true})).await?;
             check_in_all(&all["state"], key, &want, &mut wrong);
         }
     }
@@ -390,11 +389,15 @@ fn add_buckets(suite: &mut Suite) {
     }
     group.test("an experiment says so, unless the variation is untracked", |scene| async move {
         let experiment = |untracked: bool| {
-            flag("f", 1, json!({
-                "on": true, "variations": ["a"], "fallthrough": {"rollout": {
-                    "kind": "experiment", "contextKind": "user", "variations": [
-                        {"variation": 0, "weight": 100_000, "untracked": untracked}]}},
-            }))
+            flag(
+                "f",
+                1,
+                json!({
+                    "on": true, "variations": ["a"], "fallthrough": {"rollout": {
+                        "kind": "experiment", "contextKind": "user", "variations": [
+                            {"variation": 0, "weight": 100_000, "untracked": untracked}]}},
+                }),
+            )
         };
         let (client, service) = scene.streaming_client(&flags([experiment(false)])).await?;
         let got = client.detail("f", &user(), json!("default")).await?;

@@ -23,7 +23,8 @@ pub(crate) fn add(suite: &mut Suite) {
 
 /// A flag that is on and serves its key, with these properties besides.
 fn on(key: &str, properties: Value) -> Value {
-    let base = json!({"on": true, "variations": [key, "other"], "fallthrough": {"variation": 0}, "offVariation": 1});
+    let base =
+        json!({"on": true, "variations": [key, "other"], "fallthrough": {"variation": 0}, "offVariation": 1});
     flag(key, 7, crate::flags::with(base, properties))
 }
 
@@ -52,7 +53,8 @@ fn add_feature(suite: &mut Suite) {
     let group = suite.group("4.1 events: feature");
     group
         .test("an evaluation of a flag that is not tracked has none", |scene| async move {
-            let (client, sink, _service) = scene.reporting_client(&flags([on("f", json!({}))]), json!({})).await?;
+            let (client, sink, _service) =
+                scene.reporting_client(&flags([on("f", json!({}))]), json!({})).await?;
             client.has_value("f", "f").await?;
             let events = client.flushed(&sink).await?;
             ensure(of_kind(&events, "feature").is_empty(), || format!("{}", Value::from(events)))
@@ -183,10 +185,30 @@ fn add_debug(suite: &mut Suite) {
         });
     // The service's time as it answers, and the flag's end of debugging, of which the local clock knows.
     for (name, date, until, debugged) in [
-        ("the service's clock is ahead, and it is over there", "Tue, 19 Jan 2055 03:14:07 GMT", 2_600_000_000_000_u64, false),
-        ("the service's clock is ahead, and it is not over there", "Tue, 19 Jan 2038 03:14:07 GMT", 2_600_000_000_000, true),
-        ("the service's clock is behind, but it is over here", "Sat, 01 Jan 2000 00:00:00 GMT", 1_600_000_000_000, false),
-        ("the service's clock is behind, and it is not over here", "Sat, 01 Jan 2000 00:00:00 GMT", 2_600_000_000_000, true),
+        (
+            "the service's clock is ahead, and it is over there",
+            "Tue, 19 Jan 2055 03:14:07 GMT",
+            2_600_000_000_000_u64,
+            false,
+        ),
+        (
+            "the service's clock is ahead, and it is not over there",
+            "Tue, 19 Jan 2038 03:14:07 GMT",
+            2_600_000_000_000,
+            true,
+        ),
+        (
+            "the service's clock is behind, but it is over here",
+            "Sat, 01 Jan 2000 00:00:00 GMT",
+            1_600_000_000_000,
+            false,
+        ),
+        (
+            "the service's clock is behind, and it is not over here",
+            "Sat, 01 Jan 2000 00:00:00 GMT",
+            2_600_000_000_000,
+            true,
+        ),
         ("the service's time cannot be read", "yesterday", 2_600_000_000_000, true),
     ] {
         group.test(
@@ -212,14 +234,16 @@ fn add_index(suite: &mut Suite) {
     let group = suite.group("4.3 events: index");
     group
         .test("a context is reported whole when it is first evaluated", |scene| async move {
-            let (client, sink, _service) = scene.reporting_client(&flags([on("f", json!({}))]), json!({})).await?;
+            let (client, sink, _service) =
+                scene.reporting_client(&flags([on("f", json!({}))]), json!({})).await?;
             let who = user_with("a", json!({"name": "n", "x": [1, {"y": null}], "anonymous": true}));
             client.value_for("f", &who, "d").await?;
             let events = client.flushed(&sink).await?;
             is_event(&only(&events, "index")?, &json!({"kind": "index", "context": who}))
         })
         .test("it is reported once, also from flush to flush", |scene| async move {
-            let (client, sink, _service) = scene.reporting_client(&flags([on("f", json!({}))]), json!({})).await?;
+            let (client, sink, _service) =
+                scene.reporting_client(&flags([on("f", json!({}))]), json!({})).await?;
             client.value("f", "d").await?;
             client.value("f", "d").await?;
             only(&client.flushed(&sink).await?, "index")?;
@@ -228,13 +252,15 @@ fn add_index(suite: &mut Suite) {
             ensure(of_kind(&events, "index").is_empty(), || "it is reported again".to_owned())
         })
         .test("other attributes do not make another context", |scene| async move {
-            let (client, sink, _service) = scene.reporting_client(&flags([on("f", json!({}))]), json!({})).await?;
+            let (client, sink, _service) =
+                scene.reporting_client(&flags([on("f", json!({}))]), json!({})).await?;
             client.value_for("f", &user_with("a", json!({"x": 1})), "d").await?;
             client.value_for("f", &user_with("a", json!({"x": 2})), "d").await?;
             only(&client.flushed(&sink).await?, "index").map(|_| ())
         })
         .test("another key, another kind and several kinds are other contexts", |scene| async move {
-            let (client, sink, _service) = scene.reporting_client(&flags([on("f", json!({}))]), json!({})).await?;
+            let (client, sink, _service) =
+                scene.reporting_client(&flags([on("f", json!({}))]), json!({})).await?;
             let contexts = [
                 json!({"kind": "user", "key": "a"}),
                 json!({"kind": "user", "key": "b"}),
@@ -255,14 +281,16 @@ fn add_index(suite: &mut Suite) {
             only(&client.flushed(&sink).await?, "index").map(|_| ())
         })
         .test("one that was identified is known already", |scene| async move {
-            let (client, sink, _service) = scene.reporting_client(&flags([on("f", json!({}))]), json!({})).await?;
+            let (client, sink, _service) =
+                scene.reporting_client(&flags([on("f", json!({}))]), json!({})).await?;
             client.identify(&user()).await?;
             client.value("f", "d").await?;
             let events = client.flushed(&sink).await?;
             ensure(of_kind(&events, "index").is_empty(), || "it is reported again".to_owned())
         })
         .test("one thousand contexts are remembered", |scene| async move {
-            let (client, sink, _service) = scene.reporting_client(&flags([on("f", json!({}))]), json!({})).await?;
+            let (client, sink, _service) =
+                scene.reporting_client(&flags([on("f", json!({}))]), json!({})).await?;
             for number in 0..100 {
                 client.value_for("f", &user_with(&format!("u{number}"), json!({})), "d").await?;
             }
@@ -290,7 +318,9 @@ fn add_identify(suite: &mut Suite) {
                 let (client, sink, _service) = scene.reporting_client(&flags([]), json!({})).await?;
                 client.identify(&context).await?;
                 let events = client.flushed(&sink).await?;
-                ensure(events.len() == 1, || format!("there are more events: {}", Value::from(events.clone())))?;
+                ensure(events.len() == 1, || {
+                    format!("there are more events: {}", Value::from(events.clone()))
+                })?;
                 is_event(&events[0], &json!({"kind": "identify", "context": context}))
             }
         });
@@ -356,7 +386,8 @@ fn add_custom(suite: &mut Suite) {
                 let want = crate::flags::with(base, want);
                 is_event(&event, &want)?;
                 for name in ["data", "metricValue"] {
-                    let wrong = want.get(name).is_none() && event.get(name).is_some_and(|value| !value.is_null());
+                    let wrong =
+                        want.get(name).is_none() && event.get(name).is_some_and(|value| !value.is_null());
                     ensure(!wrong, || format!("`{name}` is there"))?;
                 }
                 Ok(())
@@ -475,7 +506,8 @@ fn add_experiments(suite: &mut Suite) {
         json!({"fallthrough": {"rollout": {"kind": "experiment", "contextKind": "user", "variations": [
             {"variation": 0, "weight": 100_000, "untracked": untracked}]}}})
     };
-    let rule = |track: bool| json!({"rules": [{"id": "r", "variation": 0, "trackEvents": track, "clauses": []}]});
+    let rule =
+        |track: bool| json!({"rules": [{"id": "r", "variation": 0, "trackEvents": track, "clauses": []}]});
     let cases = [
         (
             "a context in an experiment is reported with the reason",
@@ -525,26 +557,31 @@ fn add_sampling(suite: &mut Suite) {
         ("feature", "feature", json!({"trackEvents": true})),
         ("debug", "debug", json!({"debugEventsUntilDate": 4_000_000_000_000_u64})),
     ] {
-        for (ratio, least, most) in [(json!(0), 0, 0), (json!(1), 200, 200), (json!(null), 200, 200), (json!(2), 40, 160)] {
+        for (ratio, least, most) in
+            [(json!(0), 0, 0), (json!(1), 200, 200), (json!(null), 200, 200), (json!(2), 40, 160)]
+        {
             let f = on("f", crate::flags::with(json!({"samplingRatio": ratio}), properties.clone()));
             let ratio = ratio.clone();
-            group.test(format!("{name}: of 200 at a ratio of {ratio} there are {least} to {most}"), move |scene| {
-                let (all, ratio) = (flags([f.clone()]), ratio.clone());
-                async move {
-                    let (client, sink, _service) = scene.reporting_client(&all, json!({})).await?;
-                    evaluate_often(&client, 200).await?;
-                    let events = client.flushed(&sink).await?;
-                    let found = of_kind(&events, kind);
-                    let good = (least..=most).contains(&found.len());
-                    ensure(good, || format!("there are {}", found.len()))?;
-                    let stated = if ratio == json!(2) { ratio } else { Value::Null };
-                    for event in &found {
-                        same("the ratio stated", &event["samplingRatio"], &stated)?;
+            group.test(
+                format!("{name}: of 200 at a ratio of {ratio} there are {least} to {most}"),
+                move |scene| {
+                    let (all, ratio) = (flags([f.clone()]), ratio.clone());
+                    async move {
+                        let (client, sink, _service) = scene.reporting_client(&all, json!({})).await?;
+                        evaluate_often(&client, 200).await?;
+                        let events = client.flushed(&sink).await?;
+                        let found = of_kind(&events, kind);
+                        let good = (least..=most).contains(&found.len());
+                        ensure(good, || format!("there are {}", found.len()))?;
+                        let stated = if ratio == json!(2) { ratio } else { Value::Null };
+                        for event in &found {
+                            same("the ratio stated", &event["samplingRatio"], &stated)?;
+                        }
+                        let counted = &only(&events, "summary")?["features"]["f"]["counters"][0]["count"];
+                        same("the count of the summary", counted, &json!(200))
                     }
-                    let counted = &only(&events, "summary")?["features"]["f"]["counters"][0]["count"];
-                    same("the count of the summary", counted, &json!(200))
-                }
-            });
+                },
+            );
         }
     }
     group

@@ -47,7 +47,8 @@ pub(super) fn sse(messages: &[Message]) -> String {
 
 /// The same messages as the answer to a poll.
 pub(super) fn polled(messages: &[Message]) -> Answer {
-    let events: Vec<Value> = messages.iter().map(|(name, data)| json!({"event": name, "data": data})).collect();
+    let events: Vec<Value> =
+        messages.iter().map(|(name, data)| json!({"event": name, "data": data})).collect();
     Answer::json(json!({"events": events}).to_string())
 }
 
@@ -113,23 +114,104 @@ fn add_requests(suite: &mut Suite) {
 fn add_messages(suite: &mut Suite) {
     let group = suite.group("3.6 FDv2 streaming: messages").needs("fdv1-fallback");
     let f = |version, value: &str| serving("f", version, value);
-    let delete = |key: &str, version: u64| ("delete-object", json!({"version": version, "kind": "flag", "key": key}));
+    let delete =
+        |key: &str, version: u64| ("delete-object", json!({"version": version, "kind": "flag", "key": key}));
     let first = full(&[f(10, "old"), serving("g", 10, "g")], "s1");
     // What comes after everything, and what `f` and `g` are then.
     let cases: Vec<(&str, Vec<Message>, &str, &str)> = vec![
-        ("changes change what they name, and nothing else", vec![intent("xfer-changes"), put_flag(&f(11, "new")), transferred("s2")], "new", "g"),
+        (
+            "changes change what they name, and nothing else",
+            vec![intent("xfer-changes"), put_flag(&f(11, "new")), transferred("s2")],
+            "new",
+            "g",
+        ),
         ("later payloads need no intent", vec![put_flag(&f(11, "new")), transferred("s2")], "new", "g"),
-        ("changes are taken whatever their versions", vec![put_flag(&f(3, "new")), transferred("s2")], "new", "g"),
+        (
+            "changes are taken whatever their versions",
+            vec![put_flag(&f(3, "new")), transferred("s2")],
+            "new",
+            "g",
+        ),
         ("a deleted flag is gone", vec![delete("f", 11), transferred("s2")], "default", "g"),
-        ("everything replaces everything, also by lower versions", vec![intent("xfer-full"), put_flag(&f(1, "new")), transferred("s2")], "new", "default"),
-        ("an intent of none changes nothing", vec![intent("none"), put_flag(&f(11, "new")), transferred("s2")], "new", "g"),
-        ("after an error what was sent is dropped", vec![put_flag(&f(11, "bad")), ("error", json!({"payloadId": "p1", "reason": "sorry"})), put_flag(&serving("g", 11, "after")), transferred("s2")], "old", "after"),
-        ("an error may say `id`", vec![put_flag(&f(11, "bad")), ("error", json!({"id": "p1", "reason": "sorry"})), transferred("s2")], "old", "g"),
-        ("a heartbeat changes nothing", vec![put_flag(&f(11, "new")), ("heart-beat", json!({})), ("heartbeat", json!({})), transferred("s2")], "new", "g"),
-        ("an event nobody has heard of changes nothing", vec![put_flag(&f(11, "new")), ("unheard-of", json!([1])), transferred("s2")], "new", "g"),
-        ("a kind nobody has heard of is passed over", vec![("put-object", json!({"version": 1, "kind": "gadget", "key": "x", "object": {}})), put_flag(&f(11, "new")), transferred("s2")], "new", "g"),
-        ("the last of several puts counts", vec![put_flag(&f(11, "first")), put_flag(&f(12, "last")), transferred("s2")], "last", "g"),
-        ("properties nobody has heard of are ignored", vec![("server-intent", json!({"more": 1, "payloads": [{"id": "p1", "target": 1, "intentCode": "xfer-changes", "reason": "stale", "more": 1}]})), put_flag(&f(11, "new")), transferred("s2")], "new", "g"),
+        (
+            "everything replaces everything, also by lower versions",
+            vec![intent("xfer-full"), put_flag(&f(1, "new")), transferred("s2")],
+            "new",
+            "default",
+        ),
+        (
+            "an intent of none changes nothing",
+            vec![intent("none"), put_flag(&f(11, "new")), transferred("s2")],
+            "new",
+            "g",
+        ),
+        (
+            "after an error what was sent is dropped",
+            vec![
+                put_flag(&f(11, "bad")),
+                ("error", json!({"payloadId": "p1", "reason": "sorry"})),
+                put_flag(&serving("g", 11, "after")),
+                transferred("s2"),
+            ],
+            "old",
+            "after",
+        ),
+        (
+            "an error may say `id`",
+            vec![
+                put_flag(&f(11, "bad")),
+                ("error", json!({"id": "p1", "reason": "sorry"})),
+                transferred("s2"),
+            ],
+            "old",
+            "g",
+        ),
+        (
+            "a heartbeat changes nothing",
+            vec![
+                put_flag(&f(11, "new")),
+                ("heart-beat", json!({})),
+                ("heartbeat", json!({})),
+                transferred("s2"),
+            ],
+            "new",
+            "g",
+        ),
+        (
+            "an event nobody has heard of changes nothing",
+            vec![put_flag(&f(11, "new")), ("unheard-of", json!([1])), transferred("s2")],
+            "new",
+            "g",
+        ),
+        (
+            "a kind nobody has heard of is passed over",
+            vec![
+                ("put-object", json!({"version": 1, "kind": "gadget", "key": "x", "object": {}})),
+                put_flag(&f(11, "new")),
+                transferred("s2"),
+            ],
+            "new",
+            "g",
+        ),
+        (
+            "the last of several puts counts",
+            vec![put_flag(&f(11, "first")), put_flag(&f(12, "last")), transferred("s2")],
+            "last",
+            "g",
+        ),
+        (
+            "properties nobody has heard of are ignored",
+            vec![
+                (
+                    "server-intent",
+                    json!({"more": 1, "payloads": [{"id": "p1", "target": 1, "intentCode": "xfer-changes", "reason": "stale", "more": 1}]}),
+                ),
+                put_flag(&f(11, "new")),
+                transferred("s2"),
+            ],
+            "new",
+            "g",
+        ),
     ];
     for (name, messages, want_f, want_g) in cases {
         let first = first.clone();
@@ -188,12 +270,8 @@ fn add_messages(suite: &mut Suite) {
     group.test("segments come the same way", |scene| async move {
         let member = segment("s", 1, json!({"included": ["user-key"]}));
         let put = ("put-object", json!({"version": 1, "kind": "segment", "key": "s", "object": member}));
-        let messages = [
-            intent("xfer-full"),
-            put_flag(&crate::flags::for_segment("f", "s")),
-            put,
-            transferred("s1"),
-        ];
+        let messages =
+            [intent("xfer-full"), put_flag(&crate::flags::for_segment("f", "s")), put, transferred("s1")];
         let service = service(&scene, &messages).await?;
         let client = streaming(&scene, &service).await?;
         client.has_value("f", true).await?;
@@ -251,7 +329,8 @@ fn add_malformed(suite: &mut Suite) {
     }
     group.test("a transfer without an intent restarts the stream", |scene| async move {
         let service = service(&scene, &full(&[serving("f", 1, "good")], "s1")).await?;
-        service.answer_first([Answer::events([sse(&[put_flag(&serving("f", 9, "bad")), transferred("s0")])])]);
+        service
+            .answer_first([Answer::events([sse(&[put_flag(&serving("f", 9, "bad")), transferred("s0")])])]);
         let client = streaming(&scene, &service).await?;
         service.request(1, SOON).await?;
         client.has_value("f", "good").await

@@ -24,7 +24,8 @@ async fn first(scene: &Scene, kind: &str, configuration: Value) -> Result<Reques
     let data = flags([serving("f", 1, "a")]);
     let service = if kind == "poll" { scene.polling(&data).await? } else { scene.streaming(&data).await? };
     let sink = scene.sink().await?;
-    let mut all = json!({"events": {"baseUri": sink.endpoint.url, "enableDiagnostics": kind == "diagnostic"}});
+    let mut all =
+        json!({"events": {"baseUri": sink.endpoint.url, "enableDiagnostics": kind == "diagnostic"}});
     all[if kind == "poll" { "polling" } else { "streaming" }] = json!({"baseUri": service.url});
     let client = scene.client(crate::flags::with(all, configuration)).await?;
     match kind {
@@ -154,11 +155,9 @@ fn add_instance_id(suite: &mut Suite) {
             client.flush().await?;
             let first = instance_id(&service.request(0, SOON).await?)?;
             service.stream(0, SOON).await?.end();
-            for request in [
-                service.request(1, SOON).await?,
-                sink.next_payload(SOON).await?,
-                sink.diagnostic(0).await?,
-            ] {
+            for request in
+                [service.request(1, SOON).await?, sink.next_payload(SOON).await?, sink.diagnostic(0).await?]
+            {
                 let other = instance_id(&request)?;
                 ensure(other == first, || format!("{request} has {other}, the first request has {first}"))?;
             }
@@ -201,13 +200,19 @@ fn add_bases(suite: &mut Suite) {
         ("with a path", "/some/path", "/some/path"),
         ("with a path and a trailing slash", "/some/path/", "/some/path"),
     ] {
-        for (kind, path) in
-            [("stream", "/all"), ("poll", "/sdk/latest-all"), ("events", "/bulk"), ("diagnostic", "/diagnostic")]
-        {
-            group.test(format!("{kind}: the endpoint is appended to a base {name}"), move |scene| async move {
-                let got = path_below(&scene, kind, suffix, false).await?;
-                ensure(got == format!("{prefix}{path}"), || format!("it was asked for at {got}"))
-            });
+        for (kind, path) in [
+            ("stream", "/all"),
+            ("poll", "/sdk/latest-all"),
+            ("events", "/bulk"),
+            ("diagnostic", "/diagnostic"),
+        ] {
+            group.test(
+                format!("{kind}: the endpoint is appended to a base {name}"),
+                move |scene| async move {
+                    let got = path_below(&scene, kind, suffix, false).await?;
+                    ensure(got == format!("{prefix}{path}"), || format!("it was asked for at {got}"))
+                },
+            );
         }
     }
     let group = suite.group("3.1 service endpoints").needs("service-endpoints");
@@ -225,11 +230,9 @@ fn add_bases(suite: &mut Suite) {
 async fn path_below(scene: &Scene, kind: &str, suffix: &str, by_endpoints: bool) -> Result<String, String> {
     let data = flags([]);
     let polls = kind == "poll";
-    let service: Endpoint =
-        if polls { scene.polling(&data).await? } else { scene.streaming(&data).await? };
+    let service: Endpoint = if polls { scene.polling(&data).await? } else { scene.streaming(&data).await? };
     let sink = Sink::new(scene.endpoint("events", Answer::status(202)).await?);
-    let (delivery, events) =
-        (format!("{}{suffix}", service.url), format!("{}{suffix}", sink.endpoint.url));
+    let (delivery, events) = (format!("{}{suffix}", service.url), format!("{}{suffix}", sink.endpoint.url));
     let source = if polls { "polling" } else { "streaming" };
     let config = if by_endpoints {
         json!({

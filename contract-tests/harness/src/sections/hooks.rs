@@ -26,10 +26,14 @@ struct Hooked {
 }
 
 async fn hooked(scene: &Scene, hooks: Value) -> Result<Hooked, String> {
-    let f = flag("f", 3, json!({
-        "on": true, "variations": ["a", "b"], "fallthrough": {"variation": 1},
-        "prerequisites": [{"key": "p", "variation": 0}],
-    }));
+    let f = flag(
+        "f",
+        3,
+        json!({
+            "on": true, "variations": ["a", "b"], "fallthrough": {"variation": 1},
+            "prerequisites": [{"key": "p", "variation": 0}],
+        }),
+    );
     let service = scene.streaming(&flags([f, serving("p", 1, true)])).await?;
     let told = scene.endpoint("hooks", Answer::status(202)).await?;
     let hooks: Vec<Value> = hooks
@@ -42,9 +46,8 @@ async fn hooked(scene: &Scene, hooks: Value) -> Result<Hooked, String> {
             with(json!({"callbackUri": format!("{}/{name}", told.url), "name": name}), hook.clone())
         })
         .collect();
-    let client = scene
-        .client(json!({"streaming": {"baseUri": service.url}, "hooks": {"hooks": hooks}}))
-        .await?;
+    let client =
+        scene.client(json!({"streaming": {"baseUri": service.url}, "hooks": {"hooks": hooks}})).await?;
     Ok(Hooked { client, told, _service: service })
 }
 
@@ -57,7 +60,8 @@ impl Hooked {
     /// The stages that were told of, in order, as `/hook-0 beforeEvaluation`.
     async fn stages(&self, count: usize) -> Result<Vec<String>, String> {
         self.told.request(count - 1, SOON).await?;
-        let stage = |(path, told): (String, Value)| format!("{path} {}", told["stage"].as_str().unwrap_or_default());
+        let stage =
+            |(path, told): (String, Value)| format!("{path} {}", told["stage"].as_str().unwrap_or_default());
         Ok(self.told()?.into_iter().map(stage).collect())
     }
 }
@@ -71,8 +75,16 @@ fn add_evaluation(suite: &mut Suite) {
             hooked.told.request(1, SOON).await?;
             let told = hooked.told()?;
             let series = json!({"flagKey": "f", "context": user(), "defaultValue": "d"});
-            has("before", &told[0].1, &json!({"stage": "beforeEvaluation", "evaluationSeriesContext": series}))?;
-            has("after", &told[1].1, &json!({"stage": "afterEvaluation", "evaluationSeriesContext": series}))?;
+            has(
+                "before",
+                &told[0].1,
+                &json!({"stage": "beforeEvaluation", "evaluationSeriesContext": series}),
+            )?;
+            has(
+                "after",
+                &told[1].1,
+                &json!({"stage": "afterEvaluation", "evaluationSeriesContext": series}),
+            )?;
             let method = told[0].1["evaluationSeriesContext"]["method"].as_str().unwrap_or_default();
             ensure(!method.is_empty(), || "no method is named".to_owned())?;
             let detail = json!({"value": "b", "variationIndex": 1, "reason": {"kind": "FALLTHROUGH"}});
@@ -90,8 +102,12 @@ fn add_evaluation(suite: &mut Suite) {
             hooked.client.value("f", "d").await?;
             let stages = hooked.stages(6).await?;
             let want = [
-                "/hook-0 beforeEvaluation", "/hook-1 beforeEvaluation", "/hook-2 beforeEvaluation",
-                "/hook-2 afterEvaluation", "/hook-1 afterEvaluation", "/hook-0 afterEvaluation",
+                "/hook-0 beforeEvaluation",
+                "/hook-1 beforeEvaluation",
+                "/hook-2 beforeEvaluation",
+                "/hook-2 afterEvaluation",
+                "/hook-1 afterEvaluation",
+                "/hook-0 afterEvaluation",
             ];
             ensure(stages == want, || format!("{stages:?}"))
         })
@@ -127,7 +143,8 @@ fn add_evaluation(suite: &mut Suite) {
     ] {
         for detail in [false, true] {
             let (default, want) = (default.clone(), want.clone());
-            let name = format!("they run for the type `{value_type}`{}", if detail { ", with details" } else { "" });
+            let name =
+                format!("they run for the type `{value_type}`{}", if detail { ", with details" } else { "" });
             group.test(name, move |scene| {
                 let (default, want) = (default.clone(), want.clone());
                 async move {
@@ -151,7 +168,11 @@ fn add_evaluation(suite: &mut Suite) {
         hooked.client.command("migrationVariation", parameters).await?;
         hooked.told.request(1, SOON).await?;
         let told = hooked.told()?;
-        has("before", &told[0].1["evaluationSeriesContext"], &json!({"flagKey": "nope", "defaultValue": "live"}))?;
+        has(
+            "before",
+            &told[0].1["evaluationSeriesContext"],
+            &json!({"flagKey": "nope", "defaultValue": "live"}),
+        )?;
         same("the value", &told[1].1["evaluationDetail"]["value"], &json!("live"))
     });
 }
@@ -159,11 +180,7 @@ fn add_evaluation(suite: &mut Suite) {
 fn add_data(suite: &mut Suite) {
     let group = suite.group("9 hooks: data").needs("evaluation-hooks");
     let data = |name: &str, value: Value| json!({"data": {"beforeEvaluation": {name: value}}});
-    let plain = [
-        ("a text", json!("x")),
-        ("a number", json!(3)),
-        ("an object", json!({"a": [1, null]})),
-    ];
+    let plain = [("a text", json!("x")), ("a number", json!(3)), ("an object", json!({"a": [1, null]}))];
     for (name, value) in plain {
         let hook = data("mine", value.clone());
         group.test(format!("{name} goes from the before-stage to the after-stage"), move |scene| {
@@ -173,7 +190,8 @@ fn add_data(suite: &mut Suite) {
                 hooked.client.value("f", "d").await?;
                 hooked.told.request(1, SOON).await?;
                 let told = hooked.told()?;
-                let nothing = told[0].1["evaluationSeriesData"].as_object().is_none_or(|data| data.is_empty());
+                let nothing =
+                    told[0].1["evaluationSeriesData"].as_object().is_none_or(|data| data.is_empty());
                 ensure(nothing, || format!("before: {}", told[0].1))?;
                 same("the data", &told[1].1["evaluationSeriesData"], &json!({"mine": value}))
             }
@@ -192,7 +210,8 @@ fn add_data(suite: &mut Suite) {
             same("the data of the first", &told[3].1["evaluationSeriesData"], &json!({"of-0": 0}))
         }
     });
-    let failing = json!([with(data("mine", json!(1)), json!({"errors": {"beforeEvaluation": "on purpose"}}))]);
+    let failing =
+        json!([with(data("mine", json!(1)), json!({"errors": {"beforeEvaluation": "on purpose"}}))]);
     group.test("after a before-stage that failed there is none", move |scene| {
         let failing = failing.clone();
         async move {
@@ -250,11 +269,16 @@ fn add_track(suite: &mut Suite) {
 fn add_environment_id(suite: &mut Suite) {
     let group = suite.group("9 hooks: environment id").needs("hook-environment-id").needs("evaluation-hooks");
     for source in ["streaming", "polling"] {
-        for (name, id) in [("is told once it is known", Some("env-1")), ("is not told if it is not known", None)] {
+        for (name, id) in
+            [("is told once it is known", Some("env-1")), ("is not told if it is not known", None)]
+        {
             group.test(format!("{source}: it {name}"), move |scene| async move {
                 let data = flags([serving("f", 1, "a")]);
-                let mut answer =
-                    if source == "polling" { Answer::json(data.to_string()) } else { Answer::events([put(&data)]) };
+                let mut answer = if source == "polling" {
+                    Answer::json(data.to_string())
+                } else {
+                    Answer::events([put(&data)])
+                };
                 if let Some(id) = id {
                     answer = answer.header("X-Ld-EnvId", id);
                 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::expect::{ensure, same};
-use crate::flags::{data, delete, flag, flags, for_segment, patch_flag, patch_segment, put, segment, serving, user};
+use crate::flags::{
+    data, delete, flag, flags, for_segment, patch_flag, patch_segment, put, segment, serving, user,
+};
 use crate::mock::{Answer, Endpoint, Live};
 use crate::scene::{A_WHILE, Client, SOON, Scene};
 use crate::suite::Suite;
@@ -23,7 +25,12 @@ struct Listening {
     _service: Endpoint,
 }
 
-async fn listening(scene: &Scene, first: &Value, command: &str, parameters: Value) -> Result<Listening, String> {
+async fn listening(
+    scene: &Scene,
+    first: &Value,
+    command: &str,
+    parameters: Value,
+) -> Result<Listening, String> {
     let (client, service) = scene.streaming_client(first).await?;
     let told = scene.endpoint("listener", Answer::status(202)).await?;
     let base = json!({"listenerId": "l", "callbackUri": told.url});
@@ -53,20 +60,34 @@ impl Listening {
 fn add_changes(suite: &mut Suite) {
     let group = suite.group("9 listeners: changes of flags").needs("flag-change-listeners");
     let needing = |key: &str, version: u64, other: &str| {
-        flag(key, version, json!({
-            "on": true, "variations": [key], "fallthrough": {"variation": 0},
-            "prerequisites": [{"key": other, "variation": 0}],
-        }))
+        flag(
+            key,
+            version,
+            json!({
+                "on": true, "variations": [key], "fallthrough": {"variation": 0},
+                "prerequisites": [{"key": other, "variation": 0}],
+            }),
+        )
     };
     let in_segment = |other: &str| {
         let clause = json!({"attribute": "", "op": "segmentMatch", "values": [other], "negate": false});
         json!({"rules": [{"clauses": [clause]}]})
     };
     let cases: Vec<(&str, Value, String, Vec<&str>)> = vec![
-        ("a patched flag is told", flags([serving("f", 1, "a"), serving("g", 1, "a")]), patch_flag(&serving("f", 2, "b")), vec!["f"]),
+        (
+            "a patched flag is told",
+            flags([serving("f", 1, "a"), serving("g", 1, "a")]),
+            patch_flag(&serving("f", 2, "b")),
+            vec!["f"],
+        ),
         ("a new flag is told", flags([]), patch_flag(&serving("f", 1, "a")), vec!["f"]),
         ("a deleted flag is told", flags([serving("f", 1, "a")]), delete("/flags/f", 2), vec!["f"]),
-        ("a patch that is dropped is not told", flags([serving("f", 2, "a")]), patch_flag(&serving("f", 1, "b")), vec![]),
+        (
+            "a patch that is dropped is not told",
+            flags([serving("f", 2, "a")]),
+            patch_flag(&serving("f", 1, "b")),
+            vec![],
+        ),
         (
             "of a put, those that changed, came and went are told",
             flags([serving("same", 1, 0), serving("changed", 1, 0), serving("gone", 1, 0)]),
@@ -81,7 +102,10 @@ fn add_changes(suite: &mut Suite) {
         ),
         (
             "flags that use a changed segment are told, and those that need them",
-            data([for_segment("f", "s"), needing("g", 1, "f"), serving("h", 1, 0)], [segment("s", 1, json!({}))]),
+            data(
+                [for_segment("f", "s"), needing("g", 1, "f"), serving("h", 1, 0)],
+                [segment("s", 1, json!({}))],
+            ),
             patch_segment(&segment("s", 2, json!({}))),
             vec!["f", "g"],
         ),
@@ -112,14 +136,16 @@ fn add_changes(suite: &mut Suite) {
     group
         .test("values are not told", |scene| async move {
             let listening =
-                listening(&scene, &flags([serving("f", 1, "a")]), "registerFlagChangeListener", json!({})).await?;
+                listening(&scene, &flags([serving("f", 1, "a")]), "registerFlagChangeListener", json!({}))
+                    .await?;
             listening.stream.send(patch_flag(&serving("f", 2, "b")));
             let told = listening.told.request(0, SOON).await?.json()?;
             same("what was told", &told, &json!({"listenerId": "l", "flagKey": "f"}))
         })
         .test("a listener that was removed is told nothing more", |scene| async move {
             let listening =
-                listening(&scene, &flags([serving("f", 1, "a")]), "registerFlagChangeListener", json!({})).await?;
+                listening(&scene, &flags([serving("f", 1, "a")]), "registerFlagChangeListener", json!({}))
+                    .await?;
             listening.stream.send(patch_flag(&serving("f", 2, "b")));
             listening.told.request(0, SOON).await?;
             listening.client.command("unregisterListener", json!({"listenerId": "l"})).await?;
@@ -129,7 +155,8 @@ fn add_changes(suite: &mut Suite) {
         })
         .test("two listeners are both told", |scene| async move {
             let listening =
-                listening(&scene, &flags([serving("f", 1, "a")]), "registerFlagChangeListener", json!({})).await?;
+                listening(&scene, &flags([serving("f", 1, "a")]), "registerFlagChangeListener", json!({}))
+                    .await?;
             let other = scene.endpoint("second listener", Answer::status(202)).await?;
             let second = json!({"listenerId": "second", "callbackUri": other.url});
             listening.client.command("registerFlagChangeListener", second).await?;
@@ -140,7 +167,8 @@ fn add_changes(suite: &mut Suite) {
         })
         .test("one that fails keeps nobody from hearing of later changes", |scene| async move {
             let listening =
-                listening(&scene, &flags([serving("f", 1, "a")]), "registerFlagChangeListener", json!({})).await?;
+                listening(&scene, &flags([serving("f", 1, "a")]), "registerFlagChangeListener", json!({}))
+                    .await?;
             listening.told.answer(Answer::status(500));
             listening.stream.send(patch_flag(&serving("f", 2, "b")));
             listening.told.request(0, SOON).await?;
@@ -154,28 +182,77 @@ fn add_values(suite: &mut Suite) {
     let group = suite.group("9 listeners: changes of values").needs("flag-value-change-listeners");
     let of_f = || json!({"flagKey": "f", "context": user(), "defaultValue": "d"});
     let targeted = |version: u64, key: &str| {
-        flag("f", version, json!({
-            "on": true, "variations": ["no", "yes"], "fallthrough": {"variation": 0},
-            "targets": [{"variation": 1, "values": [key]}],
-        }))
+        flag(
+            "f",
+            version,
+            json!({
+                "on": true, "variations": ["no", "yes"], "fallthrough": {"variation": 0},
+                "targets": [{"variation": 1, "values": [key]}],
+            }),
+        )
     };
     // First data, then a message, and the old and the new value that are told, if any are.
     let cases: Vec<(&str, Value, String, Option<(Value, Value)>)> = vec![
-        ("a new value is told with the old one", flags([serving("f", 1, "a")]), patch_flag(&serving("f", 2, "b")), Some((json!("a"), json!("b")))),
-        ("a new version with the same value is not told", flags([serving("f", 1, "a")]), patch_flag(&serving("f", 2, "a")), None),
-        ("another flag is not told", flags([serving("f", 1, "a"), serving("g", 1, "a")]), patch_flag(&serving("g", 2, "b")), None),
-        ("a deleted flag has the default", flags([serving("f", 1, "a")]), delete("/flags/f", 2), Some((json!("a"), json!("d")))),
-        ("a new flag had the default", flags([]), patch_flag(&serving("f", 1, "a")), Some((json!("d"), json!("a")))),
-        ("objects are compared by what they hold", flags([serving("f", 1, json!({"a": 1, "b": [2]}))]), patch_flag(&serving("f", 2, json!({"b": [2], "a": 1}))), None),
-        ("what changes for this context is told", flags([targeted(1, "someone")]), patch_flag(&targeted(2, "user-key")), Some((json!("no"), json!("yes")))),
-        ("what changes for another context is not told", flags([targeted(1, "someone")]), patch_flag(&targeted(2, "another")), None),
+        (
+            "a new value is told with the old one",
+            flags([serving("f", 1, "a")]),
+            patch_flag(&serving("f", 2, "b")),
+            Some((json!("a"), json!("b"))),
+        ),
+        (
+            "a new version with the same value is not told",
+            flags([serving("f", 1, "a")]),
+            patch_flag(&serving("f", 2, "a")),
+            None,
+        ),
+        (
+            "another flag is not told",
+            flags([serving("f", 1, "a"), serving("g", 1, "a")]),
+            patch_flag(&serving("g", 2, "b")),
+            None,
+        ),
+        (
+            "a deleted flag has the default",
+            flags([serving("f", 1, "a")]),
+            delete("/flags/f", 2),
+            Some((json!("a"), json!("d"))),
+        ),
+        (
+            "a new flag had the default",
+            flags([]),
+            patch_flag(&serving("f", 1, "a")),
+            Some((json!("d"), json!("a"))),
+        ),
+        (
+            "objects are compared by what they hold",
+            flags([serving("f", 1, json!({"a": 1, "b": [2]}))]),
+            patch_flag(&serving("f", 2, json!({"b": [2], "a": 1}))),
+            None,
+        ),
+        (
+            "what changes for this context is told",
+            flags([targeted(1, "someone")]),
+            patch_flag(&targeted(2, "user-key")),
+            Some((json!("no"), json!("yes"))),
+        ),
+        (
+            "what changes for another context is not told",
+            flags([targeted(1, "someone")]),
+            patch_flag(&targeted(2, "another")),
+            None,
+        ),
         (
             "a changed segment is told by the value",
             data([for_segment("f", "s")], [segment("s", 1, json!({}))]),
             patch_segment(&segment("s", 2, json!({"included": ["user-key"]}))),
             Some((json!(false), json!(true))),
         ),
-        ("a put is told", flags([serving("f", 1, "a")]), put(&flags([serving("f", 2, "b")])), Some((json!("a"), json!("b")))),
+        (
+            "a put is told",
+            flags([serving("f", 1, "a")]),
+            put(&flags([serving("f", 2, "b")])),
+            Some((json!("a"), json!("b"))),
+        ),
     ];
     for (name, first, message, want) in cases {
         group.test(name, move |scene| {
@@ -195,13 +272,9 @@ fn add_values(suite: &mut Suite) {
     }
     group
         .test("changes are told in order", move |scene| async move {
-            let listening = listening(
-                &scene,
-                &flags([serving("f", 1, "v1")]),
-                "registerFlagValueChangeListener",
-                of_f(),
-            )
-            .await?;
+            let listening =
+                listening(&scene, &flags([serving("f", 1, "v1")]), "registerFlagValueChangeListener", of_f())
+                    .await?;
             for version in 2..6 {
                 listening.stream.send(patch_flag(&serving("f", version, format!("v{version}"))));
                 let told = listening.told.request(version as usize - 2, SOON).await?.json()?;
@@ -211,13 +284,9 @@ fn add_values(suite: &mut Suite) {
             Ok(())
         })
         .test("a listener that was removed is told nothing more", move |scene| async move {
-            let listening = listening(
-                &scene,
-                &flags([serving("f", 1, "a")]),
-                "registerFlagValueChangeListener",
-                of_f(),
-            )
-            .await?;
+            let listening =
+                listening(&scene, &flags([serving("f", 1, "a")]), "registerFlagValueChangeListener", of_f())
+                    .await?;
             listening.client.command("unregisterListener", json!({"listenerId": "l"})).await?;
             listening.stream.send(patch_flag(&serving("f", 2, "b")));
             listening.client.soon_has_value("f", "b").await?;

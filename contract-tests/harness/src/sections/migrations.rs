@@ -93,7 +93,8 @@ impl Move {
         // Lists without an order are compared as objects.
         let list = event["measurements"].take();
         let named = list.as_array().into_iter().flatten();
-        let map = named.map(|one| (one["key"].as_str().unwrap_or_default().to_owned(), one.clone())).collect();
+        let map =
+            named.map(|one| (one["key"].as_str().unwrap_or_default().to_owned(), one.clone())).collect();
         event["measurements"] = Value::Object(map);
         Ok(event)
     }
@@ -144,14 +145,19 @@ fn add_calls(suite: &mut Suite) {
                             for request in requests {
                                 ensure(request.method == "POST", || request.to_string())?;
                                 let body = String::from_utf8_lossy(&request.body).into_owned();
-                                ensure(body == payload.unwrap_or_default(), || format!("the body is `{body}`"))?;
+                                ensure(body == payload.unwrap_or_default(), || {
+                                    format!("the body is `{body}`")
+                                })?;
                             }
                         }
-                        let first = |endpoint: &Endpoint| endpoint.requests().first().map(|request| request.at);
+                        let first =
+                            |endpoint: &Endpoint| endpoint.requests().first().map(|request| request.at);
                         if let (Some(old), Some(new)) = (first(&step.old), first(&step.new)) {
                             let believed_first = if believed == "old" { old <= new } else { new <= old };
                             let ordered = operation == "write" || *order == "serial";
-                            ensure(believed_first || !ordered, || "the other one was called first".to_owned())?;
+                            ensure(believed_first || !ordered, || {
+                                "the other one was called first".to_owned()
+                            })?;
                         }
                         Ok(())
                     });
@@ -247,7 +253,11 @@ fn add_reports(suite: &mut Suite) {
             step.run("read", json!({})).await?;
             let events = step.client.flushed(&step.sink).await?;
             let counters = &only(&events, "summary")?["features"]["m"]["counters"];
-            same("the counts", counters, &json!([{"variation": 0, "version": 7, "value": "live", "count": 1}]))
+            same(
+                "the counts",
+                counters,
+                &json!([{"variation": 0, "version": 7, "value": "live", "count": 1}]),
+            )
         });
     let group = suite.group("9 migrations: sampling").needs("migrations").needs("event-sampling");
     group
@@ -255,7 +265,9 @@ fn add_reports(suite: &mut Suite) {
             let step = Move::begin(&scene, staged("live", json!({"samplingRatio": 0}))).await?;
             step.run("read", json!({})).await?;
             let events = step.client.flushed(&step.sink).await?;
-            ensure(crate::scene::of_kind(&events, "migration_op").is_empty(), || Value::from(events).to_string())
+            ensure(crate::scene::of_kind(&events, "migration_op").is_empty(), || {
+                Value::from(events).to_string()
+            })
         })
         .test("a sampling ratio is stated, unless it is 1", |scene| async move {
             for (ratio, want) in [(json!(1), Value::Null), (json!(2), json!(2))] {
@@ -279,12 +291,17 @@ fn add_consistency(suite: &mut Suite) {
     for stage in ["shadow", "live"] {
         for order in ORDERS {
             for consistent in [true, false] {
-                let name = format!("{order} at `{stage}`: they {}", if consistent { "agree" } else { "differ" });
+                let name =
+                    format!("{order} at `{stage}`: they {}", if consistent { "agree" } else { "differ" });
                 group.test(name, move |scene| async move {
                     let step = Move::begin(&scene, staged(stage, json!({}))).await?;
                     if consistent {
                         let same: &[u8] = b"of old";
-                        step.new.answer(Answer::Reply { status: 200, headers: Vec::new(), body: same.into() });
+                        step.new.answer(Answer::Reply {
+                            status: 200,
+                            headers: Vec::new(),
+                            body: same.into(),
+                        });
                     }
                     step.run("read", json!({"readExecutionOrder": order, "trackConsistency": true})).await?;
                     let event = step.event().await?;

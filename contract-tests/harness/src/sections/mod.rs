@@ -14,6 +14,7 @@ mod hooks;
 mod interface;
 mod listeners;
 mod migrations;
+mod persistence;
 mod polling;
 mod redaction;
 mod retry;
@@ -44,6 +45,7 @@ pub(crate) fn add_all(suite: &mut Suite) -> Result<(), String> {
     delivery::add(suite);
     diagnostics::add(suite);
     all_flags::add(suite);
+    persistence::add(suite);
     big_segments::add(suite);
     migrations::add(suite);
     hooks::add(suite);

@@ -39,7 +39,9 @@ fn add_requests(suite: &mut Suite) {
             let service = scene.endpoint("poll", answer("a")).await?;
             let client = client(&scene, &service, 60_000).await?;
             let request = service.request(0, SOON).await?;
-            ensure(request.method == "GET" && request.path == "/sdk/latest-all", || format!("it is {request}"))?;
+            ensure(request.method == "GET" && request.path == "/sdk/latest-all", || {
+                format!("it is {request}")
+            })?;
             ensure(request.query.is_empty(), || format!("it is {request}"))?;
             client.has_value("f", "a").await?;
             service.no_request_after(1, A_WHILE).await
@@ -126,14 +128,17 @@ fn add_etags(suite: &mut Suite) {
 fn add_errors(suite: &mut Suite) {
     let group = suite.group("3.3 polling: errors").needs("server-side-polling");
     for status in [400, 408, 429, 500, 503] {
-        group.test(format!("after status {status} the flags stay, and it is polled again"), move |scene| async move {
-            let service = scene.endpoint("poll", answer("b")).await?;
-            service.answer_first([answer("a"), Answer::status(status), Answer::status(status)]);
-            let client = client(&scene, &service, 100).await?;
-            service.request(2, SOON).await?;
-            client.has_value("f", "a").await?;
-            client.soon_has_value("f", "b").await
-        });
+        group.test(
+            format!("after status {status} the flags stay, and it is polled again"),
+            move |scene| async move {
+                let service = scene.endpoint("poll", answer("b")).await?;
+                service.answer_first([answer("a"), Answer::status(status), Answer::status(status)]);
+                let client = client(&scene, &service, 100).await?;
+                service.request(2, SOON).await?;
+                client.has_value("f", "a").await?;
+                client.soon_has_value("f", "b").await
+            },
+        );
         group.test(format!("after status {status} at first it is polled again"), move |scene| async move {
             let service = scene.endpoint("poll", answer("a")).await?;
             service.answer_first([Answer::status(status)]);
@@ -146,14 +151,17 @@ fn add_errors(suite: &mut Suite) {
         ("a list", "[]"),
         ("a flag of the wrong shape", r#"{"flags":{"f":{"key":"f","version":1,"on":"yes"}},"segments":{}}"#),
     ] {
-        group.test(format!("a body that is {name} changes nothing, and it is polled again"), move |scene| async move {
-            let service = scene.endpoint("poll", answer("b")).await?;
-            service.answer_first([answer("a"), Answer::json(body), Answer::json(body)]);
-            let client = client(&scene, &service, 100).await?;
-            service.request(2, SOON).await?;
-            client.has_value("f", "a").await?;
-            client.soon_has_value("f", "b").await
-        });
+        group.test(
+            format!("a body that is {name} changes nothing, and it is polled again"),
+            move |scene| async move {
+                let service = scene.endpoint("poll", answer("b")).await?;
+                service.answer_first([answer("a"), Answer::json(body), Answer::json(body)]);
+                let client = client(&scene, &service, 100).await?;
+                service.request(2, SOON).await?;
+                client.has_value("f", "a").await?;
+                client.soon_has_value("f", "b").await
+            },
+        );
     }
     group.test("a connection that breaks changes nothing, and it is polled again", |scene| async move {
         let service = scene.endpoint("poll", answer("b")).await?;
@@ -195,15 +203,18 @@ fn told(error: std::io::Error) -> String {
 fn add_extended(suite: &mut Suite) {
     let group = suite.group("8.6 polling: statuses that time does not mend").needs("server-side-polling");
     for status in [401, 403, 404, 405] {
-        group.test(format!("after status {status} at first it is not polled again soon"), move |scene| async move {
-            let service = scene.endpoint("poll", Answer::status(status)).await?;
-            let config = json!({
-                "polling": {"baseUri": service.url, "pollIntervalMs": 50}, "startWaitTimeMs": 500,
-                "initCanFail": true,
-            });
-            let _client = scene.client(config).await?;
-            service.no_request_after(1, Duration::from_secs(1)).await
-        });
+        group.test(
+            format!("after status {status} at first it is not polled again soon"),
+            move |scene| async move {
+                let service = scene.endpoint("poll", Answer::status(status)).await?;
+                let config = json!({
+                    "polling": {"baseUri": service.url, "pollIntervalMs": 50}, "startWaitTimeMs": 500,
+                    "initCanFail": true,
+                });
+                let _client = scene.client(config).await?;
+                service.no_request_after(1, Duration::from_secs(1)).await
+            },
+        );
         group.test(
             format!("after status {status} on the way it is not polled again soon, and the flags stay"),
             move |scene| async move {

@@ -15,10 +15,13 @@ pub(crate) fn add(suite: &mut Suite) {
 
 /// A context of which everything is set.
 fn rich() -> Value {
-    user_with("a", json!({
-        "name": "n", "email": "e", "/odd": 1, "address": {"city": "c", "street": {"line1": "1", "line2": "2"}},
-        "list": [{"city": "x"}], "anonymous": true,
-    }))
+    user_with(
+        "a",
+        json!({
+            "name": "n", "email": "e", "/odd": 1, "address": {"city": "c", "street": {"line1": "1", "line2": "2"}},
+            "list": [{"city": "x"}], "anonymous": true,
+        }),
+    )
 }
 
 fn add_private(suite: &mut Suite) {
@@ -46,7 +49,12 @@ fn add_private(suite: &mut Suite) {
         ("without private attributes all is sent", json!({}), rich(), rich()),
         ("all attributes private", json!({"allAttributesPrivate": true}), rich(), everything.clone()),
         ("a name", globally(json!(["email"])), rich(), all_but(&["email"], &["email"])),
-        ("several names", globally(json!(["email", "name"])), rich(), all_but(&["email", "name"], &["email", "name"])),
+        (
+            "several names",
+            globally(json!(["email", "name"])),
+            rich(),
+            all_but(&["email", "name"], &["email", "name"]),
+        ),
         ("a path of one component", globally(json!(["/email"])), rich(), all_but(&["email"], &["email"])),
         ("an escaped name", globally(json!(["/~1odd"])), rich(), all_but(&["/odd"], &["/~1odd"])),
         ("a path", globally(json!(["/address/city"])), rich(), without("/address", "city", "/address/city")),
@@ -58,8 +66,18 @@ fn add_private(suite: &mut Suite) {
         ),
         ("a path into a list finds nothing", globally(json!(["/list/0", "/list/city"])), rich(), rich()),
         ("a path to nothing is not listed", globally(json!(["/address/country", "nope"])), rich(), rich()),
-        ("key, kind, anonymous and _meta cannot be private", globally(json!(["key", "kind", "anonymous", "_meta"])), rich(), rich()),
-        ("an impossible reference is ignored", globally(json!(["", "/", "//", "/address/~x", "email"])), rich(), all_but(&["email"], &["email"])),
+        (
+            "key, kind, anonymous and _meta cannot be private",
+            globally(json!(["key", "kind", "anonymous", "_meta"])),
+            rich(),
+            rich(),
+        ),
+        (
+            "an impossible reference is ignored",
+            globally(json!(["", "/", "//", "/address/~x", "email"])),
+            rich(),
+            all_but(&["email"], &["email"]),
+        ),
         (
             "of an object all of whose members are private, the object stays",
             globally(json!(["/address/city", "/address/street"])),
@@ -71,8 +89,11 @@ fn add_private(suite: &mut Suite) {
             json!({}),
             with(rich(), json!({"_meta": {"privateAttributes": ["email", "/address/city"]}})),
             with(
-                with(rich(), json!({"address": {"street": {"line1": "1", "line2": "2"}},
-                                    "_meta": {"redactedAttributes": ["email", "/address/city"]}})),
+                with(
+                    rich(),
+                    json!({"address": {"street": {"line1": "1", "line2": "2"}},
+                                    "_meta": {"redactedAttributes": ["email", "/address/city"]}}),
+                ),
                 json!({"email": null}),
             ),
         ),
@@ -127,12 +148,21 @@ fn add_private(suite: &mut Suite) {
 }
 
 /// The context as an event of this kind shows it; none if the SDK does not inline contexts there.
-async fn reported(scene: &Scene, kind: &str, events: Value, context: &Value) -> Result<Option<Value>, String> {
+async fn reported(
+    scene: &Scene,
+    kind: &str,
+    events: Value,
+    context: &Value,
+) -> Result<Option<Value>, String> {
     let far_off = 4_000_000_000_000_u64;
-    let f = flag("f", 1, json!({
-        "on": true, "variations": ["a"], "fallthrough": {"variation": 0}, "trackEvents": true,
-        "debugEventsUntilDate": far_off,
-    }));
+    let f = flag(
+        "f",
+        1,
+        json!({
+            "on": true, "variations": ["a"], "fallthrough": {"variation": 0}, "trackEvents": true,
+            "debugEventsUntilDate": far_off,
+        }),
+    );
     let (client, sink, _service) = scene.reporting_client(&flags([f]), events).await?;
     match kind {
         "identify" => client.identify(context).await?,
@@ -170,7 +200,9 @@ fn add_anonymous(suite: &mut Suite) {
     let group = suite.group("4.4 events: anonymous contexts are redacted").needs("anonymous-redaction");
     let bare = json!({"kind": "user", "key": "a", "anonymous": true, "_meta": {
         "redactedAttributes": ["name", "email", "/~1odd", "address", "list"]}});
-    for (kind, redacted) in [("feature", true), ("custom", true), ("index", false), ("identify", false), ("debug", false)] {
+    for (kind, redacted) in
+        [("feature", true), ("custom", true), ("index", false), ("identify", false), ("debug", false)]
+    {
         let want = if redacted { bare.clone() } else { rich() };
         let name = if redacted { "everything is redacted" } else { "nothing is redacted" };
         group.test(format!("{kind}: {name}"), move |scene| {
@@ -218,7 +250,8 @@ fn add_omitted(suite: &mut Suite) {
         });
     for kind in ["identify", "index"] {
         group.test(format!("{kind}: of several members the others stay"), move |scene| async move {
-            let three = json!({"kind": "multi", "user": member(true), "org": {"key": "o"}, "device": {"key": "d"}});
+            let three =
+                json!({"kind": "multi", "user": member(true), "org": {"key": "o"}, "device": {"key": "d"}});
             let got = reported(&scene, kind, omit(), &three).await?.unwrap_or_default();
             same("the context", &got, &json!({"kind": "multi", "org": {"key": "o"}, "device": {"key": "d"}}))
         });
@@ -233,7 +266,13 @@ fn add_omitted(suite: &mut Suite) {
         let (client, sink, _service) =
             scene.reporting_client(&all, json!({"omitAnonymousContexts": true})).await?;
         let org = json!({"kind": "org", "key": "o"});
-        client.value_for("f", &json!({"kind": "multi", "user": {"key": "u", "anonymous": true}, "org": {"key": "o"}}), "d").await?;
+        client
+            .value_for(
+                "f",
+                &json!({"kind": "multi", "user": {"key": "u", "anonymous": true}, "org": {"key": "o"}}),
+                "d",
+            )
+            .await?;
         client.value_for("f", &org, "d").await?;
         let events = client.flushed(&sink).await?;
         same("the context", &only(&events, "index")?["context"], &org)

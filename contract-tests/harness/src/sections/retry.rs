@@ -27,9 +27,7 @@ fn good() -> Answer {
 
 /// A client that streams from `service` and first waits for `delay` before it does so again.
 async fn client(scene: &Scene, service: &Endpoint, delay_ms: u64) -> Result<Client, String> {
-    scene
-        .client(json!({"streaming": {"baseUri": service.url, "initialRetryDelayMs": delay_ms}}))
-        .await
+    scene.client(json!({"streaming": {"baseUri": service.url, "initialRetryDelayMs": delay_ms}})).await
 }
 
 /// The same, where the first flags may not come in time.
@@ -44,14 +42,17 @@ async fn waiting(scene: &Scene, service: &Endpoint, delay_ms: u64) -> Result<Cli
 fn add_ordinary(suite: &mut Suite) {
     let group = suite.group("3.2 streaming: opening again");
     group
-        .test("a stream that ends is opened again within two seconds of a delay of a millisecond", |scene| async move {
-            let service = scene.endpoint("stream", good()).await?;
-            let client = client(&scene, &service, 1).await?;
-            service.answer(Answer::events([put(&flags([serving("f", 1, "b")]))]));
-            service.stream(0, SOON).await?.end();
-            service.request(1, Duration::from_secs(2)).await?;
-            client.soon_has_value("f", "b").await
-        })
+        .test(
+            "a stream that ends is opened again within two seconds of a delay of a millisecond",
+            |scene| async move {
+                let service = scene.endpoint("stream", good()).await?;
+                let client = client(&scene, &service, 1).await?;
+                service.answer(Answer::events([put(&flags([serving("f", 1, "b")]))]));
+                service.stream(0, SOON).await?.end();
+                service.request(1, Duration::from_secs(2)).await?;
+                client.soon_has_value("f", "b").await
+            },
+        )
         .test("a stream that ends is not opened again at once", |scene| async move {
             let service = scene.endpoint("stream", good()).await?;
             let client = client(&scene, &service, 10_000).await?;
@@ -142,11 +143,14 @@ fn add_first_connection(suite: &mut Suite) {
 fn add_extended(suite: &mut Suite) {
     let group = suite.group("8.6 streaming: statuses that time does not mend");
     for status in UNRECOVERABLE {
-        group.test(format!("after status {status} at first it is not tried again soon"), move |scene| async move {
-            let service = scene.endpoint("stream", Answer::status(status)).await?;
-            let _client = waiting(&scene, &service, 1).await?;
-            service.no_request_after(1, Duration::from_secs(1)).await
-        });
+        group.test(
+            format!("after status {status} at first it is not tried again soon"),
+            move |scene| async move {
+                let service = scene.endpoint("stream", Answer::status(status)).await?;
+                let _client = waiting(&scene, &service, 1).await?;
+                service.no_request_after(1, Duration::from_secs(1)).await
+            },
+        );
         group.test(
             format!("after status {status} on the way it is not tried again soon, and the flags stay"),
             move |scene| async move {

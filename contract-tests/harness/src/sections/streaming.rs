@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::expect::ensure;
-use crate::flags::{data, delete, event, flags, for_segment, patch_flag, patch_segment, put, segment, serving};
+use crate::flags::{
+    data, delete, event, flags, for_segment, patch_flag, patch_segment, put, segment, serving,
+};
 use crate::mock::{Answer, Endpoint};
 use crate::scene::{A_WHILE, Client, SOON, Scene};
 use crate::suite::{Suite, Verdict};
@@ -248,10 +250,7 @@ fn add_versions(suite: &mut Suite) {
     for (name, tombstone) in [
         ("without a key", json!({"version": 5, "deleted": true})),
         ("with its key", json!({"key": "f", "version": 5, "deleted": true})),
-        (
-            "that is a whole flag",
-            crate::flags::flag("$deleted", 5, json!({"deleted": true})),
-        ),
+        ("that is a whole flag", crate::flags::flag("$deleted", 5, json!({"deleted": true}))),
     ] {
         group.test(format!("a tombstone {name} is no flag, and keeps older patches out"), move |scene| {
             let first = json!({"flags": {"f": tombstone}, "segments": {}});
@@ -282,7 +281,10 @@ fn add_malformed(suite: &mut Suite) {
         ),
         (
             "a put with a property of the wrong type",
-            event("put", r#"{"path":"/","data":{"flags":{"f":{"key":"f","version":9,"on":"yes"}},"segments":{}}}"#),
+            event(
+                "put",
+                r#"{"path":"/","data":{"flags":{"f":{"key":"f","version":9,"on":"yes"}},"segments":{}}}"#,
+            ),
         ),
         ("a patch that is no JSON", event("patch", "{sorry")),
         ("a patch without a path", event("patch", r#"{"data":{"key":"f","version":9}}"#)),

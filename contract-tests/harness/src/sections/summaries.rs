@@ -11,10 +11,14 @@ pub(crate) fn add(suite: &mut Suite) {
     let group = suite.group("4.2 events: summary");
     group
         .test("evaluations are counted by flag, variation and version", |scene| async move {
-            let f = flag("f", 11, json!({
-                "on": true, "variations": ["a", "b"], "fallthrough": {"variation": 0},
-                "targets": [{"variation": 1, "values": ["targeted"]}],
-            }));
+            let f = flag(
+                "f",
+                11,
+                json!({
+                    "on": true, "variations": ["a", "b"], "fallthrough": {"variation": 0},
+                    "targets": [{"variation": 1, "values": ["targeted"]}],
+                }),
+            );
             let all = flags([f, serving("g", 5, 1)]);
             let (client, sink, _service) = scene.reporting_client(&all, json!({})).await?;
             for (key, who, times) in [("f", "someone", 3), ("f", "targeted", 2), ("g", "someone", 1)] {
@@ -23,10 +27,15 @@ pub(crate) fn add(suite: &mut Suite) {
                 }
             }
             let summary = only(&client.flushed(&sink).await?, "summary")?;
-            counts(&summary, "f", "d", &[
-                json!({"variation": 0, "version": 11, "value": "a", "count": 3}),
-                json!({"variation": 1, "version": 11, "value": "b", "count": 2}),
-            ])?;
+            counts(
+                &summary,
+                "f",
+                "d",
+                &[
+                    json!({"variation": 0, "version": 11, "value": "a", "count": 3}),
+                    json!({"variation": 1, "version": 11, "value": "b", "count": 2}),
+                ],
+            )?;
             counts(&summary, "g", "d", &[json!({"variation": 0, "version": 5, "value": 1, "count": 1})])?;
             dates(&summary)
         })
@@ -60,7 +69,8 @@ pub(crate) fn add(suite: &mut Suite) {
             counts(&summary, "f", "d", &[json!({"version": 3, "value": "d", "count": 1})])
         })
         .test("a flag without a variation is counted with the default", |scene| async move {
-            let (client, sink, _service) = scene.reporting_client(&flags([flag("f", 3, json!({}))]), json!({})).await?;
+            let (client, sink, _service) =
+                scene.reporting_client(&flags([flag("f", 3, json!({}))]), json!({})).await?;
             client.value("f", "d").await?;
             let summary = only(&client.flushed(&sink).await?, "summary")?;
             counts(&summary, "f", "d", &[json!({"version": 3, "value": "d", "count": 1})])
@@ -115,9 +125,7 @@ pub(crate) fn add(suite: &mut Suite) {
             sink.nothing_within(A_WHILE).await
         })
         .test("an evaluation before there are flags is counted as unknown", |scene| async move {
-            let service = scene
-                .endpoint("stream", crate::mock::Answer::events(Vec::<String>::new()))
-                .await?;
+            let service = scene.endpoint("stream", crate::mock::Answer::events(Vec::<String>::new())).await?;
             let sink = scene.sink().await?;
             let client = scene
                 .client(json!({

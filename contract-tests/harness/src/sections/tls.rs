@@ -136,9 +136,11 @@ fn add_retry(suite: &mut Suite) {
     for (capability, kind) in
         [("retry-conformance-fdv1-streaming", "streaming"), ("retry-conformance-fdv1-polling", "polling")]
     {
-        suite.group(format!("8.6 {kind}: a certificate that is refused")).needs(capability).needs("tls:verify-peer").test(
-            "it is not tried again soon",
-            move |scene| async move {
+        suite
+            .group(format!("8.6 {kind}: a certificate that is refused"))
+            .needs(capability)
+            .needs("tls:verify-peer")
+            .test("it is not tried again soon", move |scene| async move {
                 let certificate = scene.authority()?.certificate("localhost")?;
                 let secure = scene.secure_endpoint("TLS service", Answer::status(200), &certificate).await?;
                 let settings = json!({"baseUri": secure.url, "initialRetryDelayMs": 1, "pollIntervalMs": 50});
@@ -148,8 +150,7 @@ fn add_retry(suite: &mut Suite) {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 let count = secure.connection_count();
                 ensure(count == 1, || format!("it was connected to {count} times"))
-            },
-        );
+            });
     }
 }
 
