@@ -217,7 +217,7 @@ fn writers_at_once_leave_the_newest<S: PersistentStore>(one: &S, other: &S) {
     let newest_written = AtomicU64::new(0);
     let start = Barrier::new(THREADS as usize);
     let write = &|thread: u64| {
-        let store = if thread % 2 == 0 { one } else { other };
+        let store = if thread.is_multiple_of(2) { one } else { other };
         let mut versions: Vec<_> = (1..=VERSIONS).filter(|version| version % THREADS == thread).collect();
         if thread >= THREADS / 2 {
             versions.reverse();
