@@ -88,9 +88,10 @@ bench: setup-rust python-release setup-official ## our evaluation beside its pee
 	@benchmarks/run
 
 .PHONY: soak
-soak: setup-rust setup-stores ## everything breaks at once, for ten minutes: what is served, what is counted, how long it takes
+soak: setup-rust setup-stores ## faults for ten minutes, and the largest forms of tests: prints what was served, lost and measured
 	@FLAGSTAFF_SINK_DOWN_SECONDS=600 FLAGSTAFF_PARTITION_SECONDS=60 FLAGSTAFF_REQUIRE_STORES=1 \
 	cargo test --package end-to-end --test it -- --nocapture --test-threads 1 faults:: partition::
+	@cargo test --release --package flagstaff-eval --package flagstaff-sdk in_full -- --ignored --nocapture
 
 .PHONY: fuzz
 fuzz: setup-rust ## what reads bytes of strangers, 10 minutes each target (FUZZ_SECONDS, FUZZ_TARGETS, FUZZ_JOBS)
