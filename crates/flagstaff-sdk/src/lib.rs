@@ -79,11 +79,11 @@
 //!
 //! | Feature | What it adds |
 //! |---|---|
-//! | `redis` | [`Redis`]: flags and big segments; five crates |
+//! | `redis` | [`Redis`]: flags and big segments; the crate `redis` |
 //! | `consul` | [`Consul`]: flags; no crate |
 //! | `dynamodb` | [`DynamoDb`]: flags and big segments; Amazon's client |
 //! | `otel` | [`OtelHook`]; the crate `opentelemetry` |
-//! | `yaml` | YAML in files of flags; five crates |
+//! | `yaml` | YAML in files of flags; the crate `serde_yaml_ng` |
 //! | `testing` | checks for stores of your own; no crate |
 //!
 //! # When the service is away
@@ -164,28 +164,29 @@ pub use data_source::{
     FlagsFileError, Ready, TestData, VariationChoice, read_flags_file,
 };
 pub use data_store::{
-    Caching, DataStoreStatus, PersistentDataStore, PersistentStore, StoreError, StoredItem, version_in};
-pub use flag_tracker::{FlagChange, FlagTracker, FlagValueChange};
+    Caching, DataStoreStatus, PersistentDataStore, PersistentStore, StoreError, StoredItem, version_in,
+};
 pub use data_system::{DataSystem, Initializer, PollingSource, StreamingSource, Synchronizer};
+pub use flag_tracker::{FlagChange, FlagTracker, FlagValueChange};
+pub use flagstaff_eval::big_segments::Membership;
+pub use flagstaff_eval::context::{ContextBuilder, MultiContextBuilder, SingleContext};
 pub use flagstaff_eval::model;
 pub use flagstaff_eval::{
-    AttributeRef, AttributeValue, Context, ContextError, ContextRead, DataSet, Detail, ErrorKind, ListRead,
-    BigSegmentsStatus, PreparedFlag, Reason, ReasonKind, Value,
+    AttributeRef, AttributeValue, BigSegmentsStatus, Context, ContextError, ContextRead, DataSet, Detail,
+    ErrorKind, ListRead, PreparedFlag, Reason, ReasonKind, Value,
 };
-pub use flagstaff_eval::context::{ContextBuilder, MultiContextBuilder, SingleContext};
 pub use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions, FlagState};
-pub use flagstaff_eval::big_segments::Membership;
 pub use flagstaff_wire::diagnostic::{Platform, Sdk};
 pub use flagstaff_wire::stream::ItemKind;
+#[cfg(feature = "otel")]
+pub use hooks::OtelHook;
+pub use hooks::{EvaluationSeriesContext, Hook, HookResult, SeriesData, TrackSeriesContext};
 #[cfg(feature = "consul")]
 pub use integrations::Consul;
 #[cfg(feature = "dynamodb")]
 pub use integrations::DynamoDb;
 #[cfg(feature = "redis")]
 pub use integrations::Redis;
-#[cfg(feature = "otel")]
-pub use hooks::OtelHook;
-pub use hooks::{EvaluationSeriesContext, Hook, HookResult, SeriesData, TrackSeriesContext};
 pub use listeners::ListenerId;
 pub use log::{LogLevel, LogSink};
 pub use plugins::{ApplicationMetadata, EnvironmentMetadata, Plugin, SdkMetadata};
