@@ -155,7 +155,7 @@ impl Traffic {
                     if ended.load(Ordering::SeqCst) {
                         return;
                     }
-                    let context = Context::from_key(&format!("{thread}-{}", turn % 100)).unwrap();
+                    let context = Context::from_key(format!("{thread}-{}", turn % 100)).unwrap();
                     let step: i64 = client.variation(FLAG, &context, -1);
                     evaluated.fetch_add(1, Ordering::SeqCst);
                     let newest = published.load(Ordering::SeqCst);
