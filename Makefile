@@ -73,6 +73,10 @@ test-end-to-end: setup-rust python-debug setup-official ## real service, real pr
 test-browser: setup-rust setup-browser ## the dashboard in a real browser
 	@scripts/test browser
 
+.PHONY: conformance
+conformance: setup-rust setup-stores ## the Rust SDK behind the cross-SDK contract tests, with databases; takes about 7 minutes
+	@scripts/conformance
+
 .PHONY: lint
 lint: setup-rust ## formatting, clippy without a warning, licences, the counts of crates in the docs
 	@cargo fmt --all --check

@@ -110,10 +110,11 @@ impl Entity {
         let Some(context) = contexts::of(parameters.context, parameters.user)? else {
             return Ok(json!({"state": {"$flagsState": {}, "$valid": false}}));
         };
-        let mut options = AllFlagsOptions::default();
-        options.with_reasons = parameters.with_reasons == Some(true);
-        options.client_side_only = parameters.client_side_only == Some(true);
-        options.details_only_for_tracked_flags = parameters.details_only_for_tracked_flags == Some(true);
+        let options = AllFlagsOptions {
+            with_reasons: parameters.with_reasons == Some(true),
+            client_side_only: parameters.client_side_only == Some(true),
+            details_only_for_tracked_flags: parameters.details_only_for_tracked_flags == Some(true),
+        };
         Ok(json!({"state": self.client.all_flags_state(&context, options)}))
     }
 

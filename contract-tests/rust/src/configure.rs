@@ -62,10 +62,9 @@ fn config(configuration: &Configuration, caller: &Caller) -> Result<Config, Refu
     if let Some(tags) = &configuration.tags {
         config = tagged(config, tags);
     }
-    if let Some(wrapper) = &configuration.wrapper {
-        if let Some(name) = given(wrapper.name.as_deref()) {
-            config = config.wrapper(name, given(wrapper.version.as_deref()));
-        }
+    let wrapper = configuration.wrapper.as_ref();
+    if let Some(name) = wrapper.and_then(|wrapper| given(wrapper.name.as_deref())) {
+        config = config.wrapper(name, wrapper.and_then(|wrapper| given(wrapper.version.as_deref())));
     }
     if let Some(proxy) = configuration.proxy.as_ref().and_then(|proxy| given(proxy.http_proxy.as_deref())) {
         config = config.http_proxy(proxy);

@@ -178,6 +178,9 @@ fn add_changes(suite: &mut Suite) {
         });
 }
 
+/// A name, first data, then a message, and the old and the new value that are told, if any are.
+type ValueCase = (&'static str, Value, String, Option<(Value, Value)>);
+
 fn add_values(suite: &mut Suite) {
     let group = suite.group("9 listeners: changes of values").needs("flag-value-change-listeners");
     let of_f = || json!({"flagKey": "f", "context": user(), "defaultValue": "d"});
@@ -191,8 +194,7 @@ fn add_values(suite: &mut Suite) {
             }),
         )
     };
-    // First data, then a message, and the old and the new value that are told, if any are.
-    let cases: Vec<(&str, Value, String, Option<(Value, Value)>)> = vec![
+    let cases: Vec<ValueCase> = vec![
         (
             "a new value is told with the old one",
             flags([serving("f", 1, "a")]),

@@ -2,6 +2,8 @@
 
 mod all_flags;
 mod big_segments;
+mod comparison;
+mod context_events;
 mod contexts;
 mod data_system;
 mod delivery;
@@ -15,6 +17,7 @@ mod interface;
 mod listeners;
 mod migrations;
 mod persistence;
+mod persistence_writing;
 mod polling;
 mod redaction;
 mod retry;
@@ -31,6 +34,7 @@ use crate::suite::Suite;
 pub(crate) fn add_all(suite: &mut Suite) -> Result<(), String> {
     interface::add(suite);
     contexts::add(suite);
+    comparison::add(suite);
     evaluation::add(suite)?;
     headers::add(suite);
     streaming::add(suite);
@@ -40,6 +44,7 @@ pub(crate) fn add_all(suite: &mut Suite) -> Result<(), String> {
     fdv2::add(suite);
     data_system::add(suite);
     events::add(suite);
+    context_events::add(suite);
     summaries::add(suite);
     redaction::add(suite);
     delivery::add(suite);

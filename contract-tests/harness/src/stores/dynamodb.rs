@@ -52,7 +52,7 @@ pub(super) async fn all(dsn: &str, prefix: &str, kind: &str) -> Result<Vec<(Stri
         // The version stands beside the item, and must be the item's.
         let inside: Value = serde_json::from_str(&text(&item["item"])).unwrap_or_default();
         let beside = item["version"]["N"].as_str().unwrap_or_default();
-        if inside["version"].to_string() != beside {
+        if inside["version"].as_u64() != beside.parse().ok() {
             return Err(format!("beside {inside} in DynamoDB stands the version `{beside}`"));
         }
     }

@@ -36,8 +36,7 @@ static ADDRESSES: OnceLock<Addresses> = OnceLock::new();
 
 /// Takes note of where the databases listen; to be called before any test.
 pub(crate) fn listen_at(options: &Options) {
-    let (redis, consul, dynamodb) =
-        (options.redis.clone(), options.consul.clone(), options.dynamodb.clone());
+    let (redis, consul, dynamodb) = (options.redis.clone(), options.consul.clone(), options.dynamodb.clone());
     // There is one run in a process.
     let _ = ADDRESSES.set(Addresses { redis, consul, dynamodb });
 }
@@ -158,8 +157,9 @@ impl Database {
         };
         let mut all = json!({});
         for (key, text) in items {
-            all[&key] = serde_json::from_str(&text)
-                .map_err(|error| format!("the item `{key}` in {} is no JSON: {error}: {text}", self.name()))?;
+            all[&key] = serde_json::from_str(&text).map_err(|error| {
+                format!("the item `{key}` in {} is no JSON: {error}: {text}", self.name())
+            })?;
         }
         Ok(all)
     }
