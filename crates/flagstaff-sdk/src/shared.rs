@@ -15,7 +15,7 @@ use crate::big_segments::{self, BigSegmentStoreStatus};
 use crate::callbacks::Callbacks;
 use crate::config::Config;
 use crate::data_source::StatusCell;
-use crate::data_store::{Backing, DataStoreStatus, StoredItem, Texts};
+use crate::data_store::{Backing, DataStoreStatus, Texts};
 use crate::environment_id::EnvironmentId;
 use crate::events::Events;
 use crate::flag_tracker::{self, DataChange};
@@ -157,7 +157,8 @@ impl Shared {
         self.events.as_ref().filter(|_| !self.is_closed())
     }
 
-    /// Changes the data set; false if `next` makes nothing of it. Listeners are told.
+    /// Changes the data set; false if `next` makes nothing of it. Listeners are told. No other change is
+    /// made while `next` runs, which holds a fork guard; whatever changes with the data set changes there.
     pub(crate) fn change_data(&self, next: impl FnOnce(&DataSet) -> Option<DataSet>) -> bool {
         let listeners = &self.flag_listeners;
         let mut noted = false;
@@ -177,11 +178,6 @@ impl Shared {
             });
         }
         changed
-    }
-
-    /// Replaces the data set. Listeners are told.
-    pub(crate) fn replace_data(&self, data: DataSet) {
-        self.change_data(|_| Some(data));
     }
 
     /// Whether a full data set was received, and not only read from a database.
@@ -212,20 +208,6 @@ impl Shared {
     /// Whether this is the text of the item that is in memory.
     pub(crate) fn is_known_text(&self, kind: ItemKind, key: &Arc<str>, text: &str) -> bool {
         self.texts.as_ref().is_some_and(|texts| texts.is(kind, key, text))
-    }
-
-    /// Keeps the text of an item, for whatever writes it on; `newer` only if it is newer.
-    pub(crate) fn know_text(&self, item: StoredItem, newer: bool) {
-        if let Some(texts) = &self.texts {
-            texts.put(item, newer);
-        }
-    }
-
-    /// The item is gone.
-    pub(crate) fn forget_text(&self, kind: ItemKind, key: &Arc<str>) {
-        if let Some(texts) = &self.texts {
-            texts.forget(kind, key);
-        }
     }
 
     /// Comes to pass after so long, or at once if the client's thread is gone. Works on any executor.

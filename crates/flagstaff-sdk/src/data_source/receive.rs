@@ -8,7 +8,7 @@ use std::sync::Arc;
 use flagstaff_eval::{DataSet, Entry, PreparedFlag, PreparedSegment};
 use flagstaff_wire::stream::ItemKind;
 
-use crate::data_store::StoredItem;
+use crate::data_store::{StoredItem, by_key};
 use crate::log::LogLevel;
 use crate::shared::Shared;
 use crate::wait::Waiting;
@@ -56,10 +56,18 @@ fn put_in_force(
     texts: Vec<StoredItem>,
 ) -> Option<(Waiting<()>, std::time::Duration)> {
     let is_first = !shared.has_received();
-    if let Some(kept) = &shared.texts {
-        kept.replace(texts);
-    }
-    shared.replace_data(data);
+    let mut texts = by_key(texts);
+    shared.change_data(|_| {
+        if let Some(kept) = &shared.texts {
+            kept.swap(&mut texts);
+        }
+        if let Some(backing) = &shared.backing {
+            backing.receiving_everything();
+        }
+        Some(data)
+    });
+    // What was there before is let go here, under no lock.
+    drop(texts);
     if is_first {
         shared.log.write(LogLevel::Info, format_args!("the first flags have come"));
     }
@@ -78,10 +86,10 @@ fn receive(shared: &Arc<Shared>, items: Items, in_order: bool) {
     let Items { mut flags, mut segments, texts } = items;
     flags.iter().filter_map(Entry::live).for_each(|flag| warn_of_flag(shared, flag));
     segments.iter().filter_map(Entry::live).for_each(|segment| warn_of_segment(shared, segment));
-    for text in &texts {
-        shared.know_text(text.clone(), !in_order);
-    }
     shared.change_data(|data| {
+        if let Some(kept) = &shared.texts {
+            texts.iter().for_each(|text| kept.put(text.clone(), !in_order));
+        }
         if !in_order {
             flags.retain(|flag| is_newer(data.flag_version(flag.key()), flag.version()));
             segments.retain(|segment| is_newer(data.segment_version(segment.key()), segment.version()));
@@ -96,7 +104,8 @@ fn receive(shared: &Arc<Shared>, items: Items, in_order: bool) {
     }
 }
 
-fn is_newer(known: Option<u64>, version: u64) -> bool {
+/// Whether an item counts next to the one that is there.
+pub(crate) fn is_newer(known: Option<u64>, version: u64) -> bool {
     known.is_none_or(|known| known < version)
 }
 

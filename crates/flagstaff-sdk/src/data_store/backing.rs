@@ -7,7 +7,7 @@
 //! - if it holds an older version than was received;
 //! - if an item is gone from it and so is its mark: it was emptied.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +46,9 @@ pub(crate) struct Backing {
     available: AtomicBool,
     /// Whether a full data set was received: memory then has all there is.
     has_everything: AtomicBool,
+    /// Rises when a full data set is received, and once more when that is about to be written. What was
+    /// read from the database before is of another age, whatever its versions.
+    age: AtomicU64,
     /// Whether the mark was seen.
     initialized: AtomicBool,
 }
@@ -65,6 +68,7 @@ impl Backing {
             status: Mutex::new(DataStoreStatus::GOOD),
             available: AtomicBool::new(true),
             has_everything: AtomicBool::new(false),
+            age: AtomicU64::new(0),
             initialized: AtomicBool::new(false),
         }
     }
@@ -109,10 +113,21 @@ impl Backing {
         (self.read_until_received || self.caching == Caching::Forever) && self.has_everything()
     }
 
+    /// The age of what is read from now on. Asked for before it is decided to read.
+    pub(super) fn age(&self) -> u64 {
+        self.age.load(Ordering::Acquire)
+    }
+
+    /// A full data set takes the place of everything in memory. Called while the data set is changed, so
+    /// that what is being read from the database comes before it, or learns of it.
+    pub(crate) fn receiving_everything(&self) {
+        self.has_everything.store(true, Ordering::Release);
+        self.age.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// A full data set was received, and is in memory. What is given waits until it was written, if it
     /// is to be.
     pub(crate) fn received_everything(&self, shared: &Arc<Shared>) -> Option<Waiting<()>> {
-        self.has_everything.store(true, Ordering::Release);
         self.fresh.forget_all();
         if let Some(texts) = &shared.texts {
             let keys = texts.keys();
@@ -120,7 +135,10 @@ impl Backing {
                 self.fresh.read_all(kind, keys.iter());
             }
         }
-        self.writes.then(|| self.keeper.write_all(shared))
+        let written = self.writes.then(|| self.keeper.write_all(shared));
+        // Nothing is read any more until that was tried.
+        self.age.fetch_add(1, Ordering::AcqRel);
+        written
     }
 
     /// Items were received, and are in memory. `in_order` has them written whatever their versions.
@@ -206,9 +224,10 @@ impl Backing {
     }
 
     /// Reads an item again that somebody else wrote.
-    pub(super) fn reread(&self, shared: &Arc<Shared>, kind: ItemKind, key: &str) -> Result<(), StoreError> {
-        let text = self.asks(|store| store.get(kind, key))?;
-        super::read::take_over(shared, self, vec![(kind, key.into(), text)])
+    pub(super) fn reread(&self, shared: &Arc<Shared>, item: &StoredItem, age: u64) -> Result<(), StoreError> {
+        let text = self.asks(|store| store.get(item.kind, &item.key))?;
+        let read = vec![(item.kind, item.key.clone(), text)];
+        super::read::take_over(shared, self, read, age).bad.map_or(Ok(()), |bad| Err(bad.error))
     }
 
     /// Writes what is still to be written, until the deadline; then all threads end.
@@ -230,9 +249,10 @@ impl Backing {
             let _unforked = fork::guard();
             let mut known = self.lock();
             let changed = std::mem::replace(&mut *known, status) != status;
+            // Under the lock: the two say the same.
+            self.available.store(status.available, Ordering::Release);
             (changed, changed && shared.store_listeners.note(status))
         };
-        self.available.store(status.available, Ordering::Release);
         if noted {
             shared.store_listeners.call();
         }

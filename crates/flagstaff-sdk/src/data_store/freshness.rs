@@ -1,13 +1,15 @@
 //! Which items were read from a database lately.
 
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use flagstaff_wire::stream::ItemKind;
-use foldhash::{HashMap, HashSet};
+use foldhash::HashMap;
 
 use super::options::Caching;
 use crate::fork;
+use crate::wait::{Slot, Waiting};
 
 /// More keys than this are not remembered: a program that asks for ever new flags that do not exist
 /// must not fill memory.
@@ -18,8 +20,19 @@ pub(super) struct Freshness {
     caching: Caching,
     items: [RwLock<HashMap<Arc<str>, Instant>>; 2],
     all: Mutex<[Option<Instant>; 2]>,
-    /// What is being read at this moment.
-    under_way: Mutex<HashSet<(ItemKind, Arc<str>)>>,
+    /// What is being read at this moment, and who is told whether it was.
+    under_way: Mutex<UnderWay>,
+}
+
+type UnderWay = HashMap<(ItemKind, Arc<str>), Arc<Slot<bool>>>;
+
+/// Who is to read an item.
+pub(super) enum Begun {
+    /// This caller, who says when the read is over.
+    Here,
+    /// Another one is at it. What is given says whether that came to something; nothing if the other
+    /// gave up.
+    Elsewhere(Waiting<bool>),
 }
 
 impl Freshness {
@@ -69,16 +82,28 @@ impl Freshness {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)[place(kind)] = Some(now);
     }
 
-    /// Whether it is this caller who is to read the item: nobody else is at it.
-    pub(super) fn begin(&self, kind: ItemKind, key: &Arc<str>) -> bool {
+    /// Says who is to read an item: of those who want it at the same moment only one asks.
+    pub(super) fn begin(&self, kind: ItemKind, key: &Arc<str>) -> Begun {
         let _unforked = fork::guard();
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, key.clone()))
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        match under_way.entry((kind, key.clone())) {
+            Entry::Occupied(known) => Begun::Elsewhere(known.get().copying()),
+            Entry::Vacant(place) => {
+                place.insert(Slot::new());
+                Begun::Here
+            }
+        }
     }
 
-    /// The read is over, one way or another.
-    pub(super) fn end(&self, kind: ItemKind, key: &Arc<str>) {
-        let _unforked = fork::guard();
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&(kind, key.clone()));
+    /// The read is over, one way or another; `read` if it is in memory, or known not to be there.
+    pub(super) fn end(&self, kind: ItemKind, key: &Arc<str>, read: bool) {
+        let ended = {
+            let _unforked = fork::guard();
+            self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&(kind, key.clone()))
+        };
+        if let Some(ended) = ended {
+            ended.set(Some(read));
+        }
     }
 
     /// Everything is to be read anew.
@@ -92,7 +117,8 @@ impl Freshness {
 
     /// In a child process: nobody here reads what the parent began to. The caller holds a fork guard.
     pub(super) fn leave_parent(&self) {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::forget(std::mem::take(&mut *under_way));
     }
 
     fn is_recent(&self, read: Instant) -> bool {

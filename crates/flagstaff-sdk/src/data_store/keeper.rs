@@ -263,9 +263,10 @@ fn refill(shared: &Shared, backing: &Backing) -> Result<(), StoreError> {
 
 fn write(shared: &Arc<Shared>, backing: &Backing, items: &[StoredItem]) -> Result<(), StoreError> {
     for item in items {
+        let age = backing.age();
         if !backing.asks(|store| store.upsert(item))? {
             // Somebody else had it sooner, and newer.
-            backing.reread(shared, item.kind, &item.key)?;
+            backing.reread(shared, item, age)?;
         }
     }
     Ok(())

@@ -24,4 +24,4 @@ pub use status::DataStoreStatus;
 
 pub(crate) use backing::Backing;
 pub(crate) use read::Unreadable;
-pub(crate) use texts::Texts;
+pub(crate) use texts::{Texts, by_key};

@@ -12,23 +12,32 @@ use crate::fork;
 
 /// The JSON of everything in the data set, tombstones included. Kept only if something writes it on:
 /// it takes as much memory as the flags did on the wire.
+///
+/// They change together with the data set, inside the closure of
+/// [`Shared::change_data`](crate::shared::Shared::change_data): whatever order several sources come in,
+/// a text is that of the item which is in force.
 #[derive(Default)]
 pub(crate) struct Texts {
-    items: Mutex<HashMap<(ItemKind, Arc<str>), StoredItem>>,
+    items: Mutex<ByKey>,
+}
+
+/// Items by what they are and their keys.
+pub(crate) type ByKey = HashMap<(ItemKind, Arc<str>), StoredItem>;
+
+/// Items that are to take the place of all others.
+pub(crate) fn by_key(items: Vec<StoredItem>) -> ByKey {
+    items.into_iter().map(|item| ((item.kind, item.key.clone()), item)).collect()
 }
 
 impl Texts {
-    pub(crate) fn replace(&self, items: Vec<StoredItem>) {
-        let items = items.into_iter().map(|item| ((item.kind, item.key.clone()), item)).collect();
-        let _old = {
-            let _unforked = fork::guard();
-            std::mem::replace(&mut *self.lock(), items)
-        };
+    /// Replaces everything, and gives back what was there, to be let go outside of locks. The caller
+    /// changes the data set, and so holds a fork guard.
+    pub(crate) fn swap(&self, items: &mut ByKey) {
+        std::mem::swap(&mut *self.lock(), items);
     }
 
-    /// Puts in an item; `newer` only if it is newer than what is there.
+    /// Puts in an item; `newer` only if it is newer than what is there. The caller as above.
     pub(crate) fn put(&self, item: StoredItem, newer: bool) {
-        let _unforked = fork::guard();
         let mut items = self.lock();
         let id = (item.kind, item.key.clone());
         if newer && items.get(&id).is_some_and(|known| known.version >= item.version) {
@@ -37,8 +46,8 @@ impl Texts {
         items.insert(id, item);
     }
 
+    /// The item is gone. The caller as above.
     pub(crate) fn forget(&self, kind: ItemKind, key: &Arc<str>) {
-        let _unforked = fork::guard();
         self.lock().remove(&(kind, key.clone()));
     }
 
@@ -75,7 +84,7 @@ impl Texts {
     }
 
     /// The caller holds a fork guard.
-    fn lock(&self) -> MutexGuard<'_, HashMap<(ItemKind, Arc<str>), StoredItem>> {
+    fn lock(&self) -> MutexGuard<'_, ByKey> {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -85,7 +94,7 @@ impl Texts {
 fn place(
     key: &Arc<str>,
     data: &DataSet,
-    items: &HashMap<(ItemKind, Arc<str>), StoredItem>,
+    items: &ByKey,
     placed: &mut HashSet<Arc<str>>,
     ordered: &mut Vec<StoredItem>,
 ) {
@@ -162,7 +171,7 @@ mod tests {
             json: json.to_string().into(),
         };
         let flags = flags.as_object().unwrap().iter().map(|(key, flag)| item(ItemKind::Flag, key, flag));
-        texts.replace(flags.chain([item(ItemKind::Segment, "s", &segments["s"])]).collect());
+        texts.swap(&mut by_key(flags.chain([item(ItemKind::Segment, "s", &segments["s"])]).collect()));
 
         let ordered = texts.in_order(&DataSet::from_model(model));
 

@@ -7,7 +7,7 @@ use flagstaff_wire::fdv2::{ChangeSet, ChangedItem};
 use flagstaff_wire::stream::ItemKind;
 
 use crate::data_source::receive::{Items, receive_all, receive_in_order};
-use crate::data_store::StoredItem;
+use crate::data_store::{StoredItem, by_key};
 use crate::shared::Shared;
 
 /// Whether something writes items on as they came.
@@ -44,7 +44,15 @@ pub(super) fn put_in_use(shared: &Arc<Shared>, next: impl FnOnce(&DataSet) -> Da
     if shared.has_received() {
         return;
     }
-    shared.change_data(|data| Some(next(data)));
+    let mut texts = by_key(Vec::new());
+    shared.change_data(|data| {
+        // What was read from a database may be gone with the rest: it is to be taken in again.
+        if let Some(kept) = shared.texts.as_ref().filter(|_| shared.backing.is_some()) {
+            kept.swap(&mut texts);
+        }
+        Some(next(data))
+    });
+    drop(texts);
     shared.status.cached();
 }
 

@@ -29,6 +29,7 @@ use self::format::{Header, Origin, Snapshot};
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::data_source::Turn;
+use crate::data_store::by_key;
 use crate::fork;
 use crate::log::LogLevel;
 use crate::shared::Shared;
@@ -110,10 +111,13 @@ impl Snapshots {
             Err(error) => return self.ignored(shared, &error),
         };
         let count = texts.len();
-        if let Some(kept) = &shared.texts {
-            kept.replace(texts);
-        }
-        shared.replace_data(data);
+        let mut texts = by_key(texts);
+        shared.change_data(|_| {
+            if let Some(kept) = &shared.texts {
+                kept.swap(&mut texts);
+            }
+            Some(data)
+        });
         if let Some(id) = &header.environment_id {
             shared.environment_id.set(id);
         }
