@@ -5,8 +5,10 @@
 
 mod endpoint;
 mod http;
+mod relay;
 mod tls;
 
 pub(crate) use endpoint::{Answer, Endpoint, Live, Log, excerpt};
 pub(crate) use http::Request;
+pub(crate) use relay::Relay;
 pub(crate) use tls::{Authority, Certificate};

@@ -8,7 +8,7 @@ use super::fdv2::{full, intent, put_flag, sse, transferred};
 use super::persistence::{MODES, OFF, ONE_SECOND, Place, Seen, daemon, watched};
 use crate::expect::{ensure, same};
 use crate::flags::{data, delete, flags, patch_flag, put, segment, serving, user, with};
-use crate::mock::{Answer, Endpoint};
+use crate::mock::{Answer, Endpoint, Relay};
 use crate::scene::{A_WHILE, Client, SOON, Scene};
 use crate::stores::Database;
 use crate::suite::{Group, Suite};
@@ -21,6 +21,7 @@ pub(super) fn add(suite: &mut Suite, database: Database) {
     group(suite, "reading and writing", add_writing);
     group(suite, "caching while writing", add_caching_while_writing);
     group(suite, "before the first flags", add_early);
+    group(suite, "outages", add_outages);
     let name = format!("5 {}: FDv2", database.name());
     let group = suite.group(name).needs(database.capability()).needs("fdv1-fallback").persistence();
     add_fdv2(group, database);
@@ -216,6 +217,58 @@ fn add_early(group: &mut Group, database: Database) {
             let all = client.all_flags(&user(), json!({})).await?;
             same("the value", &all["f"], &json!("stored"))?;
             same("the validity", &all["$valid"], &json!(true))
+        });
+}
+
+/// A client that writes what it streams into a database that can be cut off.
+async fn cut_off(scene: &Scene, place: &Place, cache: Value) -> Result<(Client, Endpoint, Relay), String> {
+    let (own, _) = place.database.behind("")?;
+    let relay = Relay::start(own).await?;
+    let (_, dsn) = place.database.behind(&relay.address)?;
+    let service = scene.streaming(&flags([serving("f", 1, "a"), serving("g", 1, "b")])).await?;
+    let store = json!({"type": place.database.name(), "prefix": place.prefix, "dsn": dsn});
+    let client = scene
+        .client(json!({
+            "streaming": {"baseUri": service.url, "initialRetryDelayMs": 1},
+            "persistentDataStore": {"store": store, "cache": cache},
+        }))
+        .await?;
+    Ok((client, service, relay))
+}
+
+/// Section 5.4.
+fn add_outages(group: &mut Group, database: Database) {
+    group
+        .test(
+            "what is remembered for ever is served meanwhile, and written afterwards",
+            move |scene| async move {
+                let place = Place::new(database).await?;
+                let (client, service, relay) = cut_off(&scene, &place, json!({"mode": "infinite"})).await?;
+                place.soon_holds(&flags([serving("f", 1, "a"), serving("g", 1, "b")])).await?;
+                relay.cut();
+                service.stream(0, SOON).await?.send(patch_flag(&serving("f", 2, "meanwhile")));
+                client.soon_has_value("f", "meanwhile").await?;
+                client.has_value("g", "b").await?;
+                // An SDK that did not notice yet is given the time to.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                relay.mend();
+                place.soon_holds(&flags([serving("f", 2, "meanwhile"), serving("g", 1, "b")])).await
+            },
+        )
+        .test("afterwards the database holds every flag, even if it was wiped", move |scene| async move {
+            let place = Place::new(database).await?;
+            let (client, service, relay) = cut_off(&scene, &place, ONE_SECOND()).await?;
+            place.soon_holds(&flags([serving("f", 1, "a"), serving("g", 1, "b")])).await?;
+            // An SDK writes what it has in memory, or fetches everything anew: then it gets this.
+            let meanwhile = flags([serving("f", 2, "meanwhile"), serving("g", 1, "b")]);
+            service.answer(Answer::events([put(&meanwhile)]));
+            relay.cut();
+            service.stream(0, SOON).await?.send(patch_flag(&serving("f", 2, "meanwhile")));
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            database.clear(&place.prefix).await?;
+            relay.mend();
+            place.soon_holds(&meanwhile).await?;
+            client.soon_has_value("f", "meanwhile").await
         });
 }
 

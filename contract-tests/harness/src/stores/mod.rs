@@ -76,6 +76,15 @@ impl Database {
         })
     }
 
+    /// The `HOST:PORT` of it, and where an SDK finds it behind another one.
+    pub(crate) fn behind(self, address: &str) -> Result<(String, String), String> {
+        let dsn = self.dsn()?;
+        let (scheme, rest) = dsn.split_once("://").unwrap_or(("", dsn));
+        let own = rest.trim_end_matches('/').to_owned();
+        let there = if scheme.is_empty() { address.to_owned() } else { format!("{scheme}://{address}") };
+        Ok((own, there))
+    }
+
     /// A prefix that no other test has.
     pub(crate) fn fresh_prefix(self) -> String {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
