@@ -70,7 +70,8 @@ impl Client {
     }
 
     /// Waits for the first flags, for `timeout` at most. Gives whether they have come; false at once
-    /// if the service refused the client, which then goes on trying.
+    /// if the service refused the client, which then goes on trying. If they do not come but a database
+    /// has some, that is true too.
     pub fn wait_until_ready(&self, timeout: Duration) -> bool {
         self.ready().wait(timeout)
     }

@@ -130,5 +130,8 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<(), ConfigError> {
         })
         .map_err(|source| ConfigError::Thread { source })?;
     shared.connect(sender, handle);
+    if let Some(backing) = &shared.backing {
+        backing.begin(shared);
+    }
     Ok(())
 }

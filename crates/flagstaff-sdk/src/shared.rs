@@ -136,6 +136,11 @@ impl Shared {
             || self.backing.as_ref().is_some_and(Backing::is_initialized)
     }
 
+    /// Whether there are flags that it was worth waiting for: all but those that a database had before.
+    pub(crate) fn has_flags(&self) -> bool {
+        self.state.load(Ordering::Acquire) & INITIALIZED != 0
+    }
+
     /// Whether nobody has to wait for the first flags any more. In second-generation delivery what a
     /// database holds can be used, but initialization goes on.
     pub(crate) fn is_ready(&self) -> bool {

@@ -269,7 +269,9 @@ impl Ready {
 
     /// Waits on this thread, for `timeout` at most.
     pub(crate) fn wait(self, timeout: Duration) -> bool {
-        wait_for(self, timeout).unwrap_or(false)
+        let shared = self.0.shared.clone();
+        // What a database holds will do if nothing else comes in time.
+        wait_for(self, timeout).unwrap_or_else(|| shared.is_ready() && !shared.is_closed())
     }
 }
 
@@ -278,13 +280,14 @@ impl Future for Ready {
 
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<bool> {
         let shared = &self.0.shared;
-        if shared.is_ready() {
+        if shared.has_flags() {
             return Poll::Ready(!shared.is_closed());
         }
+        let is_ready = shared.is_ready();
         self.0.poll(task, |inner| match inner.status.state {
             DataSourceState::Valid | DataSourceState::Interrupted => Some(true),
             DataSourceState::Off => Some(false),
-            DataSourceState::Initializing if inner.hopeless => Some(false),
+            DataSourceState::Initializing if inner.hopeless => Some(is_ready),
             DataSourceState::Initializing => None,
         })
     }

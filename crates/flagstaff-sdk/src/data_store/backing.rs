@@ -46,6 +46,9 @@ pub(crate) struct Backing {
     available: AtomicBool,
     /// Whether a full data set was received: memory then has all there is.
     has_everything: AtomicBool,
+    /// Whether that was in this process: what a child has from its parent may be old by the time that it
+    /// could write it.
+    has_received: AtomicBool,
     /// Rises when a full data set is received, and once more when that is about to be written. What was
     /// read from the database before is of another age, whatever its versions.
     age: AtomicU64,
@@ -68,6 +71,7 @@ impl Backing {
             status: Mutex::new(DataStoreStatus::GOOD),
             available: AtomicBool::new(true),
             has_everything: AtomicBool::new(false),
+            has_received: AtomicBool::new(false),
             age: AtomicU64::new(0),
             initialized: AtomicBool::new(false),
         }
@@ -85,8 +89,9 @@ impl Backing {
         self.timeout
     }
 
-    pub(crate) fn writes(&self) -> bool {
-        self.writes
+    /// Whether the database is to have what is in memory.
+    pub(super) fn is_written(&self) -> bool {
+        self.writes && self.has_received.load(Ordering::Acquire)
     }
 
     pub(crate) fn status(&self) -> DataStoreStatus {
@@ -122,6 +127,7 @@ impl Backing {
     /// that what is being read from the database comes before it, or learns of it.
     pub(crate) fn receiving_everything(&self) {
         self.has_everything.store(true, Ordering::Release);
+        self.has_received.store(true, Ordering::Release);
         self.age.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -143,7 +149,7 @@ impl Backing {
 
     /// Items were received, and are in memory. `in_order` has them written whatever their versions.
     pub(crate) fn received(&self, shared: &Arc<Shared>, items: Vec<StoredItem>, in_order: bool) {
-        if !self.writes || !self.has_everything() {
+        if !self.is_written() {
             return;
         }
         if in_order {
@@ -153,6 +159,12 @@ impl Backing {
             items.iter().for_each(|item| self.fresh.read(item.kind, &item.key));
             self.keeper.write(shared, items);
         }
+    }
+
+    /// The client begins in this process. Whoever asks whether it is initialized does not wait for the
+    /// database to say so, and a child process watches a database that its parent lost.
+    pub(crate) fn begin(&self, shared: &Arc<Shared>) {
+        self.keeper.watch(shared);
     }
 
     /// Asks the database something, on a thread of its own; a panic in it is an error.
@@ -171,7 +183,7 @@ impl Backing {
 
     /// The database answered, and has what it should.
     pub(super) fn answered(&self, shared: &Arc<Shared>) {
-        if self.writes && self.has_everything() {
+        if self.is_written() {
             self.seen_initialized();
         }
         let was_available = self.is_available();
@@ -193,7 +205,7 @@ impl Backing {
 
     /// The database did not answer, or not as it should.
     pub(super) fn failed(&self, shared: &Arc<Shared>, error: &StoreError) {
-        let stale = self.writes && self.has_everything();
+        let stale = self.is_written();
         if self.enter(shared, DataStoreStatus { available: false, stale }) {
             let name = self.store_name();
             self.log.write(
@@ -210,7 +222,7 @@ impl Backing {
             return;
         }
         let name = self.store_name();
-        if self.writes && self.has_everything() {
+        if self.is_written() {
             self.log.write(
                 LogLevel::Warn,
                 format_args!("{name} was emptied: all flags are written to it again, from memory"),
@@ -241,6 +253,7 @@ impl Backing {
         self.readers.leave_parent();
         self.keeper.leave_parent();
         self.fresh.leave_parent();
+        self.has_received.store(false, Ordering::Release);
     }
 
     /// True if the status is a new one, which listeners are told.

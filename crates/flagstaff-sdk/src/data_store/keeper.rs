@@ -5,12 +5,13 @@
 //! | a full data set was received | everything is replaced |
 //! | an item was received | written, unless the database has a newer one, which is then taken over |
 //! | the database lost its mark (it was emptied) | everything is written again from memory |
+//! | nothing was received yet | its mark is looked for: the flags in it will do meanwhile |
 //! | it does not answer | it is asked twice a second until it does, then as if it had been emptied |
 //! | it answers but cannot be written | tried again after a second, then less and less often, up to 30 s |
 //!
 //! The thread is started when there is something to do, and holds the client only while it works.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,7 @@ pub(crate) struct Keeper {
 #[derive(Default)]
 struct Inner {
     /// None before there is anything to do, and after the end.
-    wake: Option<Sender<()>>,
+    wake: Option<SyncSender<()>>,
     ended: bool,
     work: Work,
     /// What was taken out of `work` is still being written.
@@ -69,6 +70,8 @@ impl Keeper {
         self.add(shared, |work| {
             work.everything = true;
             work.items.clear();
+            // While a database hangs, data sets may come again and again that nobody waits for.
+            work.waiting.retain(|slot| Arc::strong_count(slot) > 1);
             work.waiting.push(tried);
         });
         waiting
@@ -87,7 +90,7 @@ impl Keeper {
         });
     }
 
-    /// Has the database watched: it did not answer.
+    /// Has the database watched: it did not answer, or it is not known yet whether it has flags.
     pub(crate) fn watch(&self, shared: &Arc<Shared>) {
         self.add(shared, |_| {});
     }
@@ -131,8 +134,8 @@ impl Keeper {
             add(&mut inner.work);
             match &inner.wake {
                 Some(wake) => {
-                    // It ends with the sender, and no sooner.
-                    let _ = wake.send(());
+                    // It ends with the sender, and no sooner. If it is full, it is about to wake.
+                    let _ = wake.try_send(());
                     Ok(())
                 }
                 None => start(shared).map(|wake| inner.wake = Some(wake)),
@@ -166,9 +169,10 @@ impl Keeper {
     }
 }
 
-fn start(shared: &Arc<Shared>) -> std::io::Result<Sender<()>> {
-    let (wake, woken) = channel();
-    let _ = wake.send(());
+fn start(shared: &Arc<Shared>) -> std::io::Result<SyncSender<()>> {
+    // Woken more than once is woken.
+    let (wake, woken) = sync_channel(1);
+    let _ = wake.try_send(());
     let shared = Arc::downgrade(shared);
     std::thread::Builder::new().name("flagstaff-store".to_owned()).spawn(move || run(&shared, &woken))?;
     Ok(wake)
@@ -183,8 +187,6 @@ fn run(shared: &Weak<Shared>, woken: &Receiver<()>) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        // Woken more than once is woken.
-        woken.try_iter().for_each(drop);
         let Some(shared) = shared.upgrade() else { return };
         let Some(backing) = &shared.backing else { return };
         let work = backing.keeper.take();
@@ -220,9 +222,16 @@ fn keep(shared: &Arc<Shared>, backing: &Backing, work: &Work, patience: &mut Pat
     if !was_available && !backing.asks(|store| Ok(store.is_available())).unwrap_or(false) {
         return;
     }
-    if !backing.writes() || !backing.has_everything() {
+    if !backing.is_written() {
         if !was_available {
             backing.answered(shared);
+        }
+        if !backing.is_initialized() {
+            match backing.asks(|store| store.is_initialized()) {
+                Ok(true) => backing.seen_initialized(),
+                Ok(false) => {}
+                Err(error) => backing.failed(shared, &error),
+            }
         }
         return;
     }

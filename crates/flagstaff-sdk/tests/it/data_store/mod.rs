@@ -332,6 +332,134 @@ fn a_client_whose_service_is_away_serves_what_the_database_has() {
 }
 
 #[test]
+fn a_client_knows_without_being_asked_for_a_flag_whether_its_database_has_flags() {
+    let service = FakeService::start([]);
+    service.answer_always("/all", Answer::status(503));
+    let database = Database::with([serving("f", 1, "stored")]);
+    let configured = || config(&service).data_store(store(&database, Caching::Forever));
+    let client = Client::start(configured()).expect("it starts");
+    eventually("the mark was seen", || client.is_initialized().then_some(()));
+    assert_eq!(database.reads(), 0);
+    let begun = Instant::now();
+    assert!(client.wait_until_ready(A_MOMENT), "stored flags will do if none are received");
+    assert!(begun.elapsed() >= A_MOMENT, "but received ones are worth waiting for: {:?}", begun.elapsed());
+    assert_eq!(value(&client, "f"), "stored");
+
+    // Who refuses for good is not waited for.
+    service.answer_always("/all", Answer::status(401));
+    let client = Client::start(configured()).expect("it starts");
+    eventually("the mark was seen", || client.is_initialized().then_some(()));
+    assert!(client.wait_until_ready(PATIENCE));
+
+    database.empty();
+    let client = Client::start(configured()).expect("it starts");
+    assert!(!client.wait_until_ready(PATIENCE) && !client.is_initialized());
+    // Another process fills it.
+    flagstaff_sdk::PersistentStore::init(&database, &[]).unwrap();
+    eventually("the mark was seen", || client.is_initialized().then_some(()));
+}
+
+#[test]
+fn many_who_want_a_flag_that_nobody_has_read_ask_once() {
+    for caching in [Caching::Off, Caching::Forever] {
+        let database = Database::with([serving("f", 1, "stored")]);
+        let patient = PersistentDataStore::new(database.clone()).caching(caching).timeout(PATIENCE);
+        let client =
+            started(Config::new("sdk-test-key").send_events(false).data_store(patient).daemon_mode(true));
+        database.hang(true);
+        std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..6).map(|_| scope.spawn(|| value(&client, "f"))).collect();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let releasing = scope.spawn(|| {
+                std::thread::sleep(A_MOMENT);
+                database.hang(false);
+            });
+            let user = user("u");
+            assert_eq!(runtime.block_on(client.variation_async("f", &user, "default")), "stored");
+            releasing.join().unwrap();
+            for asked in asking {
+                assert_eq!(asked.join().unwrap(), "stored");
+            }
+        });
+        assert_eq!(database.reads(), 1, "{caching:?}");
+    }
+}
+
+#[test]
+fn whoever_waits_for_the_reading_of_another_who_gives_up_reads_itself() {
+    let database = Database::with([serving("f", 1, "stored")]);
+    let patient = PersistentDataStore::new(database.clone()).timeout(PATIENCE);
+    let client =
+        started(Config::new("sdk-test-key").send_events(false).data_store(patient).daemon_mode(true));
+    database.hang(true);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let user = user("u");
+        let given_up = client.variation_async("f", &user, "default");
+        let stays = client.variation_async("f", &user, "default");
+        let mut stays = std::pin::pin!(stays);
+        tokio::select! {
+            biased;
+            _ = given_up => unreachable!("the database hangs"),
+            _ = &mut stays => unreachable!("the database hangs"),
+            () = tokio::time::sleep(Duration::from_millis(50)) => {}
+        }
+        database.hang(false);
+        assert_eq!(stays.await, "stored");
+    });
+}
+
+#[test]
+fn an_item_that_cannot_be_read_stays_an_error_until_it_can_be() {
+    let database = Database::with([]);
+    database.put_text(ItemKind::Flag, "bad", "no JSON");
+    let client = daemon(&database, Caching::For(Duration::from_secs(3600)));
+    for _ in 0..2 {
+        assert_eq!(error(&client, "bad"), Some(ErrorKind::Exception), "and not FLAG_NOT_FOUND");
+    }
+    database.put(serving("bad", 1, "mended"));
+    assert_eq!(value(&client, "bad"), "mended");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_child_process_asks_a_database_that_its_parent_had_lost() {
+    let database = Database::with([serving("f", 1, "stored")]);
+    let client = daemon(&database, Caching::Off);
+    database.stop(true);
+    assert_eq!(error(&client, "f"), Some(ErrorKind::Exception));
+    let status = crate::fork::in_child(|| {
+        let still_down = error(&client, "f") == Some(ErrorKind::Exception);
+        // The child's own copy.
+        database.stop(false);
+        still_down && crate::fork::becomes(|| value(&client, "f") == "stored")
+    });
+    assert_eq!(status, 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_child_process_does_not_write_what_its_parent_received() {
+    let service = FakeService::start([serving("f", 1, "received")]);
+    let database = Database::default();
+    let client = started(config(&service).data_store(store(&database, Caching::Off)));
+    database.stop(true);
+    assert_eq!(value(&client, "f"), "received");
+    service.answer_always("/all", Answer::status(503));
+    let status = crate::fork::in_child(|| {
+        let inits = database.inits();
+        assert_eq!(value(&client, "f"), "received");
+        // Another process has written since.
+        database.put(serving("f", 9, "newer"));
+        database.stop(false);
+        let answers = crate::fork::becomes(|| client.data_store_status().available);
+        answers && value(&client, "f") == "newer" && database.inits() == inits
+    });
+    assert_eq!(status, 0);
+    database.stop(false);
+}
+
+#[test]
 fn a_database_that_was_emptied_is_filled_again() {
     let service = FakeService::start([serving("a", 1, "a"), serving("b", 1, "b"), serving("c", 1, "c")]);
     let database = Database::default();
