@@ -128,7 +128,9 @@ impl Collector {
         for (key, json) in flags {
             if self.is_new("flag", &key)? {
                 let mut stated: Stated<Flag> = stated(json, text, format, ("flag", &key))?;
-                stated.item.key.clone_from(&key);
+                if stated.item.key.is_empty() {
+                    stated.item.key.clone_from(&key);
+                }
                 self.items.flags.push((key, stated));
             }
         }
@@ -141,7 +143,9 @@ impl Collector {
         for (key, json) in segments {
             if self.is_new("segment", &key)? {
                 let mut stated: Stated<Segment> = stated(json, text, format, ("segment", &key))?;
-                stated.item.key.clone_from(&key);
+                if stated.item.key.is_empty() {
+                    stated.item.key.clone_from(&key);
+                }
                 self.items.segments.push((key, stated));
             }
         }
