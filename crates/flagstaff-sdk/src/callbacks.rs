@@ -4,6 +4,7 @@
 //! call the client. Whatever they do, neither the client's own thread nor a caller waits for them.
 
 use std::any::Any;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
@@ -32,14 +33,22 @@ impl Callbacks {
         let call: Call = Box::new(move || {
             contained(&log, what, call);
         });
-        let _unforked = fork::guard();
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        if thread.is_none() {
-            *thread = self.start();
-        }
-        if let Some(calls) = &*thread {
-            // The thread ends with the sender, and no sooner.
-            let _ = calls.send(call);
+        let begun = {
+            let _unforked = fork::guard();
+            let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*thread {
+                Some(calls) => Ok(calls.clone()),
+                None => start().inspect(|calls| *thread = Some(calls.clone())),
+            }
+        };
+        match begun {
+            // The thread ends with the last sender, and no sooner.
+            Ok(calls) => drop(calls.send(call)),
+            // Under no lock: it is the program's code that is told.
+            Err(error) => self.log.once(
+                LogLevel::Error,
+                format_args!("no thread could be started for listeners, they are not called: {error}"),
+            ),
         }
     }
 
@@ -54,25 +63,16 @@ impl Callbacks {
         // What waits there is the parent's to call.
         std::mem::forget(self.thread.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
+}
 
-    fn start(&self) -> Option<Sender<Call>> {
-        let (sender, calls) = channel::<Call>();
-        let started = std::thread::Builder::new().name("flagstaff-callbacks".to_owned()).spawn(move || {
-            while let Ok(call) = calls.recv() {
-                call();
-            }
-        });
-        match started {
-            Ok(_) => Some(sender),
-            Err(error) => {
-                self.log.once(
-                    LogLevel::Error,
-                    format_args!("no thread could be started for listeners, they are not called: {error}"),
-                );
-                None
-            }
+fn start() -> io::Result<Sender<Call>> {
+    let (sender, calls) = channel::<Call>();
+    std::thread::Builder::new().name("flagstaff-callbacks".to_owned()).spawn(move || {
+        while let Ok(call) = calls.recv() {
+            call();
         }
-    }
+    })?;
+    Ok(sender)
 }
 
 /// Runs code of the program's; none if it panicked, which is logged.

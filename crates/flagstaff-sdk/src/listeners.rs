@@ -65,11 +65,13 @@ struct Inner<T> {
     listeners: Vec<(ListenerId, Listener<T>)>,
     /// One call waits, or is being sent, for each of these.
     pending: VecDeque<T>,
+    /// The client was closed: nothing is told any more, and nobody is kept.
+    ended: bool,
 }
 
 impl<T: News> Listeners<T> {
     pub(crate) fn new(what: &'static str, log: Log, callbacks: Arc<Callbacks>) -> Arc<Self> {
-        let inner = Inner { listeners: Vec::new(), pending: VecDeque::new() };
+        let inner = Inner { listeners: Vec::new(), pending: VecDeque::new(), ended: false };
         Arc::new(Self { what, log, callbacks, any: AtomicBool::new(false), inner: Mutex::new(inner) })
     }
 
@@ -79,12 +81,20 @@ impl<T: News> Listeners<T> {
         self.any.load(Ordering::Relaxed)
     }
 
+    /// Once the client was closed there is nothing to be told of, and the listener is let go at once.
     pub(crate) fn add(&self, listener: impl Fn(&T) + Send + Sync + 'static) -> ListenerId {
-        let listener = Arc::new(listener);
+        let listener: Listener<T> = Arc::new(listener);
         let id = ListenerId::new();
+        // A listener's end may be that of a client: not under the lock.
+        let _too_late;
         let _unforked = fork::guard();
-        self.lock().listeners.push((id, listener));
-        self.any.store(true, Ordering::Relaxed);
+        let mut inner = self.lock();
+        if inner.ended {
+            _too_late = listener;
+        } else {
+            inner.listeners.push((id, listener));
+            self.any.store(true, Ordering::Relaxed);
+        }
         id
     }
 
@@ -96,7 +106,7 @@ impl<T: News> Listeners<T> {
             let mut inner = self.lock();
             let place = inner.listeners.iter().position(|(other, _)| *other == id);
             let removed = place.map(|place| inner.listeners.remove(place));
-            self.any.store(!inner.listeners.is_empty(), Ordering::Relaxed);
+            self.any.store(!inner.ended && !inner.listeners.is_empty(), Ordering::Relaxed);
             removed
         };
         removed.is_some()
@@ -105,14 +115,19 @@ impl<T: News> Listeners<T> {
     /// Lets all listeners go once they were told what they still are to be told: they may hold the
     /// client, which holds them.
     pub(crate) fn end(self: &Arc<Self>) {
-        if !self.any() {
-            return;
+        {
+            let _unforked = fork::guard();
+            let mut inner = self.lock();
+            if std::mem::replace(&mut inner.ended, true) || inner.listeners.is_empty() {
+                return;
+            }
+            // Nothing more is noted: it would be told on another thread than what was noted before.
+            self.any.store(false, Ordering::Relaxed);
         }
         let this = self.clone();
         self.callbacks.call(self.what, move || {
             let gone = {
                 let _unforked = fork::guard();
-                this.any.store(false, Ordering::Relaxed);
                 std::mem::take(&mut this.lock().listeners)
             };
             drop(gone);
@@ -128,6 +143,9 @@ impl<T: News> Listeners<T> {
             return false;
         }
         let mut inner = self.lock();
+        if inner.ended {
+            return false;
+        }
         if inner.pending.len() < MOST_PENDING {
             inner.pending.push_back(news);
             return true;
@@ -230,6 +248,34 @@ mod tests {
             all.extend(heard.recv_timeout(PATIENCE).unwrap());
         }
         assert_eq!(all, (0..1_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn after_the_end_nothing_is_told_and_nobody_is_kept() {
+        let listeners = listeners();
+        let (sender, heard) = channel();
+        let (release, released) = channel::<()>();
+        let released = Mutex::new(released);
+        let first = sender.clone();
+        listeners.add(move |said: &Said| {
+            let _ = released.lock().unwrap().recv();
+            first.send((said.0[0], std::thread::current().id())).unwrap();
+        });
+        say(&listeners, 1);
+        say(&listeners, 2);
+        listeners.end();
+        listeners.callbacks.stop();
+        // As a thread does that has not noticed yet. It must not be told elsewhere, before the others.
+        say(&listeners, 3);
+        let kept = Arc::new(());
+        let witness = Arc::downgrade(&kept);
+        listeners.add(move |_| drop(kept.clone()));
+        assert!(witness.upgrade().is_none(), "who comes too late is let go at once");
+        assert!(!listeners.any());
+        drop((release, sender));
+        let told: Vec<_> = heard.iter().collect();
+        assert_eq!(told.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(told[0].1, told[1].1, "on one thread");
     }
 
     #[test]
