@@ -98,9 +98,10 @@ impl Shared {
         let callbacks = Arc::new(Callbacks::new(log.clone()));
         let big_segment_listeners =
             Listeners::new("a big segment store status listener", log.clone(), callbacks.clone());
-        let big_segments = config.big_segments.clone().filter(|_| !config.offline).map(|options| {
-            big_segments::Manager::new(options, log.clone(), big_segment_listeners.clone())
-        });
+        let big_segments =
+            config.big_segments.clone().filter(|_| !config.offline).map(|options| {
+                big_segments::Manager::new(options, log.clone(), big_segment_listeners.clone())
+            });
         Self {
             state: AtomicU8::new(state),
             flag_listeners: Listeners::new(flag_tracker::WHAT, log.clone(), callbacks.clone()),
@@ -306,10 +307,13 @@ impl Shared {
     pub(crate) fn end(&self, command: Command) -> bool {
         let silent = if self.config.answer_when_closed { 0 } else { SILENT };
         self.state.fetch_or(CLOSED | silent, Ordering::AcqRel);
-        let commands = {
+        let (commands, runtime) = {
             let _unforked = fork::guard();
-            self.control().commands.take()
+            let mut control = self.control();
+            (control.commands.take(), control.runtime.take())
         };
+        // Its files are open for as long as somebody has it.
+        drop(runtime);
         let told = commands.is_some_and(|commands| commands.send(command).is_ok());
         self.status.off();
         self.flag_listeners.end();

@@ -97,11 +97,13 @@ impl Manager {
         context_key: &str,
         patience: Duration,
     ) -> (Members, BigSegmentsStatus) {
+        let since = Instant::now();
         let members = match self.ask(context_key) {
             Answer::Known(members) => Some(members),
             Answer::Coming(answer, left) => answer.wait(left.min(patience)),
         };
-        self.judged(members, || self.status_within(patience))
+        // Both together take no longer than one may.
+        self.judged(members, || self.status_within(patience.saturating_sub(since.elapsed())))
     }
 
     /// As [`Manager::membership_within`], if nothing has to be waited for.

@@ -134,7 +134,10 @@ impl Backing {
             Err(StoreError::new(format_args!("there was no answer for {:?}", self.timeout())))
         });
         answer.map_err(|error| {
-            self.failed(shared, &error);
+            // Once the client is closed nobody is asked any more, which is no outage.
+            if !shared.is_closed() {
+                self.failed(shared, &error);
+            }
             Unreadable
         })
     }
