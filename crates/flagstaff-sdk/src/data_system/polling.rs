@@ -3,7 +3,7 @@
 //! | What happens | What is done |
 //! |---|---|
 //! | 200 | its transfers are put in force, and word that the data is up to date is taken |
-//! | 304 | the data is up to date, if there is any |
+//! | 304 | the data that was asked on from is up to date |
 //! | a body that cannot be read, or has no complete transfer | INVALID_DATA; asked again at the next tick |
 //! | no connection, 3xx, 400, 408, 429, 5xx | asked again at the next tick |
 //! | any other 4xx | the source ends |
@@ -104,7 +104,8 @@ impl Poller {
                 let body = body.map_err(refused)?;
                 read_poll(&body, held.protocol()).map_err(|error| refused(invalid(describe(&error))))?
             }
-            304 if self.etag.is_some() => vec![Outcome::UpToDate],
+            // A service may go by the selector alone.
+            304 if self.etag.is_some() || selector.is_some() => vec![Outcome::UpToDate],
             _ => return Err(refused(Failure::response(response.status()))),
         };
         let mut polled = Polled { has_data: false, directive };

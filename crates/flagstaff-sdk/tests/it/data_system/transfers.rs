@@ -217,6 +217,25 @@ fn a_poll_asks_for_what_is_new_and_costs_no_body_if_nothing_is() {
 }
 
 #[test]
+fn a_304_is_for_what_was_asked_on_from_also_without_a_tag() {
+    let service = FakeService::start([]);
+    service.answer_next(POLL, Answer::status(304));
+    answer_poll(&service, &Fdv2Events::full([serving("f")], "s1"));
+    service.answer_always(POLL, Answer::status(304));
+    let polls = PollingSource::new();
+    let system =
+        DataSystem::custom().initializer(polls.clone()).initializer(polls.clone()).synchronizer(polls);
+    let lines = Lines::default();
+    let client = started(config(&service, system).log_to(Arc::new(lines.clone())));
+    let requests = service.wait_for_requests(POLL, 5);
+    assert!(requests.iter().all(|request| request.header("if-none-match").is_none()));
+    let queries: Vec<_> = requests[..5].iter().map(|request| request.query.as_str()).collect();
+    assert_eq!(queries, ["", "", "basis=s1", "basis=s1", "basis=s1"]);
+    assert_eq!(client.data_source_status().state, DataSourceState::Valid);
+    assert_eq!(lines.with("304").len(), 1, "only the first had nothing to ask on from: {}", lines.text());
+}
+
+#[test]
 fn a_compressed_poll_is_read() {
     let service = FakeService::start([]);
     let body = Fdv2Events::full([serving("small")], "s1").poll();
