@@ -27,7 +27,6 @@ use crate::data_store::StoredItem;
 use crate::log::LogLevel;
 use crate::shared::Shared;
 use crate::wait::Slot;
-use crate::workers::Workers;
 
 /// Where a program takes flags from itself: see [`Config::data_source`]. Implement it freely.
 ///
@@ -301,9 +300,23 @@ pub(crate) fn stop(shared: &Arc<Shared>, deadline: Instant) {
     let Some(source) = shared.config.data_source.clone() else { return };
     let updates = DataSourceUpdates::new(shared);
     updates.state.stopped.set(Some(()));
-    let workers = Workers::new("flagstaff-source", 1, shared.log.clone());
-    let stopped = workers.run(WHAT, move || source.stop(&updates));
-    stopped.wait(deadline.saturating_duration_since(Instant::now()));
+    let stopped = Slot::new();
+    let (waiting, log) = (stopped.taking(), shared.log.clone());
+    // Not one of the workers: they drop what has not begun when nobody waits for it any more.
+    let started = thread::Builder::new().name("flagstaff-source".to_owned()).spawn(move || {
+        contained(&log, WHAT, || source.stop(&updates));
+        contained(&log, WHAT, || drop(source));
+        stopped.set(Some(()));
+    });
+    match started {
+        Ok(_) => {
+            waiting.wait(deadline.saturating_duration_since(Instant::now()));
+        }
+        Err(error) => shared.log.write(
+            LogLevel::Error,
+            format_args!("no thread could be started to stop the data source: {error}"),
+        ),
+    }
 }
 
 /// Whose code it is, for the log.

@@ -155,6 +155,17 @@ fn closing_stops_the_source_and_what_it_says_later_is_lost() {
 }
 
 #[test]
+fn a_source_is_stopped_also_if_closing_may_take_no_time_at_all() {
+    for _ in 0..20 {
+        let (config, starts, stops) = handed();
+        let client = Client::start(config.close_timeout(Duration::ZERO)).unwrap();
+        starts.recv_timeout(PATIENCE).unwrap();
+        client.close();
+        stops.recv_timeout(PATIENCE).expect("it was stopped");
+    }
+}
+
+#[test]
 fn dropping_the_client_stops_the_source_although_it_holds_updates() {
     let (config, starts, stops) = handed();
     let client = Client::start(config).unwrap();
