@@ -240,6 +240,18 @@ fn a_test_can_say_that_something_is_wrong() {
     assert_eq!(client.data_source_status().state, DataSourceState::Valid);
 }
 
+#[test]
+fn a_flag_and_a_segment_may_have_the_highest_version_there_is() {
+    let flags = TestData::new();
+    for _ in 0..2 {
+        let last = json!({"key": "f", "version": u64::MAX, "variations": ["last"], "offVariation": 0});
+        flags.use_preconfigured_flag(serde_json::from_value(last).unwrap());
+        let last = json!({"key": "s", "version": u64::MAX});
+        flags.use_preconfigured_segment(serde_json::from_value(last).unwrap());
+    }
+    assert_eq!(value(&client_of(&flags), "f", &user("u")), "last");
+}
+
 #[cfg(unix)]
 #[test]
 fn parent_and_child_each_have_flags_of_their_own() {

@@ -113,7 +113,7 @@ impl TestData {
         let _turn = self.inner.turn.take();
         let clients = self.with(|state| {
             let known = state.segments.get(&segment.key).map_or(0, |known| known.version);
-            segment.version = segment.version.max(known + 1);
+            segment.version = segment.version.max(known.saturating_add(1));
             state.segments.insert(segment.key.clone(), segment.clone());
             state.clients()
         });
@@ -143,7 +143,7 @@ impl TestData {
     fn put_flag(&self, mut flag: Flag) {
         let clients = self.with(|state| {
             let known = state.flags.get(&flag.key).map_or(0, |known| known.version);
-            flag.version = flag.version.max(known + 1);
+            flag.version = flag.version.max(known.saturating_add(1));
             state.flags.insert(flag.key.clone(), flag.clone());
             state.clients()
         });
