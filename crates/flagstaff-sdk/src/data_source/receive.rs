@@ -96,7 +96,9 @@ fn receive(shared: &Arc<Shared>, items: Items, in_order: bool) {
         }
         (!flags.is_empty() || !segments.is_empty()).then(|| data.with_all(flags, segments))
     });
-    if let Some(snapshot) = &shared.snapshot {
+    // What comes before the first full data set is kept with that, and not alone.
+    let has_everything = shared.has_received() || shared.is_from_snapshot();
+    if let Some(snapshot) = shared.snapshot.as_ref().filter(|_| has_everything) {
         snapshot.changed(shared);
     }
     if let Some(backing) = &shared.backing {

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use flagstaff_sdk::{
-    Client, Config, DataAvailability, DataSourceState, DataSystem, FileDataSource, PersistentDataStore,
-    PollingSource, StreamingSource,
+    Client, Config, DataAvailability, DataSource, DataSourceState, DataSourceUpdates, DataSystem,
+    FileDataSource, ItemKind, PersistentDataStore, PollingSource, StreamingSource,
 };
 use flagstaff_testkit::{Answer, FakeService, Fdv2Events, FlagBuilder, PATIENCE, eventually, flag, user};
 use serde_json::{Value, json};
@@ -378,4 +379,27 @@ fn a_child_process_keeps_the_flags_and_writes_what_it_receives() {
     // The parent has the older flag, and nothing to write.
     client.close();
     assert_eq!(json_of(&path).unwrap()["flags"]["f"]["version"], 2);
+}
+
+/// Hands a test what it is started with.
+struct Handed(Mutex<Sender<DataSourceUpdates>>);
+
+impl DataSource for Handed {
+    fn start(&self, updates: DataSourceUpdates) {
+        self.0.lock().unwrap().send(updates).unwrap();
+    }
+}
+
+#[test]
+fn what_comes_before_the_first_full_data_set_is_not_kept_alone() {
+    let folder = Folder::new();
+    let path = folder.path("snapshot.json");
+    let (sender, handed) = channel();
+    let config = Config::new(KEY).data_source(Handed(Mutex::new(sender))).send_events(false);
+    let client = Client::start(config.snapshot_file(&path).snapshot_delay(QUICKLY)).unwrap();
+    let updates = handed.recv_timeout(PATIENCE).unwrap();
+    updates.upsert_json(ItemKind::Flag, "early", flag("early").build().to_string().as_bytes()).unwrap();
+    assert_eq!(client.data_set().flags().count(), 1);
+    client.close();
+    assert!(!path.exists(), "one flag is not all there are");
 }
