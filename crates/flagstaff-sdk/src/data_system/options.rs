@@ -1,5 +1,6 @@
 //! Which sources there are: one builder, right as it stands.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use flagstaff_wire::paths;
@@ -202,6 +203,32 @@ impl Config {
         self.streaming = system.synchronizers.iter().any(is_stream);
         self.data_system = Some(system);
         self
+    }
+
+    /// Whether sources ask for what has changed since a selector.
+    pub(crate) fn asks_by_selector(&self) -> bool {
+        self.data_system.is_some() && self.data_source.is_none()
+    }
+
+    /// The payload filters of all sources, for whoever keeps what they bring; none if there is none.
+    pub(crate) fn payload_filters(&self) -> Option<String> {
+        let Some(system) = self.data_system.as_ref().filter(|_| self.asks_by_selector()) else {
+            return self.payload_filter.clone();
+        };
+        let initializers = system.initializers.iter().filter_map(|source| match source {
+            Initializer::Polling(source) => Some(source.filter_by(self)),
+            Initializer::Files(_) => None,
+        });
+        let synchronizers = system.synchronizers.iter().map(|source| match source {
+            Synchronizer::Streaming(source) => source.filter_by(self),
+            Synchronizer::Polling(source) => source.filter_by(self),
+        });
+        let fallback = system.fdv1_fallback.iter().map(|source| source.filter_by(self));
+        let sources = initializers.chain(synchronizers).chain(fallback);
+        // No filter has a comma in it.
+        let filters: BTreeSet<&str> = sources.map(Option::unwrap_or_default).collect();
+        let filters = Vec::from_iter(filters).join(",");
+        (!filters.is_empty()).then_some(filters)
     }
 
     /// Refuses what cannot be in the sources of the data system, and leaves out filters that are none.

@@ -89,7 +89,7 @@ impl PollingSource {
         self.base.as_deref().or(config.poll_base.as_deref()).unwrap_or(paths::DEFAULT_POLL_BASE)
     }
 
-    fn filter_by<'a>(&'a self, config: &'a Config) -> Option<&'a str> {
+    pub(super) fn filter_by<'a>(&'a self, config: &'a Config) -> Option<&'a str> {
         self.filter.as_deref().or(config.payload_filter.as_deref())
     }
 }
@@ -125,8 +125,12 @@ impl StreamingSource {
     /// Where to open a stream of what has changed since `selector`.
     pub(super) fn url(&self, config: &Config, selector: Option<&str>) -> String {
         let base = self.base.as_deref().or(config.stream_base.as_deref());
-        let filter = self.filter.as_deref().or(config.payload_filter.as_deref());
-        url(base.unwrap_or(paths::DEFAULT_STREAM_BASE), paths::FDV2_STREAM, selector, filter)
+        let base = base.unwrap_or(paths::DEFAULT_STREAM_BASE);
+        url(base, paths::FDV2_STREAM, selector, self.filter_by(config))
+    }
+
+    pub(super) fn filter_by<'a>(&'a self, config: &'a Config) -> Option<&'a str> {
+        self.filter.as_deref().or(config.payload_filter.as_deref())
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) struct Origin {
 impl Origin {
     pub(super) fn of(config: &Config) -> Self {
         let sdk_key_hash = hexadecimal(Sha256::new_with_prefix(config.sdk_key.as_bytes()));
-        Self { sdk_key_hash, payload_filter: config.payload_filter.clone() }
+        Self { sdk_key_hash, payload_filter: config.payload_filters() }
     }
 }
 

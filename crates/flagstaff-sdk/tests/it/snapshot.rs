@@ -403,3 +403,20 @@ fn what_comes_before_the_first_full_data_set_is_not_kept_alone() {
     client.close();
     assert!(!path.exists(), "one flag is not all there are");
 }
+
+#[test]
+fn a_snapshot_of_a_sources_own_filter_is_not_used_with_another() {
+    let folder = Folder::new();
+    let path = folder.path("snapshot.json");
+    let filtered = |filter: &str| {
+        let source = StreamingSource::new().payload_filter(filter);
+        DataSystem::custom().synchronizer(source)
+    };
+    let service = FakeService::start([flag("f").serving("of one")]);
+    started(config(&service, &path).data_system(filtered("one"))).close();
+    assert!(path.exists());
+    let kept = Client::start(away(&path).data_system(filtered("one"))).unwrap();
+    assert_eq!(value(&kept, "f"), "of one");
+    let other = Client::start(away(&path).data_system(filtered("two"))).unwrap();
+    assert_eq!(value(&other, "f"), "default");
+}
