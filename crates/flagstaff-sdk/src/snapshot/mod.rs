@@ -123,7 +123,8 @@ impl Snapshots {
         }
         {
             let _unforked = fork::guard();
-            self.lock().selector = header.selector;
+            // With first-generation delivery, and other sources, it would not stand for what they bring.
+            self.lock().selector = header.selector.filter(|_| shared.config.asks_by_selector());
         }
         shared.found_snapshot();
         let age = Duration::from_millis(now_ms().saturating_sub(header.written_at));

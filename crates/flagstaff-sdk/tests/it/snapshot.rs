@@ -420,3 +420,19 @@ fn a_snapshot_of_a_sources_own_filter_is_not_used_with_another() {
     let other = Client::start(away(&path).data_system(filtered("two"))).unwrap();
     assert_eq!(value(&other, "f"), "default");
 }
+
+#[test]
+fn a_selector_is_forgotten_with_the_data_that_it_stood_for() {
+    let folder = Folder::new();
+    let path = folder.path("snapshot.json");
+    let system = || DataSystem::custom().synchronizer(StreamingSource::new());
+    let service = FakeService::start([flag("f").serving("second generation")]);
+    started(config(&service, &path).data_system(system())).close();
+    assert!(json_of(&path).unwrap()["snapshot"]["selector"].is_string());
+
+    // Data of another origin takes its place.
+    let client = started(config(&service, &path));
+    wait_for_fresh_flags(&client);
+    client.close();
+    assert_eq!(json_of(&path).unwrap()["snapshot"]["selector"], Value::Null);
+}
