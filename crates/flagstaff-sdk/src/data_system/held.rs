@@ -162,8 +162,8 @@ impl Held {
         // Only now: what is not in force must not be asked on from.
         inner.selector = selector;
         inner.has_data = true;
+        inner.is_current = is_current;
         if is_current {
-            inner.is_current = true;
             inner.enter(DataSourceState::Valid);
         }
     }

@@ -12,6 +12,7 @@ use flagstaff_sdk::{
     FileDataSource, ItemKind, PersistentDataStore, PollingSource, StreamingSource,
 };
 use flagstaff_testkit::{Answer, FakeService, Fdv2Events, FlagBuilder, PATIENCE, eventually, flag, user};
+use flagstaff_wire::fdv2::IntentCode;
 use serde_json::{Value, json};
 
 use crate::data_store::database::Database;
@@ -435,4 +436,27 @@ fn a_selector_is_forgotten_with_the_data_that_it_stood_for() {
     wait_for_fresh_flags(&client);
     client.close();
     assert_eq!(json_of(&path).unwrap()["snapshot"]["selector"], Value::Null);
+}
+
+#[test]
+fn flags_without_a_selector_are_not_taken_for_those_of_the_snapshot() {
+    let folder = Folder::new();
+    let path = folder.path("snapshot.json");
+    let stream = || DataSystem::custom().synchronizer(StreamingSource::new());
+    let service = FakeService::start([flag("f").serving("known")]);
+    started(config(&service, &path).data_system(stream())).close();
+
+    let service = FakeService::start([]);
+    let unnamed = Fdv2Events::full([flag("f").serving("unnamed")], "").poll();
+    service.answer_next("/sdk/poll", Answer::Status(200, Vec::new(), unnamed));
+    let up_to_date = Fdv2Events::new().intent(IntentCode::None).stream();
+    service.answer_next("/sdk/stream", Answer::Stream(up_to_date));
+    let client =
+        Client::start(config(&service, &path).data_system(stream().initializer(PollingSource::new())))
+            .unwrap();
+    eventually("the poll was taken", || (value(&client, "f") == "unnamed").then_some(()));
+    assert_eq!(service.wait_for_requests("/sdk/stream", 1)[0].query, "");
+    service.send(&Fdv2Events::full([flag("g")], "s2").stream());
+    eventually("the stream was taken", || client.data_set().flag("g").map(|_| ()));
+    wait_for_fresh_flags(&client);
 }
