@@ -98,8 +98,9 @@ impl FeatureProvider for FlagstaffProvider {
             return ProviderStatus::NotReady;
         }
         match client.data_source_status().state {
-            DataSourceState::Interrupted => ProviderStatus::STALE,
-            _ => ProviderStatus::Ready,
+            DataSourceState::Valid => ProviderStatus::Ready,
+            // There are flags, but nothing says that they are those of now.
+            _ => ProviderStatus::STALE,
         }
     }
 

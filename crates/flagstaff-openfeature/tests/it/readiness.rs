@@ -83,6 +83,24 @@ fn a_provider_that_lost_its_service_is_stale_and_one_that_was_closed_is_not_read
 }
 
 #[test]
+fn a_provider_that_starts_from_a_snapshot_is_stale_until_flags_come() {
+    let path = std::env::temp_dir().join(format!("flagstaff-openfeature-{}.snapshot", std::process::id()));
+    let service = FakeService::start([flag("f")]);
+    let config = || config(&service).snapshot_file(&path);
+    let mut provider = FlagstaffProvider::start(config()).unwrap().initialization_timeout(PATIENCE);
+    initialize(&mut provider);
+    provider.client().close();
+    service.answer_always("/all", Answer::status(503));
+    let provider = FlagstaffProvider::start(config()).unwrap();
+    assert_eq!(provider.status(), ProviderStatus::STALE);
+    assert!(run(provider.resolve_bool_value("f", &user("u"))).unwrap().value);
+    service.answer_as_usual("/all");
+    eventually("the provider is ready", || (provider.status() == ProviderStatus::Ready).then_some(()));
+    provider.client().close();
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
 fn an_offline_provider_is_never_ready_and_waits_for_nothing() {
     let mut provider = FlagstaffProvider::start(Config::new("").offline(true))
         .unwrap()
