@@ -76,13 +76,13 @@ pub(super) async fn deliver(shared: &Shared, http: &Http, payload: Payload, json
             request = request.header(CONTENT_ENCODING, "gzip");
         }
         let problem = match request.send().await {
-            Ok(response) => {
+            Ok(mut response) => {
                 http.remember(&response);
                 match classify(response.status()) {
                     StatusClass::Success => {
                         let server_time_ms = date(&response);
-                        // Read to its end, so that the connection can be used again.
-                        let _ = response.bytes().await;
+                        // Read to its end, so that the connection can be used again, and not kept.
+                        while let Ok(Some(_)) = response.chunk().await {}
                         return Outcome::Delivered { server_time_ms };
                     }
                     StatusClass::Recoverable => {
