@@ -6,7 +6,7 @@
 //! | an item was received | written, unless the database has a newer one, which is then taken over |
 //! | the database lost its mark (it was emptied) | everything is written again from memory |
 //! | nothing was received yet | its mark is looked for: the flags in it will do meanwhile |
-//! | it does not answer | it is asked twice a second until it does, then as if it had been emptied |
+//! | it does not answer | it is asked twice a second until it does; then what others wrote meanwhile, and is newer, is taken over, and everything is written |
 //! | it answers but cannot be written | tried again after a second, then less and less often, up to 30 s |
 //!
 //! The thread is started when there is something to do, and holds the client only while it works.
@@ -15,8 +15,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use flagstaff_wire::stream::ItemKind;
+
 use super::backing::Backing;
 use super::persistent::{StoreError, StoredItem};
+use super::read::take_over;
 use crate::fork;
 use crate::log::LogLevel;
 use crate::shared::Shared;
@@ -202,6 +205,8 @@ fn run(shared: &Weak<Shared>, woken: &Receiver<()>) {
 struct Patience {
     failures: u32,
     until: Option<Instant>,
+    /// A full data set has come that the database does not have: what it has does not matter.
+    owes_everything: bool,
 }
 
 impl Patience {
@@ -219,6 +224,7 @@ impl Patience {
 /// Does what there is to do, and looks after the database if there is nothing.
 fn keep(shared: &Arc<Shared>, backing: &Backing, work: &Work, patience: &mut Patience) {
     let was_available = backing.is_available();
+    patience.owes_everything |= work.everything;
     if !was_available && !backing.asks(|store| Ok(store.is_available())).unwrap_or(false) {
         return;
     }
@@ -238,13 +244,19 @@ fn keep(shared: &Arc<Shared>, backing: &Backing, work: &Work, patience: &mut Pat
     if !was_available && !patience.is_over() {
         return;
     }
-    let kept = if work.everything || !was_available {
+    let kept = if patience.owes_everything {
         refill(shared, backing)
     } else {
         match backing.asks(|store| store.is_initialized()) {
-            Ok(true) => write(shared, backing, &work.items),
+            Ok(true) if was_available => write(shared, backing, &work.items),
+            Ok(true) => {
+                take_over_newer(shared, backing);
+                refill(shared, backing)
+            }
             Ok(false) => {
-                backing.emptied(shared);
+                if was_available {
+                    backing.emptied(shared);
+                }
                 refill(shared, backing)
             }
             Err(error) => Err(error),
@@ -259,6 +271,18 @@ fn keep(shared: &Arc<Shared>, backing: &Backing, work: &Work, patience: &mut Pat
             patience.failed();
             backing.failed(shared, &error);
         }
+    }
+}
+
+/// Takes over what others wrote while the database did not answer here: it may be this process alone that
+/// could not reach it, nor the service, and then its flags are the older ones.
+fn take_over_newer(shared: &Shared, backing: &Backing) {
+    let age = backing.age();
+    for kind in [ItemKind::Segment, ItemKind::Flag] {
+        // What cannot be read is older than anything: a good item takes its place.
+        let Ok(items) = backing.asks(|store| store.all(kind)) else { continue };
+        let items = items.into_iter().map(|(key, text)| (kind, key.into(), Some(text))).collect();
+        take_over(shared, backing, items, age);
     }
 }
 

@@ -497,6 +497,36 @@ fn changes_during_an_outage_are_served_at_once_and_written_after_it() {
 }
 
 #[test]
+fn a_client_that_finds_its_database_again_does_not_write_older_flags_over_newer_ones() {
+    let service = FakeService::start([serving("a", 1, "a"), serving("b", 1, "b")]);
+    let database = Database::default();
+    let client = started(config(&service).data_store(store(&database, Caching::Forever)));
+    let inits = database.inits();
+    database.stop(true);
+    service.patch(serving("a", 2, "patched"));
+    eventually("the outage was noticed", || (!client.data_store_status().available).then_some(()));
+    // It was this client alone that could not reach it, and the service: another one could.
+    database.put(serving("b", 9, "newer"));
+    database.put(serving("c", 1, "new"));
+    database.stop(false);
+    eventually("all is well", || client.data_store_status().available.then_some(()));
+    assert_eq!(database.inits(), inits + 1);
+    let versions = ["a", "b", "c"].map(|key| database.flag(key).unwrap()["version"].clone());
+    assert_eq!(versions, [2, 9, 1]);
+    assert_eq!(["a", "b", "c"].map(|key| value(&client, key)), ["patched", "newer", "new"]);
+
+    // A full data set that came meanwhile counts whatever the versions.
+    database.stop(true);
+    service.set_flags([serving("b", 3, "restored")], None);
+    service.cut_connections();
+    eventually("it came", || (value(&client, "b") == "restored").then_some(()));
+    eventually("the outage was noticed", || (!client.data_store_status().available).then_some(()));
+    database.stop(false);
+    eventually("all is well", || client.data_store_status().available.then_some(()));
+    assert_eq!((database.flags(), &database.flag("b").unwrap()["version"]), (1, &json!(3)));
+}
+
+#[test]
 fn a_read_only_database_is_not_written() {
     let service = FakeService::start([serving("f", 1, "received")]);
     let database = Database::default();
