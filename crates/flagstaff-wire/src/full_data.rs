@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use flagstaff_eval::model::{Flag, Segment};
+use flagstaff_eval::model::{FlagToPrepare, SegmentToPrepare};
 use flagstaff_eval::{DataSet, Entry, PreparedFlag, PreparedSegment};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -69,6 +69,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for ItemTexts<'a> {
     }
 }
 
+/// The key of an item, borrowed where nothing in it is escaped.
+#[derive(serde::Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// The texts of one collection.
 #[derive(Default)]
 struct Texts<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
@@ -85,8 +89,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Texts<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts<'de>, A::Error> {
-                #[derive(serde::Deserialize)]
-                struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
                 let mut texts = Vec::new();
                 while let Some((Key(key), json)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
                     texts.push((key, json));
@@ -126,8 +128,8 @@ impl<'de> Visitor<'de> for FullDataVisitor {
                 // Whichever of two were taken, a reader of the texts might take the other.
                 Name::Flags if flags.is_some() => return Err(A::Error::duplicate_field("flags")),
                 Name::Segments if segments.is_some() => return Err(A::Error::duplicate_field("segments")),
-                Name::Flags => flags = Some(map.next_value::<Entries<Flag>>()?.0),
-                Name::Segments => segments = Some(map.next_value::<Entries<Segment>>()?.0),
+                Name::Flags => flags = Some(map.next_value::<Entries<FlagToPrepare>>()?.0),
+                Name::Segments => segments = Some(map.next_value::<Entries<SegmentToPrepare>>()?.0),
                 Name::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -152,19 +154,19 @@ trait Item: DeserializeOwned {
     fn entry(self, key: &str) -> Entry<Self::Prepared>;
 }
 
-impl Item for Flag {
+impl Item for FlagToPrepare {
     type Prepared = PreparedFlag;
 
     fn entry(self, key: &str) -> Entry<PreparedFlag> {
-        Entry::flag(key, self)
+        Entry::flag_to_prepare(key, self)
     }
 }
 
-impl Item for Segment {
+impl Item for SegmentToPrepare {
     type Prepared = PreparedSegment;
 
     fn entry(self, key: &str) -> Entry<PreparedSegment> {
-        Entry::segment(key, self)
+        Entry::segment_to_prepare(key, self)
     }
 }
 
@@ -188,7 +190,7 @@ impl<'de, T: Item> Visitor<'de> for EntriesVisitor<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<T>, A::Error> {
         let mut entries = Vec::new();
-        while let Some((key, item)) = map.next_entry::<String, T>()? {
+        while let Some((Key(key), item)) = map.next_entry::<Key<'de>, T>()? {
             entries.push(item.entry(&key));
         }
         Ok(Entries(entries))

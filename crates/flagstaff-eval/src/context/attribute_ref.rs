@@ -7,7 +7,7 @@ use std::fmt;
 /// Source: the flag protocol's attribute references. A text without a leading `/` is one name taken
 /// literally; with one, components are joined by `/` and escape `~` as `~0` and `/` as `~1`.
 /// An impossible path is kept as written: [`AttributeRef::is_valid`] is false and it finds nothing.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttributeRef {
     path: Path,
     /// Which built-in attribute the name is, found out once.
@@ -15,7 +15,7 @@ pub struct AttributeRef {
 }
 
 /// The attributes that every context has a place for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum BuiltIn {
     Kind,
     Key,
@@ -23,7 +23,7 @@ pub(crate) enum BuiltIn {
     Anonymous,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Path {
     Invalid(Box<str>),
     Name(Box<str>),

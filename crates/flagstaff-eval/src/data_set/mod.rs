@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub use shards::Entry;
 pub use shared::{Retired, SharedDataSet};
 
-use crate::model::{self, FlagData};
+use crate::model::{self, FlagData, KeyList};
 use crate::prepared::{PreparedFlag, PreparedSegment};
 use shards::{Item, Shards};
 
@@ -107,10 +107,19 @@ impl DataSet {
 impl Entry<PreparedFlag> {
     /// Prepares a flag as it travels, or takes the tombstone it is. `key` is authoritative.
     pub fn flag(key: &str, flag: model::Flag) -> Self {
+        Self::of_flag(key, flag)
+    }
+
+    /// As [`Entry::flag`], of a flag that was read for this alone.
+    pub fn flag_to_prepare(key: &str, flag: model::FlagToPrepare) -> Self {
+        Self::of_flag(key, flag)
+    }
+
+    fn of_flag<K: KeyList>(key: &str, flag: model::FlagOf<K>) -> Self {
         if flag.deleted {
             Entry::tombstone(key, flag.version)
         } else {
-            Entry::Live(Arc::new(PreparedFlag::new(key, flag)))
+            Entry::Live(Arc::new(PreparedFlag::of(key, flag)))
         }
     }
 }
@@ -118,10 +127,19 @@ impl Entry<PreparedFlag> {
 impl Entry<PreparedSegment> {
     /// Prepares a segment as it travels, or takes the tombstone it is. `key` is authoritative.
     pub fn segment(key: &str, segment: model::Segment) -> Self {
+        Self::of_segment(key, segment)
+    }
+
+    /// As [`Entry::segment`], of a segment that was read for this alone.
+    pub fn segment_to_prepare(key: &str, segment: model::SegmentToPrepare) -> Self {
+        Self::of_segment(key, segment)
+    }
+
+    fn of_segment<K: KeyList>(key: &str, segment: model::SegmentOf<K>) -> Self {
         if segment.deleted {
             Entry::tombstone(key, segment.version)
         } else {
-            Entry::Live(Arc::new(PreparedSegment::new(key, segment)))
+            Entry::Live(Arc::new(PreparedSegment::of(key, segment)))
         }
     }
 }

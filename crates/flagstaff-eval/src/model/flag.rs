@@ -4,12 +4,14 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use super::{Clause, Rollout, read};
+use super::{Clause, Keys, Rollout, read};
 
 read::from_objects_only!(
     Flag,
+    FlagToPrepare,
     Prerequisite,
     Target,
+    TargetToPrepare,
     FlagRule,
     VariationOrRollout,
     ClientSideAvailability,
@@ -25,9 +27,15 @@ read::written_as_derived!(
 );
 
 /// One switch: its variations, and who gets which.
+pub type Flag = FlagOf<Vec<String>>;
+
+/// A flag that is read only to be made ready for evaluation.
+pub type FlagToPrepare = FlagOf<Keys>;
+
+/// One switch, with lists of keys of the type `K`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(remote = "Self", rename_all = "camelCase")]
-pub struct Flag {
+#[serde(remote = "Self", rename_all = "camelCase", bound(deserialize = "TargetOf<K>: Deserialize<'de>"))]
+pub struct FlagOf<K> {
     /// The flag's stable name within a project.
     #[serde(default, deserialize_with = "read::or_default")]
     pub key: String,
@@ -42,11 +50,11 @@ pub struct Flag {
     pub prerequisites: Vec<Prerequisite>,
     /// Keys of kind `user` that get a variation by name.
     #[serde(default, deserialize_with = "read::or_default")]
-    pub targets: Vec<Target>,
+    pub targets: Vec<TargetOf<K>>,
     /// Keys of any kind, in priority order. An entry of kind `user` without values stands for the
     /// entry of `targets` with the same variation.
     #[serde(default, deserialize_with = "read::or_default")]
-    pub context_targets: Vec<Target>,
+    pub context_targets: Vec<TargetOf<K>>,
     /// Tried in order; the first match serves.
     #[serde(default, deserialize_with = "read::or_default")]
     pub rules: Vec<FlagRule>,
@@ -104,9 +112,14 @@ pub struct Prerequisite {
 }
 
 /// Context keys that get a variation by name.
+pub type Target = TargetOf<Vec<String>>;
+
+type TargetToPrepare = TargetOf<Keys>;
+
+/// Context keys of the type `K` that get a variation by name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(remote = "Self", rename_all = "camelCase")]
-pub struct Target {
+#[serde(remote = "Self", rename_all = "camelCase", bound(deserialize = "K: Default + Deserialize<'de>"))]
+pub struct TargetOf<K> {
     /// The kind of the keys; `user` when absent or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_kind: Option<String>,
@@ -115,7 +128,7 @@ pub struct Target {
     pub variation: i64,
     /// The keys.
     #[serde(default, deserialize_with = "read::or_default")]
-    pub values: Vec<String>,
+    pub values: K,
 }
 
 /// Clauses joined by AND that serve a variation or rollout.
@@ -184,7 +197,7 @@ pub struct Migration {
     pub check_ratio: Option<i64>,
 }
 
-impl Flag {
+impl<K> FlagOf<K> {
     /// Which client-side SDKs see the flag: `clientSideAvailability` alone if present, else the
     /// older `clientSide`, and every mobile SDK.
     pub fn availability(&self) -> ClientSideAvailability {

@@ -10,12 +10,18 @@
 mod clause;
 mod data;
 mod flag;
+mod keys;
 mod read;
 mod rollout;
 mod segment;
 
 pub use clause::{Clause, Operator};
 pub use data::FlagData;
-pub use flag::{ClientSideAvailability, Flag, FlagRule, Migration, Prerequisite, Target, VariationOrRollout};
+pub use flag::{
+    ClientSideAvailability, Flag, FlagOf, FlagRule, FlagToPrepare, Migration, Prerequisite, Target, TargetOf,
+    VariationOrRollout,
+};
+pub(crate) use keys::KeyList;
+pub use keys::Keys;
 pub use rollout::{Rollout, RolloutKind, WeightedVariation};
-pub use segment::{Segment, SegmentRule, SegmentTarget};
+pub use segment::{Segment, SegmentOf, SegmentRule, SegmentTarget, SegmentTargetOf, SegmentToPrepare};

@@ -2,15 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Clause, read};
+use super::{Clause, Keys, read};
 
-read::from_objects_only!(Segment, SegmentTarget, SegmentRule);
+read::from_objects_only!(Segment, SegmentToPrepare, SegmentTarget, SegmentTargetToPrepare, SegmentRule);
 read::written_as_derived!(Segment, SegmentTarget, SegmentRule);
 
 /// A named set of contexts, by key and by rule.
+pub type Segment = SegmentOf<Vec<String>>;
+
+/// A segment that is read only to be made ready for evaluation.
+pub type SegmentToPrepare = SegmentOf<Keys>;
+
+/// A named set of contexts, with lists of keys of the type `K`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(remote = "Self", rename_all = "camelCase")]
-pub struct Segment {
+#[serde(
+    remote = "Self",
+    rename_all = "camelCase",
+    bound(
+        serialize = "K: Serialize, SegmentTargetOf<K>: Serialize",
+        deserialize = "K: Default + Deserialize<'de>, SegmentTargetOf<K>: Deserialize<'de>"
+    )
+)]
+pub struct SegmentOf<K> {
     /// The segment's stable name.
     #[serde(default, deserialize_with = "read::or_default")]
     pub key: String,
@@ -19,16 +32,16 @@ pub struct Segment {
     pub version: u64,
     /// Keys of kind `user` that are in.
     #[serde(default, deserialize_with = "read::or_default")]
-    pub included: Vec<String>,
+    pub included: K,
     /// Keys of kind `user` that are out, unless included.
     #[serde(default, deserialize_with = "read::or_default")]
-    pub excluded: Vec<String>,
+    pub excluded: K,
     /// Keys of other kinds that are in.
     #[serde(default, deserialize_with = "read::or_default")]
-    pub included_contexts: Vec<SegmentTarget>,
+    pub included_contexts: Vec<SegmentTargetOf<K>>,
     /// Keys of other kinds that are out, unless included.
     #[serde(default, deserialize_with = "read::or_default")]
-    pub excluded_contexts: Vec<SegmentTarget>,
+    pub excluded_contexts: Vec<SegmentTargetOf<K>>,
     /// Any match puts a context in.
     #[serde(default, deserialize_with = "read::or_default")]
     pub rules: Vec<SegmentRule>,
@@ -50,15 +63,20 @@ pub struct Segment {
 }
 
 /// Keys of one kind.
+pub type SegmentTarget = SegmentTargetOf<Vec<String>>;
+
+type SegmentTargetToPrepare = SegmentTargetOf<Keys>;
+
+/// Keys of one kind, in a list of the type `K`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(remote = "Self", rename_all = "camelCase")]
-pub struct SegmentTarget {
+#[serde(remote = "Self", rename_all = "camelCase", bound(deserialize = "K: Default + Deserialize<'de>"))]
+pub struct SegmentTargetOf<K> {
     /// The kind of the keys; `user` when absent or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_kind: Option<String>,
     /// The keys.
     #[serde(default, deserialize_with = "read::or_default")]
-    pub values: Vec<String>,
+    pub values: K,
 }
 
 /// Clauses joined by AND that put a context, or a share of contexts, in.

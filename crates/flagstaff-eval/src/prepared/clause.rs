@@ -1,6 +1,5 @@
 //! A clause made ready: its operator and values turned into one test of one attribute value.
 
-use foldhash::HashMap;
 use serde_json::Value;
 
 use super::date::parse_instant;
@@ -40,22 +39,22 @@ impl Attribute {
 
 /// Numbers the attributes that more than one of these clauses reads, those of one flag or segment.
 pub(super) fn assign_slots<'a>(clauses: impl Iterator<Item = &'a mut Clause>) {
-    let mut attributes: Vec<&mut Attribute> = clauses
-        .filter_map(|clause| match clause {
-            Clause::Attribute { attribute, .. } => Some(attribute),
-            _ => None,
-        })
-        .collect();
-    let mut readers: HashMap<(Box<str>, AttributeRef), Vec<usize>> = HashMap::default();
-    for (index, attribute) in attributes.iter().enumerate() {
-        readers.entry((attribute.kind.clone(), attribute.reference.clone())).or_default().push(index);
-    }
-    let mut shared: Vec<Vec<usize>> = readers.into_values().filter(|readers| readers.len() > 1).collect();
+    let attributes = clauses.filter_map(|clause| match clause {
+        Clause::Attribute { attribute, .. } => Some(attribute),
+        _ => None,
+    });
+    let mut readers: Vec<(usize, &mut Attribute)> = attributes.enumerate().collect();
+    // Those of one attribute side by side, the first one in front.
+    readers.sort_unstable_by(|(i, a), (j, b)| (&a.kind, &a.reference, i).cmp(&(&b.kind, &b.reference, j)));
+    let of_one = |a: &(usize, &mut Attribute), b: &(usize, &mut Attribute)| {
+        a.1.kind == b.1.kind && a.1.reference == b.1.reference
+    };
+    let mut shared: Vec<_> = readers.chunk_by_mut(of_one).filter(|readers| readers.len() > 1).collect();
     // In the order of the clauses: what is read first has a slot for certain.
-    shared.sort_unstable();
+    shared.sort_unstable_by_key(|readers| readers[0].0);
     for (slot, readers) in (0..Attribute::NO_SLOT).zip(shared) {
-        for reader in readers {
-            attributes[reader].slot = slot;
+        for (_, reader) in readers {
+            reader.slot = slot;
         }
     }
 }
@@ -75,7 +74,7 @@ impl Clause {
         if reference.is_name("kind") {
             return Clause::Kind { test, negate };
         }
-        let kind = super::kind_or_user(clause.context_kind.as_deref());
+        let kind = super::kind_or_user(clause.context_kind);
         let attribute = Attribute { kind, reference, slot: Attribute::NO_SLOT };
         Clause::Attribute { attribute, test, negate }
     }
@@ -121,10 +120,10 @@ impl Test {
             Test::SemVer { wanted, versions: values.iter().filter_map(parse).collect() }
         };
         match operator {
-            Operator::In => Self::membership(values),
-            Operator::StartsWith => Test::StartsWith(texts(&values)),
-            Operator::EndsWith => Test::EndsWith(texts(&values)),
-            Operator::Contains => Test::Contains(texts(&values)),
+            Operator::In => Self::membership(&values),
+            Operator::StartsWith => Test::StartsWith(texts(values)),
+            Operator::EndsWith => Test::EndsWith(texts(values)),
+            Operator::Contains => Test::Contains(texts(values)),
             Operator::Matches => {
                 Test::Matches(values.iter().filter_map(Value::as_str).map(Pattern::new).collect())
             }
@@ -141,20 +140,19 @@ impl Test {
         }
     }
 
-    fn membership(values: Vec<Value>) -> Self {
-        let mut strings = Vec::new();
+    fn membership(values: &[Value]) -> Self {
+        let strings = KeySet::of(values.iter().filter_map(Value::as_str));
         let mut numbers = Vec::new();
         let mut bools = [false; 2];
         for value in values {
             match value {
-                Value::String(text) => strings.push(text),
                 Value::Number(number) => numbers.extend(number.as_f64()),
-                Value::Bool(value) => bools[usize::from(value)] = true,
-                Value::Null | Value::Array(_) | Value::Object(_) => {}
+                Value::Bool(value) => bools[usize::from(*value)] = true,
+                Value::String(_) | Value::Null | Value::Array(_) | Value::Object(_) => {}
             }
         }
         numbers.sort_unstable_by(f64::total_cmp);
-        Test::In { strings: KeySet::of(strings), numbers: numbers.into(), bools }
+        Test::In { strings, numbers: numbers.into(), bools }
     }
 
     /// Whether a single value passes; lists and objects never do.
@@ -186,8 +184,12 @@ impl Test {
     }
 }
 
-fn texts(values: &[Value]) -> Box<[Box<str>]> {
-    values.iter().filter_map(Value::as_str).map(Into::into).collect()
+fn texts(values: Vec<Value>) -> Box<[Box<str>]> {
+    let text = |value| match value {
+        Value::String(text) => Some(text.into_boxed_str()),
+        _ => None,
+    };
+    values.into_iter().filter_map(text).collect()
 }
 
 fn instants(values: &[Value]) -> impl Iterator<Item = i64> {

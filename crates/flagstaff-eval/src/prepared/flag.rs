@@ -7,10 +7,9 @@ use serde_json::Value;
 
 use super::clause::{Clause, assign_slots};
 use super::keys::KeyMap;
-use super::kind_or_user;
 use super::rollout::Rollout;
 use crate::detail::{Reason, ReasonKind};
-use crate::model::{self, ClientSideAvailability};
+use crate::model::{self, ClientSideAvailability, KeyList};
 
 /// A flag made ready for evaluation.
 #[derive(Debug)]
@@ -77,6 +76,11 @@ impl PreparedFlag {
     /// Makes a flag ready. `key` is the key under which it is addressed, which may differ from the
     /// one inside.
     pub fn new(key: &str, flag: model::Flag) -> Self {
+        Self::of(key, flag)
+    }
+
+    /// As [`PreparedFlag::new`], whatever its lists of keys are.
+    pub(crate) fn of<K: KeyList>(key: &str, flag: model::FlagOf<K>) -> Self {
         let availability = flag.availability();
         let targets = targets(&flag.targets, &flag.context_targets);
         // The hash prefix is the flag's own key: what is addressed under another name keeps its buckets.
@@ -232,32 +236,30 @@ pub(super) fn segment_keys(clause: &Clause) -> impl Iterator<Item = &str> {
 
 /// The order in which lists of targets are looked at: that of `context_targets` if there are any,
 /// where an entry of kind `user` without keys stands for the list of users with its variation.
-fn targets(users: &[model::Target], contexts: &[model::Target]) -> Box<[Targets]> {
-    type List<'m> = (Box<str>, Vec<(&'m str, u32)>);
-    let mut merged: Vec<List> = Vec::new();
-    let in_order: Vec<(Box<str>, &model::Target, &[String])> = if contexts.is_empty() {
-        users.iter().map(|target| ("user".into(), target, target.values.as_slice())).collect()
+fn targets<K: KeyList>(users: &[model::TargetOf<K>], contexts: &[model::TargetOf<K>]) -> Box<[Targets]> {
+    // The kind, the target that says the variation, and the keys.
+    let in_order: Vec<(&str, &model::TargetOf<K>, &K)> = if contexts.is_empty() {
+        users.iter().map(|target| ("user", target, &target.values)).collect()
     } else {
         contexts
             .iter()
             .map(|target| {
-                let kind = kind_or_user(target.context_kind.as_deref());
-                let stands_for_users = &*kind == "user" && target.values.is_empty();
+                let kind = target.context_kind.as_deref().filter(|kind| !kind.is_empty()).unwrap_or("user");
+                let stands_for_users = kind == "user" && target.values.is_empty();
                 let listed = users.iter().find(|user| stands_for_users && user.variation == target.variation);
-                (kind, target, listed.unwrap_or(target).values.as_slice())
+                (kind, target, &listed.unwrap_or(target).values)
             })
             .collect()
     };
-    for (kind, target, keys) in in_order {
-        let keys = keys.iter().map(|key| (key.as_str(), index(target.variation)));
-        match merged.last_mut() {
-            Some((last, list)) if *last == kind => list.extend(keys),
-            _ => merged.push((kind, keys.collect())),
-        }
-    }
-    merged
-        .into_iter()
-        .map(|(kind, keys)| Targets { kind, keys: KeyMap::new(&keys) })
+    in_order
+        .chunk_by(|(kind, ..), (next, ..)| kind == next)
+        .map(|lists| {
+            let keys = lists.iter().flat_map(|(_, target, keys)| {
+                let variation = index(target.variation);
+                keys.keys().map(move |key| (key, variation))
+            });
+            Targets { kind: lists[0].0.into(), keys: KeyMap::new(keys) }
+        })
         .filter(|targets| !targets.keys.is_empty())
         .collect()
 }

@@ -4,6 +4,7 @@ use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 /// Up to this many keys a scan is as fast as a hash.
 const SCANNED: usize = 4;
@@ -44,18 +45,19 @@ impl<T> Place<T> {
 }
 
 impl<T: Copy> KeyMap<T> {
-    /// Keys beyond four gigabytes of text are left out; no message that carries them gets so far.
-    pub(crate) fn new<S: AsRef<str>>(entries: &[(S, T)]) -> Self {
-        let bytes = entries.iter().map(|(key, _)| key.as_ref().len()).sum();
+    /// Goes through the keys twice: first for the room they take. Keys beyond four gigabytes of text
+    /// are left out; no message that carries them gets so far.
+    pub(crate) fn new<'k>(entries: impl Iterator<Item = (&'k str, T)> + Clone) -> Self {
+        let (count, bytes) =
+            entries.clone().fold((0, 0), |(count, bytes), (key, _)| (count + 1, bytes + key.len()));
         let mut text = Vec::with_capacity(bytes);
-        let mut places = Vec::with_capacity(entries.len());
+        let mut places = Vec::with_capacity(count);
         for (key, value) in entries {
-            let key = key.as_ref().as_bytes();
             let (Ok(start), Ok(length)) = (u32::try_from(text.len()), u32::try_from(key.len())) else {
                 break;
             };
-            text.extend_from_slice(key);
-            places.push(Place { start, length, value: *value });
+            text.extend_from_slice(key.as_bytes());
+            places.push(Place { start, length, value });
         }
         let text = text.into_boxed_slice();
         let places = if places.len() <= SCANNED { Places::Few(places.into()) } else { hashed(&text, places) };
@@ -82,17 +84,17 @@ fn hashed<T>(text: &[u8], places: Vec<Place<T>>) -> Places<T> {
     let hash = |place: &Place<T>| hasher.hash_one(place.key(text));
     let mut table = HashTable::with_capacity(places.len());
     for place in places {
-        let key = place.key(text);
-        if table.find(hash(&place), |known: &Place<T>| known.key(text) == key).is_none() {
-            table.insert_unique(hash(&place), place, hash);
+        let is_it = |known: &Place<T>| known.key(text) == place.key(text);
+        if let Entry::Vacant(vacant) = table.entry(hash(&place), is_it, hash) {
+            vacant.insert(place);
         }
     }
     Places::Many(table, hasher)
 }
 
 impl KeySet {
-    pub(crate) fn of<S: AsRef<str>>(keys: impl IntoIterator<Item = S>) -> Self {
-        Self::new(&keys.into_iter().map(|key| (key, ())).collect::<Vec<_>>())
+    pub(crate) fn of<'k>(keys: impl Iterator<Item = &'k str> + Clone) -> Self {
+        Self::new(keys.map(|key| (key, ())))
     }
 
     #[inline]
@@ -109,7 +111,7 @@ mod tests {
     fn of_two_equal_keys_the_first_counts_however_many_there_are() {
         for count in [2, 4, 5, 100] {
             let entries: Vec<(String, usize)> = (0..count).map(|i| (format!("k{}", i / 2), i)).collect();
-            let map = KeyMap::new(&entries);
+            let map = KeyMap::new(entries.iter().map(|(key, value)| (key.as_str(), *value)));
             for i in 0..count.div_ceil(2) {
                 assert_eq!(map.get(&format!("k{i}")), Some(2 * i), "{count}");
             }
@@ -120,7 +122,7 @@ mod tests {
 
     #[test]
     fn an_empty_key_is_a_key() {
-        assert_eq!(KeyMap::new(&[("", 1)]).get(""), Some(1));
-        assert!(KeyMap::<u8>::new::<&str>(&[]).is_empty());
+        assert_eq!(KeyMap::new([("", 1)].into_iter()).get(""), Some(1));
+        assert!(KeyMap::<u8>::new([].into_iter()).is_empty());
     }
 }

@@ -20,8 +20,8 @@ pub(crate) use segment::{BigSegment, SegmentKeys, SegmentRule};
 use crate::context::AttributeRef;
 
 /// `user` when absent or empty.
-fn kind_or_user(kind: Option<&str>) -> Box<str> {
-    kind.filter(|kind| !kind.is_empty()).unwrap_or("user").into()
+fn kind_or_user(kind: Option<String>) -> Box<str> {
+    kind.filter(|kind| !kind.is_empty()).map_or_else(|| "user".into(), String::into_boxed_str)
 }
 
 /// A reference if a kind stands beside it, else a plain name: so flags of the time before contexts

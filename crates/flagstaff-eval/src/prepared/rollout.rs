@@ -17,10 +17,10 @@ pub(crate) struct Bucketing {
 }
 
 impl Bucketing {
-    pub(super) fn new(kind: Option<&str>, bucket_by: Option<&str>, prefix: String) -> Self {
+    pub(super) fn new(kind: Option<String>, bucket_by: Option<&str>, prefix: String) -> Self {
         let attribute = bucket_by
             .filter(|name| !name.is_empty())
-            .map(|name| reference_beside_kind(kind, name))
+            .map(|name| reference_beside_kind(kind.as_deref(), name))
             .filter(|reference| !reference.is_name("key"));
         Self { kind: kind_or_user(kind), attribute, prefix: prefix.into(), with_secondary: true }
     }
@@ -52,7 +52,7 @@ impl Rollout {
         };
         let is_experiment = rollout.kind == RolloutKind::Experiment;
         let bucket_by = rollout.bucket_by.as_deref().filter(|_| !is_experiment);
-        let mut bucketing = Bucketing::new(rollout.context_kind.as_deref(), bucket_by, prefix);
+        let mut bucketing = Bucketing::new(rollout.context_kind, bucket_by, prefix);
         bucketing.with_secondary = !is_experiment;
         let mut end = 0.0;
         let shares = rollout.variations.into_iter().map(|share| {

@@ -4,7 +4,7 @@ use super::clause::{Clause, assign_slots};
 use super::keys::KeySet;
 use super::kind_or_user;
 use super::rollout::Bucketing;
-use crate::model;
+use crate::model::{self, KeyList};
 
 /// A segment made ready for evaluation.
 #[derive(Debug)]
@@ -49,12 +49,17 @@ pub(crate) struct BigSegment {
 impl PreparedSegment {
     /// Makes a segment ready. `key` is the key under which it is addressed.
     pub fn new(key: &str, segment: model::Segment) -> Self {
+        Self::of(key, segment)
+    }
+
+    /// As [`PreparedSegment::new`], whatever its lists of keys are.
+    pub(crate) fn of<K: KeyList>(key: &str, segment: model::SegmentOf<K>) -> Self {
         let own_key = if segment.key.is_empty() { key } else { &segment.key };
         let salt = &segment.salt;
         let rules = segment.rules.into_iter().map(|rule| SegmentRule {
             share: rule.weight.map(|weight| WeightedShare {
                 bucketing: Bucketing::new(
-                    rule.rollout_context_kind.as_deref(),
+                    rule.rollout_context_kind,
                     rule.bucket_by.as_deref(),
                     format!("{own_key}.{salt}."),
                 ),
@@ -65,14 +70,14 @@ impl PreparedSegment {
         let mut rules: Box<[SegmentRule]> = rules.collect();
         assign_slots(rules.iter_mut().flat_map(|rule| &mut rule.clauses));
         let big = segment.unbounded.then(|| BigSegment {
-            kind: kind_or_user(segment.unbounded_context_kind.as_deref()),
+            kind: kind_or_user(segment.unbounded_context_kind),
             reference: segment.generation.map(|generation| format!("{own_key}.g{generation}").into()),
         });
         Self {
             key: key.into(),
             version: segment.version,
-            included: key_lists(segment.included, segment.included_contexts),
-            excluded: key_lists(segment.excluded, segment.excluded_contexts),
+            included: key_lists(&segment.included, segment.included_contexts),
+            excluded: key_lists(&segment.excluded, segment.excluded_contexts),
             rules,
             big,
         }
@@ -99,11 +104,11 @@ impl PreparedSegment {
     }
 }
 
-fn key_lists(users: Vec<String>, contexts: Vec<model::SegmentTarget>) -> Box<[SegmentKeys]> {
-    let users = SegmentKeys { kind: "user".into(), keys: KeySet::of(users) };
+fn key_lists<K: KeyList>(users: &K, contexts: Vec<model::SegmentTargetOf<K>>) -> Box<[SegmentKeys]> {
+    let users = SegmentKeys { kind: "user".into(), keys: KeySet::of(users.keys()) };
     let contexts = contexts.into_iter().map(|list| SegmentKeys {
-        kind: kind_or_user(list.context_kind.as_deref()),
-        keys: KeySet::of(list.values),
+        kind: kind_or_user(list.context_kind),
+        keys: KeySet::of(list.values.keys()),
     });
     std::iter::once(users).chain(contexts).filter(|list| !list.keys.is_empty()).collect()
 }
