@@ -456,6 +456,9 @@ fn flags_without_a_selector_are_not_taken_for_those_of_the_snapshot() {
             .unwrap();
     eventually("the poll was taken", || (value(&client, "f") == "unnamed").then_some(()));
     assert_eq!(service.wait_for_requests("/sdk/stream", 1)[0].query, "");
+    // Time for the word of being up to date to come.
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(client.data_source_status().data_availability, DataAvailability::Cached);
     service.send(&Fdv2Events::full([flag("g")], "s2").stream());
     eventually("the stream was taken", || client.data_set().flag("g").map(|_| ()));
     wait_for_fresh_flags(&client);
