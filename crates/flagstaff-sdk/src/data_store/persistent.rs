@@ -9,7 +9,10 @@ use flagstaff_wire::stream::ItemKind;
 ///
 /// Every method is called on a thread that may be kept waiting, never on one of the program's own, and
 /// may be called on several at once. A call that takes longer than the time-out of
-/// [`PersistentDataStore`](crate::PersistentDataStore) is not waited for. After a fork the child
+/// [`PersistentDataStore`](crate::PersistentDataStore) is not waited for, but keeps its thread until it
+/// returns: of those that read there are eight at most, and one that writes. A store needs time-outs of
+/// its own for connecting and for each answer, of a few seconds, as those of this crate have: if it never
+/// returned, the client would go on from memory and never ask it again. After a fork the child
 /// process calls the same object: connections are to be opened anew where the process is another
 /// ([`std::process::id`]).
 ///

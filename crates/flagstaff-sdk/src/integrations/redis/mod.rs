@@ -21,8 +21,9 @@ use self::pool::Connections;
 /// ```
 ///
 /// `P` being the prefix, flags are fields of the hash `P:features`, segments of `P:segments`, and
-/// `P:$inited` says that both are there. All are written in one transaction. A cluster needs a prefix
-/// with a hash tag, as `{flags}`, so that they lie on one node.
+/// `P:$inited` says that both are there. All are written in one transaction. In a cluster the prefix needs
+/// a hash tag, as `{flags}`, so that they lie on one node, and the URL must be that of this node, or of a
+/// proxy that knows: being sent to another node is an error, and not followed. Big segments lie there too.
 ///
 /// Nothing connects before the first question. Clones share their connections.
 #[derive(Clone)]
@@ -41,6 +42,9 @@ pub struct Redis {
 impl Redis {
     /// `redis://`, or `rediss://` for TLS, `[USER][:PASSWORD@]HOST[:PORT][/DATABASE]`. Also
     /// `unix:///PATH`, with `?db=`. A URL that is none is an error of each question.
+    ///
+    /// For TLS the process's default provider of `rustls` is taken. A program that wants one of its own
+    /// installs it before the client starts: if there is none at the first question, ring's becomes it.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
