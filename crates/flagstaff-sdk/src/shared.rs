@@ -274,7 +274,7 @@ impl Shared {
         if let Some(manager) = &self.big_segments {
             manager.leave_parent();
         }
-        self.status.leave_parent();
+        self.status.leave_parent(!self.is_closed() && !self.config.offline);
         // Last: other threads of the child come in as soon as they read this.
         self.generation.store(fork::generation(), Ordering::Release);
         !self.is_closed()

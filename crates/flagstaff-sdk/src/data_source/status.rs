@@ -50,7 +50,8 @@ pub enum DataSourceState {
     Valid,
     /// Flags are those last known; the data source is trying to get newer ones.
     Interrupted,
-    /// The client was closed, or is offline.
+    /// The client was closed, or is offline. With second-generation delivery also: the service refused
+    /// each source, and none is left to try again.
     Off,
 }
 
@@ -201,13 +202,23 @@ impl StatusCell {
         self.change(|inner| inner.enter(DataSourceState::Off));
     }
 
-    /// In a child process: nobody of the parent's waits here. The caller holds a fork guard.
-    pub(crate) fn leave_parent(&self) {
+    /// In a child process: nobody of the parent's waits here. If it `begins` anew, it does so also where
+    /// the parent had no source left. The caller holds a fork guard.
+    pub(crate) fn leave_parent(&self, begins: bool) {
         let mut inner = self.lock();
         inner.waiting.leave_parent();
         inner.hopeless = false;
-        if inner.status.state == DataSourceState::Valid {
-            inner.enter(DataSourceState::Interrupted);
+        match inner.status.state {
+            DataSourceState::Valid => {
+                inner.enter(DataSourceState::Interrupted);
+            }
+            DataSourceState::Off if begins => {
+                let has_flags = inner.status.data_availability == DataAvailability::Refreshed;
+                let state =
+                    if has_flags { DataSourceState::Interrupted } else { DataSourceState::Initializing };
+                inner.enter(state);
+            }
+            _ => {}
         }
         self.listeners.leave_parent();
     }

@@ -185,6 +185,22 @@ fn a_client_that_is_refused_from_the_start_keeps_nobody_waiting() {
 
 #[cfg(unix)]
 #[test]
+fn a_child_process_tries_anew_what_its_parent_gave_up() {
+    use crate::fork::{becomes, in_child};
+    let service = FakeService::start([serving("for the child")]);
+    service.answer_next(STREAM, Answer::status(401));
+    let client = Client::start(config(&service, stream_only())).unwrap();
+    eventually_in(&client, DataSourceState::Off);
+    let status = in_child(|| {
+        becomes(|| value(&client) == "for the child")
+            && becomes(|| client.data_source_status().state == DataSourceState::Valid)
+    });
+    assert_eq!(status, 0);
+    assert_eq!(client.data_source_status().state, DataSourceState::Off);
+}
+
+#[cfg(unix)]
+#[test]
 fn a_child_process_keeps_its_flags_and_asks_for_everything_anew() {
     use crate::fork::{becomes, in_child};
     let service = FakeService::start([serving("old")]);
