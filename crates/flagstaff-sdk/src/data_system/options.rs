@@ -17,6 +17,9 @@ use crate::log::{Log, LogLevel};
 /// back once another has worked well for a while. The *FDv1 fallback* takes the place of them all when
 /// the service asks for first-generation delivery.
 ///
+/// A synchronizer that the service refuses, as with a wrong key, is given up. Once none is left the state is
+/// [`Off`](crate::DataSourceState::Off), and flags stay as they are.
+///
 /// ```
 /// use std::time::Duration;
 /// use flagstaff_sdk::{Config, DataSystem, PollingSource, StreamingSource};
