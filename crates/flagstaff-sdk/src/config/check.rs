@@ -62,6 +62,7 @@ impl Config {
             return Err(ConfigError::DaemonWithoutStore);
         }
         self.check_big_segments()?;
+        self.check_data_store()?;
         self.check_wrapper()?;
         self.leave_out_bad_names();
         self.check_data_system()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::persistent::PersistentStore;
-use crate::config::Config;
+use crate::config::{Config, ConfigError, LONGEST, at_least};
 
 /// A database that holds flags, and how it is used: see [`Config::data_store`].
 ///
@@ -104,5 +104,12 @@ impl Config {
     pub fn daemon_mode(mut self, daemon: bool) -> Self {
         self.daemon_mode = daemon;
         self
+    }
+
+    pub(crate) fn check_data_store(&mut self) -> Result<(), ConfigError> {
+        let Some(options) = &mut self.data_store else { return Ok(()) };
+        at_least("the time-out of the data store", options.timeout, Duration::from_millis(1))?;
+        options.timeout = options.timeout.min(LONGEST);
+        Ok(())
     }
 }

@@ -421,6 +421,18 @@ fn an_item_that_cannot_be_read_stays_an_error_until_it_can_be() {
     assert_eq!(value(&client, "bad"), "mended");
 }
 
+#[test]
+fn a_time_out_may_be_endless_and_must_be_something() {
+    let database = Database::with([serving("f", 1, "stored")]);
+    let timed = |timeout| {
+        let store = PersistentDataStore::new(database.clone()).caching(Caching::Off).timeout(timeout);
+        Client::start(Config::new("sdk-test-key").send_events(false).data_store(store).daemon_mode(true))
+    };
+    assert_eq!(value(&timed(Duration::MAX).expect("it is as good as never"), "f"), "stored");
+    let refused = timed(Duration::ZERO).expect_err("nothing could be read").to_string();
+    assert!(refused.contains("the time-out of the data store"), "{refused}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_child_process_asks_a_database_that_its_parent_had_lost() {
