@@ -3,6 +3,7 @@
 //! No line is written under a lock of the client's, so a sink may call the client.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::HashSet;
@@ -26,7 +27,8 @@ pub trait LogSink: Send + Sync {
     /// Whether lines of this level are wanted; others are not even put together.
     fn enabled(&self, level: LogLevel) -> bool;
 
-    /// Takes a line. Called from the program's threads and from the client's own; must not wait.
+    /// Takes a line. Called from the program's threads and from the client's own; must not wait. A panic
+    /// loses the line.
     fn log(&self, level: LogLevel, line: &str);
 }
 
@@ -47,8 +49,12 @@ impl Log {
 
     pub(crate) fn write(&self, level: LogLevel, line: fmt::Arguments<'_>) {
         match &self.sink {
-            Some(sink) if sink.enabled(level) => sink.log(level, &line.to_string()),
-            Some(_) => {}
+            // A sink that panics has nowhere to say so, and must not take a thread of the client's with it.
+            Some(sink) => drop(catch_unwind(AssertUnwindSafe(|| {
+                if sink.enabled(level) {
+                    sink.log(level, &line.to_string());
+                }
+            }))),
             None => match level {
                 LogLevel::Debug => tracing::debug!(target: "flagstaff_sdk", "{line}"),
                 LogLevel::Info => tracing::info!(target: "flagstaff_sdk", "{line}"),
@@ -70,5 +76,27 @@ impl Log {
             }
         }
         self.write(level, format_args!("{text}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sink_that_panics_takes_nobody_with_it() {
+        struct Panics;
+        impl LogSink for Panics {
+            fn enabled(&self, level: LogLevel) -> bool {
+                assert_ne!(level, LogLevel::Debug, "on purpose");
+                true
+            }
+            fn log(&self, _: LogLevel, line: &str) {
+                panic!("on purpose: {line}");
+            }
+        }
+        let log = Log::new(Some(Arc::new(Panics)));
+        log.write(LogLevel::Debug, format_args!("a line"));
+        log.once(LogLevel::Error, format_args!("a line"));
     }
 }
