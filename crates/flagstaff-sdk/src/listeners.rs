@@ -14,6 +14,9 @@ use crate::log::Log;
 
 /// So many things wait to be told; more are told as one.
 const MOST_PENDING: usize = 100;
+/// As much as they may weigh together: to a listener that takes its time, whole data sets may come again
+/// and again.
+const MOST_WEIGHT: usize = 20_000;
 
 /// The name under which a listener was added, by which it can be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +33,11 @@ impl ListenerId {
 pub(crate) trait News: Send + 'static {
     /// Makes one of this and of what came after it.
     fn merge(&mut self, later: Self);
+
+    /// What keeping it costs: about as many small things.
+    fn weight(&self) -> usize {
+        1
+    }
 }
 
 /// Of two states, the later one counts.
@@ -146,7 +154,8 @@ impl<T: News> Listeners<T> {
         if inner.ended {
             return false;
         }
-        if inner.pending.len() < MOST_PENDING {
+        let weight = inner.pending.iter().map(News::weight).sum::<usize>() + news.weight();
+        if inner.pending.is_empty() || (inner.pending.len() < MOST_PENDING && weight <= MOST_WEIGHT) {
             inner.pending.push_back(news);
             return true;
         }
@@ -209,6 +218,10 @@ mod tests {
         fn merge(&mut self, later: Self) {
             self.0.extend(later.0);
         }
+
+        fn weight(&self) -> usize {
+            self.0[0].max(1)
+        }
     }
 
     const PATIENCE: Duration = Duration::from_secs(30);
@@ -248,6 +261,27 @@ mod tests {
             all.extend(heard.recv_timeout(PATIENCE).unwrap());
         }
         assert_eq!(all, (0..1_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn things_that_weigh_much_are_told_as_one_sooner() {
+        let listeners = listeners();
+        let (release, released) = channel::<()>();
+        let released = Mutex::new(released);
+        listeners.add(move |_| {
+            let _ = released.lock().unwrap().recv();
+        });
+        say(&listeners, 1);
+        while !listeners.lock().pending.is_empty() {
+            std::thread::yield_now();
+        }
+        for _ in 0..50 {
+            say(&listeners, MOST_WEIGHT / 2);
+        }
+        assert_eq!(listeners.lock().pending.len(), 2);
+        say(&listeners, MOST_WEIGHT * 2);
+        assert_eq!(listeners.lock().pending.len(), 2, "not one more, however much it weighs");
+        drop(release);
     }
 
     #[test]

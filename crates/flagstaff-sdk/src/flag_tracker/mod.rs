@@ -8,7 +8,7 @@ mod affected;
 use std::sync::{Arc, OnceLock};
 
 use flagstaff_eval::big_segments::BigSegments;
-use flagstaff_eval::{Context, DataSet, Value, evaluate_with_big_segments};
+use flagstaff_eval::{Context, DataSet, PreparedFlag, Value, evaluate_with_big_segments};
 use foldhash::HashSet;
 
 use crate::big_segments::Asking;
@@ -132,12 +132,15 @@ pub(crate) const WHAT: &str = "a flag change listener";
 pub(crate) struct DataChange {
     before: Arc<DataSet>,
     after: Arc<DataSet>,
+    /// How many items the two do not share.
+    weight: usize,
     affected: OnceLock<HashSet<String>>,
 }
 
 impl DataChange {
     pub(crate) fn new(before: &Arc<DataSet>, after: &Arc<DataSet>) -> Self {
-        Self { before: before.clone(), after: after.clone(), affected: OnceLock::new() }
+        let weight = if shares_items(before, after) { 1 } else { after.flags().count() };
+        Self { before: before.clone(), after: after.clone(), weight, affected: OnceLock::new() }
     }
 
     /// The keys of the flags it is a change of, found out once for all listeners.
@@ -148,8 +151,20 @@ impl DataChange {
 
 impl News for DataChange {
     fn merge(&mut self, later: Self) {
-        *self = Self { after: later.after, ..Self::new(&self.before, &self.after) };
+        *self = Self::new(&self.before, &later.after);
     }
+
+    fn weight(&self) -> usize {
+        self.weight
+    }
+}
+
+/// Whether one data set was made from the other by changing some items, as far as a few of them tell.
+fn shares_items(before: &DataSet, after: &DataSet) -> bool {
+    const SAMPLE: usize = 8;
+    let is_shared =
+        |flag: &Arc<PreparedFlag>| before.flag(flag.key()).is_some_and(|old| Arc::ptr_eq(old, flag));
+    after.flags().take(SAMPLE).any(is_shared)
 }
 
 fn value_in<'d>(
@@ -161,4 +176,31 @@ fn value_in<'d>(
     let flag = data.flag(flag_key)?;
     let detail = evaluate_with_big_segments(data, big_segments, flag, context, &mut |_| {});
     detail.variation_index.and(detail.value).filter(|value| !value.is_null())
+}
+
+#[cfg(test)]
+mod tests {
+    use flagstaff_eval::model::FlagData;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whole_data_sets_weigh_more_than_changes() {
+        let whole = || {
+            let flags: serde_json::Map<String, Value> =
+                (0..500).map(|n| (format!("f{n}"), json!({"key": format!("f{n}"), "version": 1}))).collect();
+            let data = json!({"flags": flags, "segments": {}});
+            Arc::new(DataSet::from_model(serde_json::from_value::<FlagData>(data).unwrap()))
+        };
+        let (first, second) = (whole(), whole());
+        let flag = serde_json::from_value(json!({"key": "f7", "version": 2})).unwrap();
+        let changed = Arc::new(second.with_all(vec![flagstaff_eval::Entry::flag("f7", flag)], Vec::new()));
+        assert_eq!(DataChange::new(&first, &second).weight(), 500);
+        assert_eq!(DataChange::new(&second, &changed).weight(), 1);
+        let mut both = DataChange::new(&first, &second);
+        both.merge(DataChange::new(&second, &changed));
+        assert_eq!(both.weight(), 500);
+        assert_eq!(both.affected().len(), 1, "of the first to the last");
+    }
 }
