@@ -88,7 +88,7 @@ fn receive(shared: &Arc<Shared>, items: Items, in_order: bool) {
     segments.iter().filter_map(Entry::live).for_each(|segment| warn_of_segment(shared, segment));
     shared.change_data(|data| {
         if let Some(kept) = &shared.texts {
-            texts.iter().for_each(|text| kept.put(text.clone(), !in_order));
+            kept.put_all(texts.iter().cloned(), !in_order);
         }
         if !in_order {
             flags.retain(|flag| is_newer(data.flag_version(flag.key()), flag.version()));

@@ -38,12 +38,19 @@ impl Texts {
 
     /// Puts in an item; `newer` only if it is newer than what is there. The caller as above.
     pub(crate) fn put(&self, item: StoredItem, newer: bool) {
+        self.put_all([item], newer);
+    }
+
+    /// As [`Texts::put`], for items that came together: whoever writes them on finds all of them or none.
+    pub(crate) fn put_all(&self, new: impl IntoIterator<Item = StoredItem>, newer: bool) {
         let mut items = self.lock();
-        let id = (item.kind, item.key.clone());
-        if newer && items.get(&id).is_some_and(|known| known.version >= item.version) {
-            return;
+        for item in new {
+            let id = (item.kind, item.key.clone());
+            if newer && items.get(&id).is_some_and(|known| known.version >= item.version) {
+                continue;
+            }
+            items.insert(id, item);
         }
-        items.insert(id, item);
     }
 
     /// The item is gone. The caller as above.
@@ -150,6 +157,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn items_that_came_together_are_seen_together() {
+        let texts = Texts::default();
+        let item = |key: &str| {
+            assert!(texts.items.try_lock().is_err(), "nobody looks before all are in");
+            StoredItem::tombstone(ItemKind::Flag, key, 1)
+        };
+        texts.put_all(["a", "b"].into_iter().map(item), true);
+        assert_eq!(texts.keys().0.len(), 2);
+    }
 
     #[test]
     fn segments_come_first_and_each_flag_after_what_it_needs() {
