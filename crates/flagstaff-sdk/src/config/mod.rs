@@ -19,8 +19,8 @@ use rustls::sign::CertifiedKey;
 pub(crate) use check::{LONGEST, at_least, check_base_uri, check_uri, without_password};
 pub use error::ConfigError;
 
-use crate::data_source::DataSource;
 use crate::big_segments::BigSegments;
+use crate::data_source::DataSource;
 use crate::data_store::PersistentDataStore;
 use crate::data_system::DataSystem;
 use crate::hooks::Hook;
