@@ -1,9 +1,10 @@
 //! Whole programs side by side: how long until a client has 10,000 flags, and what memory it holds,
-//! for Rust and Python; and `variation` from Python, for each Python package in its own environment.
+//! for Rust, also from a snapshot file with no service there, and Python; and `variation` from Python, for each Python package in its own environment.
 //!
 //! Takes the Python interpreters from `../.venv` (ours), `../.venv-official-9` and
 //! `../.venv-official-6`, as `make bench` sets them up.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,6 +21,7 @@ fn main() {
     println!("| SDK | time | ratio | resident after 5 s | ratio | mark |\n|---|---|---|---|---|---|");
     let rust = |whose: &str| Program { command: vec![own("start"), whose.into(), url.clone().into()] };
     starts("Rust", [("ours", rust("ours")), ("launchdarkly-server-sdk 3.3.2", rust("peer"))], "2x, half");
+    from_snapshot(&url);
     let python = |environment: &str| Program {
         command: vec![interpreter(environment), beside("python_start.py"), url.clone().into()],
     };
@@ -83,6 +85,21 @@ fn starts(language: &str, programs: [(&str, Program); 2], mark: &str) {
             if *name == "ours" { mark } else { "" }
         );
     }
+}
+
+/// Ours alone: the flags are those that a client before it left in a file, and no service is there.
+fn from_snapshot(url: &str) {
+    let file = std::env::temp_dir().join(format!("flagstaff-benchmark-{}.json", std::process::id()));
+    let kept = Command::new(own("start")).args(["keep", url]).arg(&file).status();
+    assert!(kept.is_ok_and(|status| status.success()), "a client leaves a snapshot");
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let away = format!("http://{}", closed.expect("a free port"));
+    let program = Program { command: vec![own("start"), "snapshot".into(), away.into(), file.clone()] };
+    let runs: Vec<Value> = (0..STARTS).map(|_| program.run()).collect();
+    let middle = |name: &str| median(runs.iter().filter_map(|run| run[name].as_f64()).collect());
+    let (ms, mib) = (middle("ms"), middle("rss_mib"));
+    println!("| Rust: ours, from a snapshot file | {ms:.0} ms | - | {mib:.0} MiB | - |  |");
+    std::fs::remove_file(&file).expect("the snapshot is there");
 }
 
 fn row(name: &str, ours: &Value, peer: &Value, figure_name: &str, mark: &str) {

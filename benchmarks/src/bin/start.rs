@@ -1,17 +1,22 @@
 //! One client, ours or the peer's, in a process of its own: how long until it has all flags, and the
-//! memory it holds five seconds later. `start ours|peer URL`; prints one JSON line.
+//! memory it holds five seconds later. `start ours|peer URL` prints one JSON line; so does
+//! `start snapshot URL FILE`, of ours with the flags of a snapshot, which `start keep URL FILE` leaves.
 
 use std::time::{Duration, Instant};
 
 use flagstaff_benchmarks::resident_mib;
+use flagstaff_sdk::{Client, Config, DataAvailability};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, whose, url] = arguments.as_slice() else { panic!("start ours|peer URL") };
+    let arguments: Vec<&str> = arguments.iter().skip(1).map(String::as_str).collect();
     let start = Instant::now();
-    let held: Box<dyn std::any::Any> = match whose.as_str() {
-        "ours" => Box::new(ours(url)),
-        _ => Box::new(peer(url)),
+    let held: Box<dyn std::any::Any> = match arguments.as_slice() {
+        ["ours", url] => Box::new(ours(config(url))),
+        ["peer", url] => Box::new(peer(url)),
+        ["keep", url, file] => return ours(config(url).snapshot_file(*file)).close(),
+        ["snapshot", url, file] => Box::new(from_snapshot(config(url).snapshot_file(*file))),
+        _ => panic!("start ours|peer URL, or start keep|snapshot URL FILE"),
     };
     let milliseconds = start.elapsed().as_secs_f64() * 1e3;
     std::thread::sleep(Duration::from_secs(5));
@@ -20,11 +25,21 @@ fn main() {
     std::process::exit(0);
 }
 
-fn ours(url: &str) -> flagstaff_sdk::Client {
-    let config = flagstaff_sdk::Config::new("sdk-bench").base_uri(url);
-    let client = flagstaff_sdk::Client::start(config).expect("a client");
+fn config(url: &str) -> Config {
+    Config::new("sdk-bench").base_uri(url)
+}
+
+fn ours(config: Config) -> Client {
+    let client = Client::start(config).expect("a client");
     client.wait_until_ready(Duration::from_secs(60));
     assert!(client.is_initialized(), "the client has the flags");
+    client
+}
+
+fn from_snapshot(config: Config) -> Client {
+    let client = ours(config);
+    let status = client.data_source_status();
+    assert_eq!(status.data_availability, DataAvailability::Cached, "the flags are those of the snapshot");
     client
 }
 
