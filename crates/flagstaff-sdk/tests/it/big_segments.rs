@@ -448,6 +448,9 @@ fn a_value_listener_hears_of_values_that_come_from_the_store() {
 #[cfg(unix)]
 #[test]
 fn a_child_process_remembers_what_is_known_and_asks_for_itself() {
+    if !crate::fork::runs_alone() {
+        return;
+    }
     let store = Store::new();
     let (service, client) = client_asking(slowly(&store).status_poll_interval(Duration::from_millis(5)));
     assert_eq!(ask(&client, "f", &user("user1")), (true, HEALTHY));

@@ -180,6 +180,9 @@ fn a_listener_that_hangs_keeps_nobody_waiting() {
 #[cfg(unix)]
 #[test]
 fn listeners_live_on_in_a_child_process() {
+    if !crate::fork::runs_alone() {
+        return;
+    }
     let (service, client) = service_and_client([flag("f").serving("old")]);
     let heard = listen(&client);
     let (_, values) = listen_to_value(&client, "f", "none");

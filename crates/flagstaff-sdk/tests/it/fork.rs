@@ -1,11 +1,12 @@
 //! A child process: it keeps its flags, sends its own events once, and closes quickly.
 //!
 //! The child runs on one thread, as a forked process does, and ends without running the test
-//! harness's own end.
+//! harness's own end. Each of these tests has a process of its own.
 
 #![allow(unsafe_code)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use flagstaff_sdk::{Client, Value};
@@ -13,6 +14,26 @@ use flagstaff_testkit::{Answer, FakeService, PATIENCE, eventually, flag, user};
 use serde_json::json;
 
 use crate::support::{config, flush, service_and_client, started};
+
+/// Whether this is a process for the calling test alone, as each test that forks must have: another
+/// test's thread may hold a lock of the standard library or of the system's while the process forks,
+/// which the child would wait for for ever. If it is not, the test has been run in one now, and passed.
+pub(crate) fn runs_alone() -> bool {
+    const ALONE: &str = "FLAGSTAFF_TEST_RUNS_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let test = std::thread::current().name().expect("a test's thread has its name").to_owned();
+    let output = Command::new(std::env::current_exe().expect("the tests are a program"))
+        .args([&test, "--exact", "--nocapture", "--test-threads", "1"])
+        .env(ALONE, "1")
+        .output()
+        .expect("the tests can be started");
+    let said =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    false
+}
 
 /// Runs `child` in a child process and gives its exit status: 0 if it returned true.
 pub(crate) fn in_child(child: impl FnOnce() -> bool) -> i32 {
@@ -62,6 +83,9 @@ fn value(client: &Client) -> Value {
 
 #[test]
 fn a_child_goes_on_with_its_flags_and_reports_for_itself_once() {
+    if !runs_alone() {
+        return;
+    }
     let service = FakeService::start([flag("f").serving("old")]);
     let client = started(config(&service).initial_reconnect_delay(Duration::from_millis(500)));
     for _ in 0..3 {
@@ -104,6 +128,9 @@ fn a_child_goes_on_with_its_flags_and_reports_for_itself_once() {
 
 #[test]
 fn a_child_that_does_not_use_the_client_connects_to_nothing() {
+    if !runs_alone() {
+        return;
+    }
     let (service, client) = service_and_client([flag("f")]);
     value(&client);
     let status = in_child(|| {
@@ -119,6 +146,9 @@ fn a_child_that_does_not_use_the_client_connects_to_nothing() {
 
 #[test]
 fn a_child_can_drop_the_client_and_make_one_of_its_own() {
+    if !runs_alone() {
+        return;
+    }
     let (service, client) = service_and_client([flag("f").serving("a")]);
     let mut client = Some(client);
     let status = in_child(|| {
@@ -136,6 +166,9 @@ fn a_child_can_drop_the_client_and_make_one_of_its_own() {
 
 #[test]
 fn the_service_sees_the_parent_close_although_a_child_lives() {
+    if !runs_alone() {
+        return;
+    }
     let (service, client) = service_and_client([flag("f")]);
     // SAFETY: as in `in_child`; this child stays until it is killed.
     let process = unsafe { libc::fork() };
@@ -161,6 +194,9 @@ fn the_service_sees_the_parent_close_although_a_child_lives() {
 
 #[test]
 fn forking_while_threads_evaluate_and_flags_change_leaves_no_lock_behind() {
+    if !runs_alone() {
+        return;
+    }
     let (service, client) = service_and_client([flag("f").tracked()]);
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -23,10 +23,10 @@ mod outage;
 mod plugins;
 mod polling;
 mod robustness;
-#[cfg(all(feature = "testing", any(feature = "redis", feature = "consul", feature = "dynamodb")))]
-mod stores;
 mod snapshot;
 mod status;
+#[cfg(all(feature = "testing", any(feature = "redis", feature = "consul", feature = "dynamodb")))]
+mod stores;
 mod streaming;
 mod support;
 mod test_data;

@@ -255,6 +255,9 @@ fn a_flag_and_a_segment_may_have_the_highest_version_there_is() {
 #[cfg(unix)]
 #[test]
 fn parent_and_child_each_have_flags_of_their_own() {
+    if !crate::fork::runs_alone() {
+        return;
+    }
     let flags = TestData::new();
     flags.update(flags.flag("f").value_for_all("both"));
     let client = client_of(&flags);

@@ -436,6 +436,9 @@ fn a_time_out_may_be_endless_and_must_be_something() {
 #[cfg(unix)]
 #[test]
 fn a_child_process_asks_a_database_that_its_parent_had_lost() {
+    if !crate::fork::runs_alone() {
+        return;
+    }
     let database = Database::with([serving("f", 1, "stored")]);
     let client = daemon(&database, Caching::Off);
     database.stop(true);
@@ -452,6 +455,9 @@ fn a_child_process_asks_a_database_that_its_parent_had_lost() {
 #[cfg(unix)]
 #[test]
 fn a_child_process_does_not_write_what_its_parent_received() {
+    if !crate::fork::runs_alone() {
+        return;
+    }
     let service = FakeService::start([serving("f", 1, "received")]);
     let database = Database::default();
     let client = started(config(&service).data_store(store(&database, Caching::Off)));

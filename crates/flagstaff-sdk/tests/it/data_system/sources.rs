@@ -186,6 +186,9 @@ fn a_client_that_is_refused_from_the_start_keeps_nobody_waiting() {
 #[cfg(unix)]
 #[test]
 fn a_child_process_tries_anew_what_its_parent_gave_up() {
+    if !crate::fork::runs_alone() {
+        return;
+    }
     use crate::fork::{becomes, in_child};
     let service = FakeService::start([serving("for the child")]);
     service.answer_next(STREAM, Answer::status(401));
@@ -202,6 +205,9 @@ fn a_child_process_tries_anew_what_its_parent_gave_up() {
 #[cfg(unix)]
 #[test]
 fn a_child_process_keeps_its_flags_and_asks_for_everything_anew() {
+    if !crate::fork::runs_alone() {
+        return;
+    }
     use crate::fork::{becomes, in_child};
     let service = FakeService::start([serving("old")]);
     let path = std::env::temp_dir().join(format!("flagstaff-forked-{}.json", std::process::id()));

@@ -63,8 +63,11 @@ pub(crate) fn silence_is_an_error_in_time(store: impl Fn(u16) -> Box<dyn Persist
 pub(crate) fn survives_a_fork(server: &Server, store: impl Fn(u16) -> Box<dyn PersistentStore>) {
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use crate::fork::in_child;
+    use crate::fork::{in_child, runs_alone};
 
+    if !runs_alone() {
+        return;
+    }
     let store = store(server.port);
     store.init(&[flag("f", 1)]).unwrap();
     let done = AtomicBool::new(false);
