@@ -23,8 +23,6 @@ mod prepared;
 pub use context::{AttributeRef, AttributeValue, Context, ContextError, ContextRead, ListRead};
 pub use data_set::{DataSet, Entry, Retired, SharedDataSet};
 pub use detail::{BigSegmentsStatus, Detail, ErrorKind, Reason, ReasonKind};
-pub use evaluate::{
-    MAX_DEPTH, MAX_VISITS, PrerequisiteResult, bucket, evaluate, evaluate_with_big_segments,
-};
+pub use evaluate::{MAX_DEPTH, MAX_VISITS, PrerequisiteResult, bucket, evaluate, evaluate_with_big_segments};
 pub use prepared::{PreparedFlag, PreparedSegment};
 pub use serde_json::Value;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{fmt, mem};
 
-use flagstaff_eval::{DataSet, big_segments, Detail, PreparedFlag, Value};
+use flagstaff_eval::{DataSet, Detail, PreparedFlag, Value, big_segments};
 use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

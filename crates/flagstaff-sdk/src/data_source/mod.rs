@@ -17,12 +17,14 @@ use std::sync::Arc;
 
 pub use custom::{BadFlags, DataSource, DataSourceUpdates};
 pub use file::{DuplicateKeys, FileDataSource, FlagsFileError, read_flags_file};
-pub use status::{DataAvailability, DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready};
+pub use status::{
+    DataAvailability, DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready,
+};
 pub use test_data::{FlagBuilder, FlagRuleBuilder, TestData, VariationChoice};
 
 pub(crate) use backoff::{Backoff, random};
-pub(crate) use polling::{read_body, run_at as poll_fdv1};
 pub(crate) use file::read_file;
+pub(crate) use polling::{read_body, run_at as poll_fdv1};
 pub(crate) use status::StatusCell;
 pub(crate) use streaming::{Failure, begin, next_piece, report};
 pub(crate) use turn::Turn;

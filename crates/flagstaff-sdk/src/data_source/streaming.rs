@@ -60,7 +60,8 @@ impl Failure {
 }
 
 pub(super) async fn run(shared: &Arc<Shared>, http: &Http) {
-    let mut backoff = Backoff::new(shared.config.initial_reconnect_delay).compressed(shared.config.time_factor);
+    let mut backoff =
+        Backoff::new(shared.config.initial_reconnect_delay).compressed(shared.config.time_factor);
     let url = shared.config.url(Base::Stream, paths::STREAM);
     shared.log.write(LogLevel::Info, format_args!("opening the stream {url}"));
     let mut last_id = None;
