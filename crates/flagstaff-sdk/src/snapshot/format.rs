@@ -13,8 +13,10 @@
 //! line is about the snapshot itself. Its checksum, SHA-256, is of everything else: of what stands before
 //! it, and of all that follows its line.
 
+use std::any::Any;
 use std::fmt::Write as _;
 use std::io::{self, Seek, SeekFrom, Write};
+use std::thread::{self, ScopedJoinHandle};
 
 use flagstaff_eval::DataSet;
 use flagstaff_wire::full_data::{FullData, ItemTexts, read_json};
@@ -105,12 +107,21 @@ pub(super) fn read(bytes: &[u8], of: &Origin) -> Result<Snapshot, Unusable> {
     if header.of != *of {
         return Err(Unusable::OtherOrigin);
     }
-    let sum = Sha256::new_with_prefix(before).chain_update(rest);
-    if hexadecimal(sum).as_bytes() != checksum {
+    let is_whole = || hexadecimal(Sha256::new_with_prefix(before).chain_update(rest)).as_bytes() == checksum;
+    // The ways through the file go side by side: a program's start waits for them.
+    let (data, is_whole, texts) = thread::scope(|scope| {
+        let beside = || (is_whole(), read_json::<ItemTexts<'_>>(bytes));
+        let running = thread::Builder::new().spawn_scoped(scope, beside);
+        let data = read_json::<FullData>(bytes);
+        // Without a second thread, one after the other.
+        let (is_whole, texts) = running.map_or_else(|_| Ok(beside()), ScopedJoinHandle::join)?;
+        Ok::<_, Box<dyn Any + Send>>((data, is_whole, texts))
+    })
+    .map_err(|_| Unusable::Damaged)?;
+    if !is_whole {
         return Err(Unusable::Damaged);
     }
-    let data: FullData = read_json(bytes)?;
-    let texts: ItemTexts<'_> = read_json(bytes)?;
+    let (data, texts) = (data?, texts?);
     let texts = StoredItem::all(&texts.0, &data.0);
     Ok(Snapshot { header, data: data.0, texts })
 }
