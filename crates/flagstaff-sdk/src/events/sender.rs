@@ -52,6 +52,13 @@ impl Payload {
             Payload::Diagnostic => "a diagnostic report",
         }
     }
+
+    fn lost(self) -> &'static str {
+        match self {
+            Payload::Events => "they are lost",
+            Payload::Diagnostic => "it is lost",
+        }
+    }
 }
 
 /// Delivers JSON.
@@ -97,7 +104,7 @@ pub(super) async fn deliver(shared: &Shared, http: &Http, payload: Payload, json
         };
         let (level, next) = match again {
             false => (LogLevel::Warn, "will try once more"),
-            true => (LogLevel::Error, "they are lost"),
+            true => (LogLevel::Error, payload.lost()),
         };
         shared.log.write(level, format_args!("could not send {}, {next}: {problem}", payload.name()));
     }
@@ -107,9 +114,8 @@ pub(super) async fn deliver(shared: &Shared, http: &Http, payload: Payload, json
 fn refused(shared: &Shared, payload: Payload, status: u16) -> Outcome {
     let next = match (status, payload) {
         // Only this payload is too large.
-        (413, _) => "they are lost",
+        (413, _) | (_, Payload::Diagnostic) => payload.lost(),
         (_, Payload::Events) => "they are lost, and sending is tried again in 5 minutes",
-        (_, Payload::Diagnostic) => "it is lost",
     };
     shared.log.write(
         LogLevel::Error,
