@@ -103,21 +103,21 @@ impl Backing {
         let data = shared.data.snapshot();
         let was_initialized = self.is_initialized();
         Ok(Some(self.readers.run("the database of flags", move || {
-            let mut items: Vec<Read> = Vec::new();
-            for kind in kinds {
-                let all = store.all(kind)?;
-                items.extend(all.into_iter().map(|(key, text)| (kind, key.into(), Some(text))));
-            }
-            let present: HashSet<(ItemKind, &str)> =
-                items.iter().map(|(kind, key, _)| (*kind, &**key)).collect();
-            let flags = data.flags().map(|flag| (ItemKind::Flag, flag.key()));
-            let segments = data.segments().map(|segment| (ItemKind::Segment, segment.key()));
-            let gone: Vec<Read> = flags
-                .chain(segments)
-                .filter(|item| !present.contains(item))
-                .map(|(kind, key)| (kind, key.into(), None))
-                .collect();
+            let read = || {
+                let mut items: Vec<Read> = Vec::new();
+                for kind in kinds {
+                    let all = store.all(kind)?;
+                    items.extend(all.into_iter().map(|(key, text)| (kind, key.into(), Some(text))));
+                }
+                let gone = gone_from(&items, &data);
+                Ok::<_, StoreError>((items, gone))
+            };
+            let (mut items, mut gone) = read()?;
             let mark = mark(&*store, was_initialized, !gone.is_empty())?;
+            if !gone.is_empty() && matches!(mark, Mark::There) {
+                // As where one flag is read.
+                (items, gone) = read()?;
+            }
             items.extend(gone);
             Ok(Answered { items, mark, age })
         })))
@@ -223,6 +223,15 @@ fn mark(store: &dyn PersistentStore, was_initialized: bool, is_gone: bool) -> Re
     })
 }
 
+/// What is in memory and not among these.
+fn gone_from(items: &[Read], data: &DataSet) -> Vec<Read> {
+    let present: HashSet<(ItemKind, &str)> = items.iter().map(|(kind, key, _)| (*kind, &**key)).collect();
+    let flags = data.flags().map(|flag| (ItemKind::Flag, flag.key()));
+    let segments = data.segments().map(|segment| (ItemKind::Segment, segment.key()));
+    let gone = flags.chain(segments).filter(|item| !present.contains(item));
+    gone.map(|(kind, key)| (kind, key.into(), None)).collect()
+}
+
 /// The steps of reading what one flag needs: itself, then what it names, then what that names.
 struct Steps<'s> {
     backing: &'s Backing,
@@ -288,6 +297,13 @@ impl<'s> Steps<'s> {
                 read.push((kind, key, text));
             }
             let mark = mark(&*store, was_initialized, is_gone)?;
+            if is_gone && matches!(mark, Mark::There) {
+                // It may have been emptied before the first question, and filled before the second.
+                // What is missing beside the mark is gone.
+                for (kind, key, text) in read.iter_mut().filter(|(.., text)| text.is_none()) {
+                    *text = store.get(*kind, key)?;
+                }
+            }
             Ok(Answered { items: read, mark, age })
         })
     }

@@ -18,6 +18,8 @@ struct Inner {
     is_down: AtomicBool,
     hangs: AtomicBool,
     refuses_writes: AtomicBool,
+    /// What it holds again once it is asked for its mark.
+    comes_back: Mutex<Option<Rows>>,
     reads: AtomicUsize,
     inits: AtomicUsize,
 }
@@ -67,6 +69,13 @@ impl Database {
 
     pub(crate) fn hang(&self, hangs: bool) {
         self.0.hangs.store(hangs, Ordering::SeqCst);
+    }
+
+    /// Empties it, and fills it again when it is asked for its mark: as if another process had done so
+    /// between two questions.
+    pub(crate) fn empty_until_asked_for_the_mark(&self) {
+        let rows = std::mem::take(&mut *self.0.rows.lock().unwrap());
+        *self.0.comes_back.lock().unwrap() = Some(rows);
     }
 
     pub(crate) fn refuse_writes(&self, refuses: bool) {
@@ -151,6 +160,9 @@ impl PersistentStore for Database {
 
     fn is_initialized(&self) -> Result<bool, StoreError> {
         self.answer()?;
+        if let Some(rows) = self.0.comes_back.lock().unwrap().take() {
+            *self.0.rows.lock().unwrap() = rows;
+        }
         Ok(self.0.rows.lock().unwrap().marked)
     }
 }

@@ -229,6 +229,20 @@ fn a_reader_of_a_database_that_was_emptied_goes_on_with_what_it_read() {
 }
 
 #[test]
+fn a_database_that_is_filled_again_between_two_questions_has_lost_nothing() {
+    let database = Database::with([serving("f", 1, "kept")]);
+    let client = daemon(&database, Caching::Off);
+    assert_eq!(value(&client, "f"), "kept");
+    for _ in 0..3 {
+        database.empty_until_asked_for_the_mark();
+        assert_eq!(value(&client, "f"), "kept");
+        database.empty_until_asked_for_the_mark();
+        let all = client.all_flags_state(&user("u"), AllFlagsOptions::default());
+        assert_eq!(serde_json::to_value(all).unwrap()["f"], "kept");
+    }
+}
+
+#[test]
 fn what_is_received_is_written_in_order_as_it_came() {
     let service = FakeService::start([
         flag("a")
