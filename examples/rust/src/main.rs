@@ -23,6 +23,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Err(_) => None,
     };
 
+    // Before anything is printed: who reads it may end the program at once, and what was counted is sent.
+    let stop = told_to_end(ends)?;
+
     let client = Client::start(Config::new(sdk_key).base_uri(&url))?;
     if !timeout(Duration::from_secs(5), client.ready()).await.unwrap_or(false) {
         eprintln!("no flags from {url} yet: is the service running? Still trying.");
@@ -35,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut evaluated = 0;
     tokio::select! {
         () = watch(&client, &flag_key, &user, &mut evaluated) => {}
-        () = stop(ends) => {}
+        () = stop => {}
     }
 
     client.close(); // Sends what has been counted.
@@ -60,22 +63,21 @@ async fn watch(client: &Client, flag_key: &str, user: &Context, evaluated: &mut 
     }
 }
 
-/// Until the time is up, or the program is told to end.
-async fn stop(ends: Option<Instant>) {
-    let (Ok(mut interrupted), Ok(mut terminated)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
-    let time_is_up = async {
+/// Until the time is up, or the program is told to end; signals count from this call on.
+fn told_to_end(ends: Option<Instant>) -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let time_is_up = async move {
         match ends {
             Some(ends) => sleep_until(ends).await,
             None => std::future::pending().await,
         }
     };
-    tokio::select! {
-        _ = interrupted.recv() => {}
-        _ = terminated.recv() => {}
-        () = time_is_up => {}
-    }
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+            () = time_is_up => {}
+        }
+    })
 }
