@@ -224,12 +224,26 @@ impl Client {
             );
             return AllFlagsState::not_valid();
         }
+        self.all_flags_of(&data, gathered, context, options)
+    }
+
+    /// Every flag of a data set for a context.
+    pub(crate) fn all_flags_of<C>(
+        &self,
+        data: &DataSet,
+        gathered: Option<&Gathered>,
+        context: &C,
+        options: AllFlagsOptions,
+    ) -> AllFlagsState
+    where
+        C: EventContext + ?Sized,
+    {
         let now_ms = i64::try_from(now_ms()).unwrap_or(i64::MAX);
-        let asking = shared.big_segments.as_ref().map(Asking::new);
+        let asking = self.shared().big_segments.as_ref().map(Asking::new);
         let asked = gathered
             .map(|gathered| gathered as &dyn big_segments::BigSegments)
             .or(asking.as_ref().map(|asking| asking as &dyn big_segments::BigSegments));
-        AllFlagsState::owned(&data, asked, context, options, now_ms)
+        AllFlagsState::owned(data, asked, context, options, now_ms)
     }
 
     /// Reports something that happened in the program. `data` is any JSON, null for none;

@@ -48,15 +48,16 @@ impl Client {
         D: EventDefault + ?Sized,
         A: Fn(&Value) -> bool,
     {
-        self.answer_with_flag(question, |detail, _| use_detail(detail))
+        self.answer_with_flag(question, &mut |_| {}, |detail, _| use_detail(detail))
     }
 
     /// As [`Client::answer`], with the very version of the flag that was evaluated; none if there is
-    /// no such flag, or it was not looked at.
+    /// no such flag, or it was not looked at. `seen` is told of each prerequisite.
     #[inline]
     pub(crate) fn answer_with_flag<C, D, A, R>(
         &self,
         question: &Question<'_, C, D, A>,
+        seen: &mut impl FnMut(&PrerequisiteResult<'_>),
         use_detail: impl FnOnce(Detail<'_>, Option<&PreparedFlag>) -> R,
     ) -> R
     where
@@ -69,10 +70,34 @@ impl Client {
         if shared.answers() {
             let data = shared.data.load();
             if let Some(flag) = data.flag(question.flag_key) {
-                return use_detail(evaluated(shared, &data, flag, question), Some(flag));
+                return use_detail(evaluated(shared, &data, flag, question, seen), Some(flag));
             }
         }
-        self.answer_without(question, use_detail)
+        self.answer_without(question, seen, use_detail)
+    }
+
+    /// As [`Client::answer_with_flag`], in a data set that the caller brings.
+    pub(crate) fn answer_in<C, D, A, R>(
+        &self,
+        data: &DataSet,
+        question: &Question<'_, C, D, A>,
+        seen: &mut impl FnMut(&PrerequisiteResult<'_>),
+        use_detail: impl FnOnce(Detail<'_>, Option<&PreparedFlag>) -> R,
+    ) -> R
+    where
+        C: EventContext + ?Sized,
+        D: EventDefault + ?Sized,
+        A: Fn(&Value) -> bool,
+    {
+        let shared = self.shared();
+        if shared.is_silent() {
+            return use_detail(Detail::error(ErrorKind::ClientNotReady), None);
+        }
+        if let Some(flag) = data.flag(question.flag_key) {
+            return use_detail(evaluated(shared, data, flag, question, seen), Some(flag));
+        }
+        report_unknown(shared, question);
+        use_detail(Detail::error(ErrorKind::FlagNotFound), None)
     }
 
     /// There is no such flag, or no answer to be given yet, or any more.
@@ -80,6 +105,7 @@ impl Client {
     fn answer_without<C, D, A, R>(
         &self,
         question: &Question<'_, C, D, A>,
+        seen: &mut impl FnMut(&PrerequisiteResult<'_>),
         use_detail: impl FnOnce(Detail<'_>, Option<&PreparedFlag>) -> R,
     ) -> R
     where
@@ -108,7 +134,7 @@ impl Client {
         let data = shared.data.load();
         let kind = match data.flag(key) {
             // Not all flags have come, but this one has; or the database is away, but this is in memory.
-            Some(flag) => return use_detail(evaluated(shared, &data, flag, question), Some(flag)),
+            Some(flag) => return use_detail(evaluated(shared, &data, flag, question, seen), Some(flag)),
             // A full data set has everything, whatever the database says.
             None if read.is_err() && !shared.has_received() => ErrorKind::Exception,
             None if shared.is_initialized() => ErrorKind::FlagNotFound,
@@ -129,13 +155,22 @@ impl Client {
                 format_args!("flags were asked for before any have come: their defaults are served"),
             ),
         }
-        if let Some(events) = shared.reporting() {
-            let (context, default) = (question.context, question.default);
-            let of = Evaluated { context, default, with_reason: question.with_reason, now_ms: now_ms() };
-            events.unknown(key, &of);
-        }
+        report_unknown(shared, question);
         use_detail(Detail::error(kind), None)
     }
+}
+
+/// Reports that the default was served, as there is no such flag.
+#[cold]
+fn report_unknown<C, D, A>(shared: &Shared, question: &Question<'_, C, D, A>)
+where
+    C: EventContext + ?Sized,
+    D: EventDefault + ?Sized,
+{
+    let Some(events) = shared.reporting() else { return };
+    let (context, default) = (question.context, question.default);
+    let of = Evaluated { context, default, with_reason: question.with_reason, now_ms: now_ms() };
+    events.unknown(question.flag_key, &of);
 }
 
 #[inline]
@@ -144,6 +179,7 @@ fn evaluated<'d, C, D, A>(
     data: &'d DataSet,
     flag: &'d Arc<PreparedFlag>,
     question: &Question<'_, C, D, A>,
+    seen: &mut impl FnMut(&PrerequisiteResult<'_>),
 ) -> Detail<'d>
 where
     C: EventContext + ?Sized,
@@ -152,12 +188,13 @@ where
 {
     let context = question.context;
     let Some(events) = shared.reporting() else {
-        let detail = walked(shared, data, flag, context, question.gathered, &mut |_| {});
+        let detail = walked(shared, data, flag, context, question.gathered, &mut |result| seen(&result));
         return checked(shared, flag, detail, question);
     };
     let now_ms = now_ms();
     let with_reason = question.with_reason;
     let detail = walked(shared, data, flag, context, question.gathered, &mut |result| {
+        seen(&result);
         let of = Evaluated { context, default: &(), with_reason, now_ms };
         events.prerequisite(&result, || data.flag(result.flag.key()), &of);
     });

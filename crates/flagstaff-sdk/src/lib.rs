@@ -111,6 +111,9 @@
 //! - Hooks of that language need its own objects, so it runs them itself around
 //!   [`Client::evaluate_with`], with [`Client::environment_id`]; or as a [`Hook`], which is called on
 //!   the caller's thread, within the call.
+//! - [`Client::evaluate_seen`] and [`Client::all_flags_state_in`] evaluate flags that the caller brings, and
+//!   show the flag and its prerequisites; [`Client::data_source_updates`] puts flags in.
+//! - [`around_waits`] has an interpreter's lock let go of while an evaluation waits for a database.
 //! - [`Client::data_source_status`], [`Client::is_initialized`], [`Client::is_offline`] and
 //!   [`Client::data_set`] read the state.
 //!
@@ -134,6 +137,7 @@ mod evaluation;
 mod events;
 mod flag_tracker;
 mod fork;
+mod glue;
 mod hooks;
 mod http;
 #[cfg(any(feature = "redis", feature = "consul", feature = "dynamodb"))]
@@ -173,13 +177,14 @@ pub use flagstaff_eval::context::{ContextBuilder, MultiContextBuilder, SingleCon
 pub use flagstaff_eval::model;
 pub use flagstaff_eval::{
     AttributeRef, AttributeValue, BigSegmentsStatus, Context, ContextError, ContextRead, DataSet, Detail,
-    ErrorKind, ListRead, PreparedFlag, Reason, ReasonKind, Value,
+    ErrorKind, ListRead, PreparedFlag, PrerequisiteResult, Reason, ReasonKind, Value,
 };
 pub use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions, FlagState};
 pub use flagstaff_wire::diagnostic::{Platform, Sdk};
 pub use flagstaff_wire::stream::ItemKind;
 #[cfg(feature = "otel")]
 pub use hooks::OtelHook;
+pub use glue::{Seen, around_waits};
 pub use hooks::{EvaluationSeriesContext, Hook, HookResult, SeriesData, TrackSeriesContext};
 #[cfg(feature = "consul")]
 pub use integrations::Consul;

@@ -7,7 +7,7 @@ use std::task::{Context as TaskContext, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use crate::fork;
+use crate::{fork, glue};
 
 /// Whoever waits, each with a number by which it takes its leave.
 #[derive(Default)]
@@ -68,18 +68,30 @@ impl Woken {
 }
 
 /// Waits on this thread, for `timeout` at most.
-pub(crate) fn wait_for<F: Future + Unpin>(mut future: F, timeout: Duration) -> Option<F::Output> {
+pub(crate) fn wait_for<F>(mut future: F, timeout: Duration) -> Option<F::Output>
+where
+    F: Future<Output: Send> + Unpin + Send,
+{
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut task = TaskContext::from_waker(&waker);
-    let started = Instant::now();
-    loop {
-        if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut task) {
-            return Some(output);
-        }
-        // Wakes may be spurious; a time-out that reaches beyond the end of time does not end.
-        let left = timeout.checked_sub(started.elapsed()).filter(|left| !left.is_zero())?;
-        std::thread::park_timeout(left);
+    // What is there already is not waited for.
+    if let Poll::Ready(output) = Pin::new(&mut future).poll(&mut task) {
+        return Some(output);
     }
+    let mut output = None;
+    glue::while_waiting(&mut || {
+        let mut task = TaskContext::from_waker(&waker);
+        let started = Instant::now();
+        // Wakes may be spurious; a time-out that reaches beyond the end of time does not end.
+        while let Some(left) = timeout.checked_sub(started.elapsed()).filter(|left| !left.is_zero()) {
+            std::thread::park_timeout(left);
+            if let Poll::Ready(ready) = Pin::new(&mut future).poll(&mut task) {
+                output = Some(ready);
+                return;
+            }
+        }
+    });
+    output
 }
 
 struct Unpark(Thread);
@@ -176,7 +188,10 @@ pub(crate) struct Waiting<T> {
 
 impl<T> Waiting<T> {
     /// Waits on this thread, for `timeout` at most.
-    pub(crate) fn wait(self, timeout: Duration) -> Option<T> {
+    pub(crate) fn wait(self, timeout: Duration) -> Option<T>
+    where
+        T: Send,
+    {
         wait_for(self, timeout).flatten()
     }
 

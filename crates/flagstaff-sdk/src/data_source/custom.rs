@@ -112,7 +112,7 @@ struct State {
 }
 
 impl DataSourceUpdates {
-    fn new(shared: &Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         let state = State { stopped: Slot::new(), turn: Turn::default() };
         Self { shared: Arc::downgrade(shared), state: Arc::new(state) }
     }

@@ -65,7 +65,7 @@ impl Client {
         let series = self.begin_series(&asked);
         let (with_reason, accepts) = (false, Value::is_string);
         let question = Question { flag_key: key, context, default, with_reason, accepts, read, gathered };
-        let (mut detail, version, ratios) = self.answer_with_flag(&question, |detail, flag| {
+        let (mut detail, version, ratios) = self.answer_with_flag(&question, &mut |_| {}, |detail, flag| {
             let version = flag.map(PreparedFlag::version);
             let ratios = Ratios {
                 sampling: flag.map_or(1, PreparedFlag::sampling_ratio),

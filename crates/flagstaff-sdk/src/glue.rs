@@ -1,0 +1,94 @@
+//! For SDKs of other languages that are built on this one: what a Rust program has no use for.
+
+use std::sync::OnceLock;
+
+use flagstaff_eval::{DataSet, Detail, PreparedFlag, PrerequisiteResult, Value};
+use flagstaff_wire::all_flags::AllFlagsOptions;
+
+use crate::client::{AllFlagsState, Client};
+use crate::context::EventContext;
+use crate::data_source::DataSourceUpdates;
+use crate::evaluation::Question;
+use crate::value::EventDefault;
+
+/// What is called around a wait.
+type Around = fn(&mut (dyn FnMut() + Send));
+
+static AROUND: OnceLock<Around> = OnceLock::new();
+
+/// Has `around` called, on the caller's thread, around whatever keeps it waiting: for a database, for the
+/// first flags, for events to be sent. It must call what it is given, once, and may let go of a lock of its
+/// language meanwhile. For the whole process; only the first call counts.
+pub fn around_waits(around: fn(&mut (dyn FnMut() + Send))) {
+    // A second one is another copy of the same glue.
+    let _ = AROUND.set(around);
+}
+
+/// Waits, on the caller's thread.
+pub(crate) fn while_waiting(wait: &mut (dyn FnMut() + Send)) {
+    match AROUND.get() {
+        Some(around) => around(wait),
+        None => wait(),
+    }
+}
+
+/// What an evaluation looks at besides, and whom it tells.
+pub struct Seen<'s> {
+    /// The flags that it is done in; without any, the client's own.
+    pub data: Option<&'s DataSet>,
+    /// Told of each prerequisite that is evaluated on the way.
+    pub on_prerequisite: &'s mut dyn FnMut(&PrerequisiteResult<'_>),
+}
+
+impl Client {
+    /// As [`Client::evaluate_with`], with more to be seen of it: `use_detail` is handed the very version of
+    /// the flag that was evaluated, or none if there is no such flag. No hook is called.
+    ///
+    /// In a data set that the caller brings nothing is missing: a flag that is not there does not exist,
+    /// whether or not the client has had flags.
+    pub fn evaluate_seen<C, D, R>(
+        &self,
+        seen: Seen<'_>,
+        key: &str,
+        context: &C,
+        default: &D,
+        with_reason: bool,
+        use_detail: impl FnOnce(Detail<'_>, Option<&PreparedFlag>) -> R,
+    ) -> R
+    where
+        C: EventContext + ?Sized,
+        D: EventDefault + ?Sized,
+    {
+        let accepts = |_: &Value| true;
+        let question =
+            Question { flag_key: key, context, default, with_reason, accepts, read: None, gathered: None };
+        let Seen { data, on_prerequisite } = seen;
+        let mut tell = |result: &PrerequisiteResult<'_>| on_prerequisite(result);
+        match data {
+            Some(data) => self.answer_in(data, &question, &mut tell, use_detail),
+            None => self.answer_with_flag(&question, &mut tell, use_detail),
+        }
+    }
+
+    /// As [`Client::all_flags_state`], in a data set that the caller brings.
+    pub fn all_flags_state_in<C>(
+        &self,
+        data: &DataSet,
+        context: &C,
+        options: AllFlagsOptions,
+    ) -> AllFlagsState
+    where
+        C: EventContext + ?Sized,
+    {
+        if self.shared().is_silent() {
+            AllFlagsState::not_valid()
+        } else {
+            self.all_flags_of(data, None, context, options)
+        }
+    }
+
+    /// A way to put flags into this client beside its data source, whatever that is.
+    pub fn data_source_updates(&self) -> DataSourceUpdates {
+        DataSourceUpdates::new(self.shared())
+    }
+}
