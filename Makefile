@@ -144,6 +144,6 @@ setup-stores: .tools/dynamodb-local/.ready .tools/consul/.ready ## Redis, Dynamo
 # Cargo itself knows what has changed; both put `ldclient` into .venv, quick to build or quick to run.
 .PHONY: python-debug python-release
 python-debug: setup-rust .venv/.ready
-	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --manifest-path python/Cargo.toml
+	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --profile dev --manifest-path python/Cargo.toml
 python-release: setup-rust .venv/.ready
 	@VIRTUAL_ENV=$(CURDIR)/.venv .venv/bin/maturin develop --release --manifest-path python/Cargo.toml
