@@ -12,6 +12,7 @@ mod file_source;
 mod flag_tracker;
 #[cfg(unix)]
 mod fork;
+mod glue;
 mod hooks;
 mod lifecycle;
 mod migrations;

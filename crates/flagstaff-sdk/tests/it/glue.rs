@@ -1,0 +1,86 @@
+//! What SDKs of other languages are built on.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use flagstaff_sdk::model::FlagData;
+use flagstaff_sdk::{AllFlagsOptions, Client, Config, DataSet, ErrorKind, Seen, TestData, around_waits};
+use flagstaff_testkit::user;
+use serde_json::{Value, json};
+
+use crate::support::{KEY, started};
+
+fn data_set(flags: Value) -> DataSet {
+    let data: FlagData = serde_json::from_value(json!({"flags": flags, "segments": {}})).unwrap();
+    DataSet::from_model(data)
+}
+
+/// The value, the version of the flag, and what was seen on the way.
+fn seen(
+    client: &Client,
+    data: Option<&DataSet>,
+    key: &str,
+) -> (Result<Value, ErrorKind>, Option<u64>, Vec<String>) {
+    let prerequisites = RefCell::new(Vec::new());
+    let mut on_prerequisite = |result: &flagstaff_sdk::PrerequisiteResult<'_>| {
+        prerequisites.borrow_mut().push(format!("{} of {}", result.flag.key(), result.prerequisite_of.key()));
+    };
+    let seen = Seen { data, on_prerequisite: &mut on_prerequisite };
+    let (value, version) = client.evaluate_seen(seen, key, &user("u"), &(), false, |detail, flag| {
+        let value = detail.value.cloned().ok_or(detail.reason.error_kind().unwrap_or(ErrorKind::WrongType));
+        (value, flag.map(|flag| flag.version()))
+    });
+    (value, version, prerequisites.into_inner())
+}
+
+#[test]
+fn a_data_set_of_the_callers_is_all_there_is_and_prerequisites_are_told() {
+    let flags = TestData::new();
+    flags.update(flags.flag("own"));
+    let client = started(Config::new(KEY).data_source(flags).send_events(false));
+    let brought = data_set(json!({
+        "top": {"key": "top", "version": 7, "on": true, "variations": ["yes"], "fallthrough": {"variation": 0},
+            "prerequisites": [{"key": "below", "variation": 0}]},
+        "below": {"key": "below", "version": 3, "on": true, "variations": [1], "fallthrough": {"variation": 0}},
+    }));
+    assert_eq!(
+        seen(&client, Some(&brought), "top"),
+        (Ok(json!("yes")), Some(7), vec!["below of top".to_owned()])
+    );
+    assert_eq!(seen(&client, Some(&brought), "own"), (Err(ErrorKind::FlagNotFound), None, vec![]));
+    assert_eq!(seen(&client, None, "own").0, Ok(json!(true)));
+
+    let all = client.all_flags_state_in(&brought, &user("u"), AllFlagsOptions::default());
+    assert!(all.is_valid());
+    assert_eq!(all.flags().len(), 2);
+}
+
+#[test]
+fn an_offline_client_gives_defaults_in_any_data_set() {
+    let client = Client::start(Config::new(KEY).offline(true)).unwrap();
+    let brought = data_set(json!({}));
+    assert_eq!(seen(&client, Some(&brought), "any").0, Err(ErrorKind::ClientNotReady));
+    assert!(!client.all_flags_state_in(&brought, &user("u"), AllFlagsOptions::default()).is_valid());
+}
+
+#[test]
+fn flags_can_be_put_into_any_client_beside_its_source() {
+    let client = started(Config::new(KEY).data_source(TestData::new()).send_events(false));
+    let json = br#"{"key":"put","version":1,"on":true,"variations":["in"],"fallthrough":{"variation":0}}"#;
+    let updates = client.data_source_updates();
+    updates.upsert_json(flagstaff_sdk::ItemKind::Flag, "put", json).unwrap();
+    assert_eq!(client.variation("put", &user("u"), "none"), "in");
+}
+
+#[test]
+fn whatever_keeps_a_caller_waiting_is_waited_for_inside_what_the_glue_wants_around_it() {
+    static WAITS: AtomicUsize = AtomicUsize::new(0);
+    around_waits(|wait| {
+        WAITS.fetch_add(1, Ordering::Relaxed);
+        wait();
+    });
+    let client = Client::start(Config::new(KEY).base_uri("http://127.0.0.1:9")).unwrap();
+    assert!(!client.wait_until_ready(Duration::from_millis(1)));
+    assert!(WAITS.load(Ordering::Relaxed) > 0);
+}
