@@ -8,6 +8,7 @@ use crate::caller::{Caller, Unusable};
 use crate::complaints::{BLANK_KEY, Complaints, NO_KEY};
 use crate::logging;
 use crate::value::{FromPython, text_of};
+use crate::waits::Holding;
 
 /// The question. The context comes with the call that answers it.
 pub(crate) struct Asked<'a, 'py> {
@@ -17,6 +18,8 @@ pub(crate) struct Asked<'a, 'py> {
     pub(crate) complaints: &'a Complaints,
     pub(crate) key: &'a Bound<'py, PyAny>,
     pub(crate) default: &'a Bound<'py, PyAny>,
+    /// Whether a database may have to be asked.
+    pub(crate) may_wait: bool,
 }
 
 impl<'py> Asked<'_, 'py> {
@@ -56,6 +59,7 @@ impl<'py> Asked<'_, 'py> {
         then: impl FnOnce(Detail<'_>) -> PyResult<R>,
     ) -> PyResult<R> {
         let mut error = None;
+        let _holding = self.may_wait.then(|| Holding::new(self.key.py()));
         let answer = self.client.evaluate_with(key, context, self, with_reason, |detail| {
             error = detail.reason.error_kind();
             then(detail)

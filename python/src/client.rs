@@ -17,6 +17,7 @@ use crate::logging;
 use crate::results::{FlagsState, flags_state, reason_to_python};
 use crate::settings;
 use crate::value::{FromPython, text_of, to_python};
+use crate::waits::{self, Holding};
 
 /// How often a thread that waits for flags looks whether the program was interrupted.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
@@ -37,6 +38,8 @@ pub(crate) struct Client {
     /// Whether the program wants no connection for flags, and so none is missing.
     without_connection: bool,
     has_sdk_key: bool,
+    /// Whether an evaluation may have to ask a database.
+    may_wait: bool,
 }
 
 #[pymethods]
@@ -47,6 +50,7 @@ impl Client {
         let py = config.py();
         logging::refresh_level(py);
         let settings = settings::read(config, version)?;
+        waits::let_go_while_waiting();
         let offline = config.getattr("offline")?.is_truthy()?;
         let inner = py.detach(|| flagstaff_sdk::Client::start(settings)).or_else(|error| {
             let message =
@@ -63,6 +67,7 @@ impl Client {
             complaints: Complaints::default(),
             without_connection: offline || config.getattr("use_ldd")?.is_truthy()?,
             has_sdk_key: config.getattr("sdk_key")?.is_truthy()?,
+            may_wait: settings::may_wait(config)?,
         })
     }
 
@@ -176,6 +181,7 @@ impl Client {
             return Ok(None);
         }
         let options = AllFlagsOptions { client_side_only, with_reasons, details_only_for_tracked_flags };
+        let _holding = self.may_wait.then(|| Holding::new(py));
         let state = match Caller::of(context) {
             Caller::Context(context) => {
                 let Ok(context) = context.get().checked() else { return Ok(None) };
@@ -231,6 +237,12 @@ impl Client {
         }
     }
 
+    /// Whether an evaluation may have to ask a database, and so be kept waiting.
+    #[getter]
+    fn may_wait(&self) -> bool {
+        self.may_wait
+    }
+
     fn is_initialized(&self) -> bool {
         self.without_connection || self.inner.is_initialized()
     }
@@ -268,7 +280,8 @@ impl Client {
         default: &'a Bound<'py, PyAny>,
     ) -> Asked<'a, 'py> {
         let defaults = self.defaults.bind(key.py());
-        Asked { client: &self.inner, defaults, complaints: &self.complaints, key, default }
+        let may_wait = self.may_wait;
+        Asked { client: &self.inner, defaults, complaints: &self.complaints, key, default, may_wait }
     }
 
     /// What is said when flags are asked for that are not there.

@@ -15,6 +15,7 @@
 //! | `results` | reasons, and the state of all flags |
 //! | `value`, `names` | JSON and Python data; attribute names as Python strings |
 //! | `interrupts` | exceptions that must not be swallowed |
+//! | `waits` | letting go of the interpreter while a database is asked |
 //! | `logging`, `messages` | Python's `logging`, and the words used there |
 
 mod asked;
@@ -32,6 +33,7 @@ mod settings;
 mod shared_context;
 mod user;
 mod value;
+mod waits;
 
 /// The native half of `ldclient`; not for direct use.
 #[pyo3::pymodule(name = "_native")]

@@ -80,6 +80,13 @@ pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str) -> PyResult<Config>
     Ok(made)
 }
 
+/// Whether evaluations of a client with this config may have to ask a database.
+pub(crate) fn may_wait(config: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let has_store =
+        !config.getattr("feature_store")?.is_none() || config.getattr("datasystem_config")?.is_truthy()?;
+    Ok(has_store || !config.getattr("big_segments")?.getattr("store")?.is_none())
+}
+
 /// No longer than what can be added to the time of day.
 fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).map_or(LONGEST, |duration| duration.min(LONGEST))
