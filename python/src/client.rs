@@ -23,7 +23,7 @@ use crate::waits::{self, Holding};
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What `EvaluationDetail` is made of.
-type DetailParts<'py> = (Bound<'py, PyAny>, Option<usize>, Bound<'py, PyDict>);
+pub(crate) type DetailParts<'py> = (Bound<'py, PyAny>, Option<usize>, Bound<'py, PyDict>);
 /// What `DataSourceStatus` is made of: state, since when, and the last error's kind, HTTP status, time
 /// and message. Times are Unix seconds.
 type StatusParts = (String, f64, Option<(String, u16, f64, String)>);
@@ -44,12 +44,12 @@ pub(crate) struct Client {
 
 #[pymethods]
 impl Client {
-    /// Starts a client; does not wait for flags.
+    /// Starts a client; does not wait for flags. `start_wait` is how long somebody will, in seconds.
     #[new]
-    fn new(config: &Bound<'_, PyAny>, version: &str) -> PyResult<Self> {
+    fn new(config: &Bound<'_, PyAny>, version: &str, start_wait: f64) -> PyResult<Self> {
         let py = config.py();
         logging::refresh_level(py);
-        let settings = settings::read(config, version)?;
+        let settings = settings::read(config, version, start_wait)?;
         waits::let_go_while_waiting();
         let offline = config.getattr("offline")?.is_truthy()?;
         let inner = py.detach(|| flagstaff_sdk::Client::start(settings)).or_else(|error| {

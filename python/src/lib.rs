@@ -7,11 +7,13 @@
 //! |---|---|
 //! | `client` | `variation` and its family over a `flagstaff_sdk::Client` |
 //! | `asked` | one evaluation, and what it gives when it cannot be done |
+//! | `seen` | evaluations that a store or event processor written in Python takes part in |
 //! | `complaints` | what is said then, once |
 //! | `settings` | `Config`, read into the client's configuration |
 //! | `caller` | what may be handed in as a context |
 //! | `context`, `shared_context`, `context_builder` | `Context` and its builders |
 //! | `user` | a user dictionary, read in place |
+//! | `flag_alone` | a flag evaluated without a client |
 //! | `results` | reasons, and the state of all flags |
 //! | `value`, `names` | JSON and Python data; attribute names as Python strings |
 //! | `interrupts` | exceptions that must not be swallowed |
@@ -24,11 +26,13 @@ mod client;
 mod complaints;
 mod context;
 mod context_builder;
+mod flag_alone;
 mod interrupts;
 mod logging;
 mod messages;
 mod names;
 mod results;
+mod seen;
 mod settings;
 mod shared_context;
 mod user;
@@ -36,7 +40,9 @@ mod value;
 mod waits;
 
 /// The native half of `ldclient`; not for direct use.
-#[pyo3::pymodule(name = "_native")]
+///
+/// A free-threaded CPython takes its lock back when it imports this: without it nothing here has been tested.
+#[pyo3::pymodule(name = "_native", gil_used = true)]
 mod native {
     use pyo3::prelude::*;
 
@@ -46,6 +52,8 @@ mod native {
     use super::context::Context;
     #[pymodule_export]
     use super::context_builder::{ContextBuilder, ContextMultiBuilder};
+    #[pymodule_export]
+    use super::flag_alone::evaluate_flag;
 
     /// Ends the thread that carries log lines to Python, before the interpreter ends.
     #[pyfunction]
