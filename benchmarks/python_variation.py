@@ -1,4 +1,5 @@
-"""Python ``variation`` on one flag that serves its fallthrough, with one thread and with eight.
+"""Python ``variation`` on one flag that serves its fallthrough, with one thread and with eight; and the state of
+all flags.
 
 Runs against whatever ``ldclient`` the interpreter finds, ours or the official package, newest or 6.x:
 ``python python_variation.py URL LABEL``. Prints one JSON line. The answer is checked before the clock
@@ -47,6 +48,18 @@ def nanoseconds(client, context):
         calls *= 2
     calls *= 4
     return statistics.median(run(calls) / calls for _ in range(ROUNDS)) * 1e9
+
+
+def nanoseconds_for_all(client, context):
+    """Median nanoseconds for the state of all flags."""
+    assert len(client.all_flags_state(context).to_values_map()) > 1, "there are many flags"
+
+    def run():
+        start = time.perf_counter()
+        client.all_flags_state(context)
+        return time.perf_counter() - start
+
+    return statistics.median(run() for _ in range(5 * ROUNDS)) * 1e9
 
 
 def calls_per_second(client, context, threads, seconds=1.0):
@@ -100,6 +113,8 @@ def main():
             assert client.variation("flag", context, False) is True, "the flag serves True"
             name = f"{form}, events {'on' if events else 'off'}"
             figures[name] = nanoseconds(client, context)
+            if not events:
+                figures[f"{form}, all flags"] = nanoseconds_for_all(client, context)
             if events:
                 one = calls_per_second(client, context, 1)
                 figures[f"{form}, 8 threads to one"] = calls_per_second(client, context, 8) / one

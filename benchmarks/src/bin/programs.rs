@@ -43,12 +43,31 @@ fn main() {
         row(&format!("Context, {events}, beside 9.x"), &ours, &nine, &format!("Context, {events}"), &format!("{under}, 25x"));
         row(&format!("dict, {events}, beside 6.x"), &ours, &six, &format!("dict, {events}"), &format!("{under}, 10x"));
     }
+    row("Context, `all_flags_state` of 1,000 flags, beside 9.x", &ours, &nine, "Context, all flags", "10x");
+    row("dict, `all_flags_state` of 1,000 flags, beside 6.x", &ours, &six, "dict, all flags", "");
     println!("\n| 8 threads' total as a share of one thread's | ours | 9.x | 6.x | mark |\n|---|---|---|---|---|");
     let share = |figures: &Value, form: &str| {
         figures[format!("{form}, 8 threads to one")].as_f64().map_or("-".to_owned(), |share| format!("{share:.2}"))
     };
     println!("| Context | {} | {} | - | 0.9 |", share(&ours, "Context"), share(&nine, "Context"));
     println!("| dict | {} | - | {} | 0.9 |", share(&ours, "dict"), share(&six, "dict"));
+    asyncio(&url);
+}
+
+fn asyncio(url: &str) {
+    let run = |environment: &str| {
+        Program { command: vec![interpreter(environment), beside("python_asyncio.py"), url.into()] }.run()
+    };
+    let (ours, nine) = (run(".venv"), run(".venv-official-9"));
+    println!("\n### Python asyncio, 1,000 flags\n");
+    println!("| Case | ours | 9.x | ratio | mark |\n|---|---|---|---|---|");
+    row("`await variation`, events on", &ours, &nine, "ns", "");
+    println!("\n| The loop was late at worst, ms, while the client | ours | 9.x | mark |\n|---|---|---|---|");
+    let ms = |figures: &Value, name: &str| figures[name].as_f64().map_or("-".to_owned(), |ms| format!("{ms:.2}"));
+    for (what, name) in [("starts, evaluates, flushes, closes", "pause_ms"), ("is not there: the machine alone", "idle_ms")] {
+        let mark = if name == "pause_ms" { "1 more than alone" } else { "" };
+        println!("| {what} | {} | {} | {mark} |", ms(&ours, name), ms(&nine, name));
+    }
 }
 
 struct Program {
