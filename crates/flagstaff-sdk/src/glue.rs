@@ -9,6 +9,7 @@ use crate::client::{AllFlagsState, Client};
 use crate::context::EventContext;
 use crate::data_source::DataSourceUpdates;
 use crate::evaluation::Question;
+use crate::runtime::{Command, Done};
 use crate::value::EventDefault;
 
 /// What is called around a wait.
@@ -85,6 +86,12 @@ impl Client {
         } else {
             self.all_flags_of(data, None, context, options)
         }
+    }
+
+    /// As [`Client::flush_and_wait`], without keeping a thread: `then` is told, soon or late, on this thread
+    /// or the client's own. It must not wait for anything.
+    pub fn flush_then(&self, then: impl FnOnce(bool) + Send + 'static) {
+        self.shared().tell(Command::Flush(Some(Done::calling(then))));
     }
 
     /// A way to put flags into this client beside its data source, whatever that is.

@@ -38,7 +38,12 @@ impl Command {
 }
 
 /// The end that is told. If it goes away untold, that says no.
-pub(crate) struct Done(SyncSender<bool>);
+pub(crate) struct Done(Told);
+
+enum Told {
+    Waiting(SyncSender<bool>),
+    Calling(Option<Box<dyn FnOnce(bool) + Send>>),
+}
 
 /// The end that waits.
 pub(crate) struct Wait(Receiver<bool>);
@@ -46,12 +51,30 @@ pub(crate) struct Wait(Receiver<bool>);
 impl Done {
     pub(crate) fn channel() -> (Done, Wait) {
         let (sender, receiver) = sync_channel(1);
-        (Done(sender), Wait(receiver))
+        (Done(Told::Waiting(sender)), Wait(receiver))
     }
 
-    pub(crate) fn set(self, value: bool) {
-        // Whoever waited may have given up.
-        let _ = self.0.try_send(value);
+    /// Calls `then` instead of waking a thread that waits.
+    pub(crate) fn calling(then: impl FnOnce(bool) + Send + 'static) -> Done {
+        Done(Told::Calling(Some(Box::new(then))))
+    }
+
+    pub(crate) fn set(mut self, value: bool) {
+        match &mut self.0 {
+            // Whoever waited may have given up.
+            Told::Waiting(sender) => drop(sender.try_send(value)),
+            Told::Calling(then) => drop(then.take().map(|then| then(value))),
+        }
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if let Told::Calling(then) = self
+            && let Some(then) = then.take()
+        {
+            then(false);
+        }
     }
 }
 

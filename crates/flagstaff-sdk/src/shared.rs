@@ -299,8 +299,15 @@ impl Shared {
 
     /// Tells the client's thread something; false if there is none.
     pub(crate) fn tell(&self, command: Command) -> bool {
-        let _unforked = fork::guard();
-        self.control().commands.as_ref().is_some_and(|commands| commands.send(command).is_ok())
+        // Whoever it would tell is told under no lock that it was not taken.
+        let refused = {
+            let _unforked = fork::guard();
+            match &self.control().commands {
+                Some(commands) => commands.send(command).err().map(|unsent| unsent.0),
+                None => Some(command),
+            }
+        };
+        refused.is_none()
     }
 
     /// Closes the client for callers, and tells its thread to end; false if there is none.

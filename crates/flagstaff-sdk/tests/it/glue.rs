@@ -84,3 +84,18 @@ fn whatever_keeps_a_caller_waiting_is_waited_for_inside_what_the_glue_wants_arou
     assert!(!client.wait_until_ready(Duration::from_millis(1)));
     assert!(WAITS.load(Ordering::Relaxed) > 0);
 }
+
+#[test]
+fn who_asked_for_a_flush_is_called_once_it_is_done_or_cannot_be() {
+    let (told, heard) = std::sync::mpsc::channel();
+    let flush = |client: &Client| {
+        let told = told.clone();
+        client.flush_then(move |sent| told.send(sent).unwrap());
+        heard.recv_timeout(Duration::from_secs(10)).unwrap()
+    };
+    let client = started(Config::new(KEY).data_source(TestData::new()).send_events(false));
+    assert!(flush(&client));
+    client.close();
+    assert!(!flush(&client));
+    assert!(!flush(&Client::start(Config::new(KEY).offline(true)).unwrap()));
+}
