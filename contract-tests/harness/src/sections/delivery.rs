@@ -167,6 +167,8 @@ fn add_errors(suite: &mut Suite) {
                 client.identify(&user()).await?;
                 client.flush().await?;
                 sink.next_payload(SOON).await?;
+                // A flush need not wait for the answer, without which nobody knows better.
+                tokio::time::sleep(A_WHILE).await;
                 client.identify(&user()).await?;
                 client.flush().await?;
                 sink.nothing_within(Duration::from_millis(1_500)).await
