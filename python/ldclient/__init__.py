@@ -20,6 +20,7 @@ from typing import Optional
 from ldclient.client import LDClient
 from ldclient.config import Config
 from ldclient.context import Context, ContextBuilder, ContextMultiBuilder
+from ldclient.impl.neighbours import warn_of_neighbours
 from ldclient.util import log
 from ldclient.version import VERSION
 
@@ -143,3 +144,4 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
+warn_of_neighbours()
