@@ -1,12 +1,15 @@
 //! One question of a caller's: which flag, for whom, and what if there is no answer.
 
-use flagstaff_sdk::{Client, Detail, ErrorKind, EventContext, EventDefault, LogLevel, Value};
+use std::sync::Arc;
+
+use flagstaff_sdk::{Client, DataSet, Detail, ErrorKind, EventContext, EventDefault, LogLevel, Value};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::caller::{Caller, Unusable};
 use crate::complaints::{BLANK_KEY, Complaints, NO_KEY};
 use crate::logging;
+use crate::seen::{self, OwnParts};
 use crate::value::{FromPython, text_of};
 use crate::waits::Holding;
 
@@ -18,6 +21,8 @@ pub(crate) struct Asked<'a, 'py> {
     pub(crate) complaints: &'a Complaints,
     pub(crate) key: &'a Bound<'py, PyAny>,
     pub(crate) default: &'a Bound<'py, PyAny>,
+    /// What of the program's own takes part; mostly nothing.
+    pub(crate) parts: Option<&'a OwnParts>,
     /// Whether a database may have to be asked.
     pub(crate) may_wait: bool,
 }
@@ -33,31 +38,36 @@ impl<'py> Asked<'_, 'py> {
         let py = self.key.py();
         // Whatever is no text is no flag's key either.
         let key = self.key.cast::<PyString>().ok().and_then(|key| key.to_str().ok()).unwrap_or_default();
-        match Caller::of(context) {
+        let given = context;
+        match Caller::of(given) {
             Caller::Context(context) => match context.get().checked() {
-                Ok(context) => self.evaluate_for(key, context, with_reason, then),
+                Ok(context) => self.evaluate_for(given, key, context, with_reason, then),
                 Err(_) => then(Detail::error(ErrorKind::UserNotSpecified)),
             },
             Caller::User(user) => {
                 if user.has_blank_key() {
                     self.complaints.warn(py, BLANK_KEY);
                 }
-                let answer = self.evaluate_for(key, &user, with_reason, then);
+                let answer = self.evaluate_for(given, key, &user, with_reason, then);
                 user.warn_of_other_types(py);
                 answer
             }
-            Caller::Unusable(why) => self.without_context(key, &why, then),
+            Caller::Unusable(why) => self.without_context(given, key, &why, with_reason, then),
         }
     }
 
     #[inline]
     fn evaluate_for<C: EventContext, R>(
         &self,
+        given: &Bound<'py, PyAny>,
         key: &str,
         context: &C,
         with_reason: bool,
         then: impl FnOnce(Detail<'_>) -> PyResult<R>,
     ) -> PyResult<R> {
+        if let Some(parts) = self.parts {
+            return seen::evaluate(parts, self, given, key, context, with_reason, then);
+        }
         let mut error = None;
         let _holding = self.may_wait.then(|| Holding::new(self.key.py()));
         let answer = self.client.evaluate_with(key, context, self, with_reason, |detail| {
@@ -74,36 +84,63 @@ impl<'py> Asked<'_, 'py> {
     #[cold]
     fn without_context<R>(
         &self,
+        given: &Bound<'py, PyAny>,
         key: &str,
         why: &Unusable<'py>,
+        with_reason: bool,
         then: impl FnOnce(Detail<'_>) -> PyResult<R>,
     ) -> PyResult<R> {
         let py = self.key.py();
-        if self.client.is_offline() || !self.client.is_initialized() {
-            self.explain(ErrorKind::ClientNotReady);
+        if self.client.is_offline() {
             return then(Detail::error(ErrorKind::ClientNotReady));
         }
-        let knows_flag = || self.client.data_set().flag(key).is_some();
-        let error = match why {
-            Unusable::Context(_) | Unusable::OtherType(_) => {
+        let data = self.data_for(py, key);
+        let flag = data.as_ref().ok().and_then(|data| data.flag(key));
+        let error = match (&data, why) {
+            (Err(ErrorKind::ClientNotReady), _) => ErrorKind::ClientNotReady,
+            (_, Unusable::Context(_) | Unusable::OtherType(_)) => {
                 self.complaints.unusable(py, why, "flag evaluation");
                 ErrorKind::UserNotSpecified
             }
-            Unusable::NoKey | Unusable::KeyMissing if !knows_flag() => ErrorKind::FlagNotFound,
-            Unusable::NoKey => {
+            (Err(error), _) => *error,
+            (Ok(_), _) if flag.is_none() => ErrorKind::FlagNotFound,
+            (Ok(_), Unusable::NoKey) => {
                 self.complaints.warn(py, NO_KEY);
                 ErrorKind::UserNotSpecified
             }
-            Unusable::KeyMissing => {
+            (Ok(_), Unusable::KeyMissing) => {
                 self.complaints.warn(py, BLANK_KEY);
                 ErrorKind::UserNotSpecified
             }
         };
+        if error == ErrorKind::ClientNotReady {
+            self.explain(error);
+        }
+        if let Some(events) = self.parts.and_then(|parts| parts.events.as_ref()) {
+            // Users were reported whatever was wrong with them, contexts are not.
+            let is_reported = match why {
+                Unusable::NoKey | Unusable::KeyMissing => true,
+                Unusable::Context(_) => error == ErrorKind::ClientNotReady,
+                Unusable::OtherType(_) => false,
+            };
+            if is_reported {
+                events.evaluated_for_nobody(self, given, flag.map(|flag| &**flag), error, with_reason);
+            }
+        }
         then(Detail::error(error))
     }
 
+    /// Where the flag is looked up.
+    fn data_for(&self, py: Python<'py>, key: &str) -> Result<Arc<DataSet>, ErrorKind> {
+        match self.parts.and_then(|parts| parts.store.as_ref()) {
+            Some(store) => store.data_for(py, key),
+            None if self.client.is_initialized() => Ok(self.client.data_set()),
+            None => Err(ErrorKind::ClientNotReady),
+        }
+    }
+
     #[cold]
-    fn explain(&self, error: ErrorKind) {
+    pub(crate) fn explain(&self, error: ErrorKind) {
         let py = self.key.py();
         let key = || text_of(self.key);
         match error {

@@ -15,6 +15,7 @@ use crate::caller::{Caller, Unusable};
 use crate::complaints::Complaints;
 use crate::logging;
 use crate::results::{FlagsState, flags_state, reason_to_python};
+use crate::seen::{EventSink, OwnParts};
 use crate::settings;
 use crate::value::{FromPython, text_of, to_python};
 use crate::waits::{self, Holding};
@@ -40,13 +41,22 @@ pub(crate) struct Client {
     has_sdk_key: bool,
     /// Whether an evaluation may have to ask a database.
     may_wait: bool,
+    /// What of the program's own evaluations pass by; mostly nothing.
+    parts: Option<OwnParts>,
 }
 
 #[pymethods]
 impl Client {
     /// Starts a client; does not wait for flags. `start_wait` is how long somebody will, in seconds.
+    /// `events` takes events instead of the client's own pipeline.
     #[new]
-    fn new(config: &Bound<'_, PyAny>, version: &str, start_wait: f64) -> PyResult<Self> {
+    #[pyo3(signature = (config, version, start_wait, events=None))]
+    fn new(
+        config: &Bound<'_, PyAny>,
+        version: &str,
+        start_wait: f64,
+        events: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
         let py = config.py();
         logging::refresh_level(py);
         let settings = settings::read(config, version, start_wait)?;
@@ -68,6 +78,7 @@ impl Client {
             without_connection: offline || config.getattr("use_ldd")?.is_truthy()?,
             has_sdk_key: config.getattr("sdk_key")?.is_truthy()?,
             may_wait: settings::may_wait(config)?,
+            parts: OwnParts { events: events.map(EventSink::new), store: None }.into_option(),
         })
     }
 
@@ -119,16 +130,28 @@ impl Client {
             self.complaints.unusable(py, why, "track");
             return logging::finish(py);
         }
-        let mut convert = FromPython::default();
-        let data = convert.value(data);
-        if let Some(type_name) = convert.replaced {
-            logging::warn_of_other_type(py, &type_name);
-        }
         let name = text_of(event_name);
         let metric = metric(metric_value).unwrap_or_else(|problem| {
             self.complaints.warn_of(py, &format!("metric value of {name}"), || problem);
             None
         });
+        if let Some(events) = self.event_sink() {
+            match &caller {
+                Caller::Context(known) => {
+                    if let Ok(known) = known.get().checked() {
+                        events.tracked(&name, context, known, data, metric);
+                    }
+                }
+                Caller::User(user) => events.tracked(&name, context, user, data, metric),
+                Caller::Unusable(_) => {}
+            }
+            return logging::finish(py);
+        }
+        let mut convert = FromPython::default();
+        let data = convert.value(data);
+        if let Some(type_name) = convert.replaced {
+            logging::warn_of_other_type(py, &type_name);
+        }
         match &caller {
             Caller::Context(context) => {
                 if let Ok(context) = context.get().checked() {
@@ -148,9 +171,12 @@ impl Client {
     fn identify(&self, context: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = context.py();
         match Caller::of(context) {
-            Caller::Context(context) => {
-                if let Ok(context) = context.get().checked() {
-                    self.inner.identify(context);
+            Caller::Context(known) => {
+                if let Ok(known) = known.get().checked() {
+                    match self.event_sink() {
+                        Some(events) => events.identified(context, known),
+                        None => self.inner.identify(known),
+                    }
                 }
             }
             // A user without a name to be found by is of no use to anybody.
@@ -158,7 +184,10 @@ impl Client {
                 self.complaints.unusable(py, &Unusable::NoKey, "identify");
             }
             Caller::User(user) => {
-                self.inner.identify(&user);
+                match self.event_sink() {
+                    Some(events) => events.identified(context, &user),
+                    None => self.inner.identify(&user),
+                }
                 user.warn_of_other_types(py);
             }
             Caller::Unusable(why) => self.complaints.unusable(py, &why, "identify"),
@@ -281,7 +310,19 @@ impl Client {
     ) -> Asked<'a, 'py> {
         let defaults = self.defaults.bind(key.py());
         let may_wait = self.may_wait;
-        Asked { client: &self.inner, defaults, complaints: &self.complaints, key, default, may_wait }
+        Asked {
+            client: &self.inner,
+            defaults,
+            complaints: &self.complaints,
+            key,
+            default,
+            parts: self.parts.as_ref(),
+            may_wait,
+        }
+    }
+
+    fn event_sink(&self) -> Option<&EventSink> {
+        self.parts.as_ref()?.events.as_ref()
     }
 
     /// What is said when flags are asked for that are not there.

@@ -2,6 +2,8 @@
 //!
 //! Nothing here raises for bad data: a context that breaks a rule is one whose `valid` is false.
 
+use std::sync::Arc;
+
 use flagstaff_eval::Value;
 use flagstaff_eval::context::{ContextError, SingleContext};
 use pyo3::intern;
@@ -27,6 +29,12 @@ pub(crate) struct Context {
 impl From<Result<flagstaff_eval::Context, ContextError>> for Context {
     fn from(made: Result<flagstaff_eval::Context, ContextError>) -> Self {
         Self { inner: made.map(SharedContext::new).map_err(|error| error.to_string()) }
+    }
+}
+
+impl From<Arc<flagstaff_eval::Context>> for Context {
+    fn from(context: Arc<flagstaff_eval::Context>) -> Self {
+        Self { inner: Ok(context.into()) }
     }
 }
 

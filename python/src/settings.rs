@@ -16,7 +16,7 @@ const LEAST_POLL_INTERVAL: f64 = 30.0;
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Reads a Python config. What it cannot be is warned of here, and left out.
-pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str) -> PyResult<Config> {
+pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str, start_wait: f64) -> PyResult<Config> {
     let py = config.py();
     let text = |name: &str| config.getattr(name)?.extract::<Option<String>>();
     let flag = |name: &str| config.getattr(name)?.is_truthy();
@@ -36,7 +36,7 @@ pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str) -> PyResult<Config>
         .stream(flag("stream")?)
         .initial_reconnect_delay(seconds("initial_reconnect_delay")?)
         .poll_interval(seconds("poll_interval")?)
-        .send_events(flag("send_events")?)
+        .send_events(flag("send_events")? && config.getattr("event_processor_class")?.is_none())
         .events_capacity(whole("events_max_pending")?)
         .flush_interval(seconds("flush_interval")?)
         .context_keys_capacity(whole("context_keys_capacity")?)
@@ -47,11 +47,15 @@ pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str) -> PyResult<Config>
         .private_attributes(private_attributes(config)?)
         .diagnostic_opt_out(flag("diagnostic_opt_out")?)
         .diagnostic_interval(seconds("diagnostic_recording_interval")?)
+        .reported_start_wait(duration(start_wait.max(0.0)))
         .connect_timeout(duration(http.getattr("connect_timeout")?.extract()?))
         .read_timeout(duration(http.getattr("read_timeout")?.extract()?))
         .verify_tls(!http.getattr("disable_ssl_verification")?.is_truthy()?);
     if config.getattr("poll_interval")?.extract::<f64>()? < LEAST_POLL_INTERVAL {
         made = made.allow_any_poll_interval();
+    }
+    if let Some(events) = config.getattr("events_upload_max_batch_size")?.extract::<Option<usize>>()? {
+        made = made.max_batch_size(events);
     }
     if let Some(proxy) = http.getattr("http_proxy")?.extract::<Option<String>>()? {
         made = made.http_proxy(proxy);

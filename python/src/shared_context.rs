@@ -16,6 +16,12 @@ impl SharedContext {
     }
 }
 
+impl From<Arc<flagstaff_eval::Context>> for SharedContext {
+    fn from(context: Arc<flagstaff_eval::Context>) -> Self {
+        Self(context)
+    }
+}
+
 impl std::ops::Deref for SharedContext {
     type Target = flagstaff_eval::Context;
 
