@@ -69,7 +69,7 @@ class LDClient:
 
     def _start(self, start_wait: float) -> None:
         config = self._config
-        native = _native.Client(config, VERSION)
+        native = _native.Client(config, VERSION, start_wait)
         self._native = native
         # The bound method once and for all: looking it up each time would cost as much as an evaluation.
         self._variation = native.variation

@@ -187,3 +187,4 @@ def test_the_client_reports_on_itself(service):
     assert report["sdk"]["wrapperName"] == "wrap"
     assert report["platform"]["name"] == "python" and report["platform"]["pythonVersion"]
     assert report["configuration"]["eventsCapacity"] == 10000
+    assert report["configuration"]["startWaitMillis"] == TIMEOUT * 1000
