@@ -73,6 +73,10 @@ test-end-to-end: setup-rust python-debug setup-official ## real service, real pr
 test-browser: setup-rust setup-browser ## the dashboard in a real browser
 	@scripts/test browser
 
+.PHONY: test-python-versions
+test-python-versions: setup-rust ## one wheel, made as users make it, tested on every CPython here from 3.10
+	@scripts/python-versions
+
 .PHONY: conformance
 conformance: setup-rust setup-stores ## the Rust SDK behind the cross-SDK contract tests, with databases; takes about 7 minutes
 	@scripts/conformance
@@ -101,10 +105,14 @@ soak: setup-rust setup-stores ## faults for ten minutes, and the largest forms o
 fuzz: setup-rust ## what reads bytes of strangers, 10 minutes each target (FUZZ_SECONDS, FUZZ_TARGETS, FUZZ_JOBS)
 	@scripts/fuzz
 
-.PHONY: docs
-docs: setup-rust ## the API documentation of all crates, as HTML
+.PHONY: docs docs-rust docs-python
+docs: docs-rust docs-python ## the API documentation of all crates and of the Python package, as HTML
+docs-rust: setup-rust
 	@cargo doc --workspace --all-features --no-deps
 	@echo "open $(TARGET)/doc/flagstaff_sdk/index.html"
+docs-python: python-debug
+	@scripts/python-docs $(TARGET)/doc-python
+	@echo "open $(TARGET)/doc-python/ldclient.html"
 
 # ---- setting up, each once -----------------------------------------------------------------------------
 # A finished folder holds a file `.ready`, so that removing the folder is enough to have it made anew.
@@ -124,9 +132,10 @@ setup-stores: .tools/dynamodb-local/.ready .tools/consul/.ready ## Redis, Dynamo
 	@$< .tools/$*
 	@touch $@
 
-.venv/.ready: python/requirements-dev.txt
+.venv/.ready: python/requirements-dev.txt python/requirements-no-deps.txt
 	@scripts/need python
 	@scripts/venv .venv $<
+	@scripts/venv .venv python/requirements-no-deps.txt --no-deps
 	@touch $@
 
 .venv-official-%/.ready: examples/official-python-%/requirements.txt
