@@ -9,6 +9,7 @@ from ldclient.context import Context
 from ldclient.evaluation import EvaluationDetail
 from ldclient.flags_state import FeatureFlagsState
 from ldclient.interfaces import DataSourceStatusProvider
+from ldclient.impl.events import event_sink
 from ldclient.impl.lifetime import closed_at_exit
 from ldclient.impl.status import NativeDataSourceStatusProvider
 from ldclient.util import check_uwsgi, log
@@ -69,7 +70,8 @@ class LDClient:
 
     def _start(self, start_wait: float) -> None:
         config = self._config
-        native = _native.Client(config, VERSION, start_wait)
+        self._events = event_sink(config)
+        native = _native.Client(config, VERSION, start_wait, self._events)
         self._native = native
         # The bound method once and for all: looking it up each time would cost as much as an evaluation.
         self._variation = native.variation
@@ -79,7 +81,7 @@ class LDClient:
         if config.use_ldd:
             log.info("Started LaunchDarkly Client in LDD mode")
             return
-        if config.send_events:
+        if config.send_events and self._events is None:
             log.info("Starting event processor")
         if start_wait > _LONG_WAIT:
             log.warning(
@@ -220,6 +222,8 @@ class LDClient:
 
         A program that ends should call :meth:`close`, which waits until they are delivered.
         """
+        if self._events is not None:
+            self._events.flush()
         self._native.flush()
 
     def close(self) -> None:
@@ -228,6 +232,8 @@ class LDClient:
         config = self._config
         if not config.offline and not config.use_ldd and not self._native.is_closed():
             log.info("Stopping %s", "StreamingUpdateProcessor" if config.stream else "PollingUpdateProcessor")
+        if self._events is not None:
+            self._events.stop()
         self._native.close()
 
     def postfork(self, start_wait: float = 5) -> None:

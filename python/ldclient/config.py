@@ -252,7 +252,7 @@ class Config:
         :param feature_requester_class: makes what polls for flags: called with the config
         :param update_processor_class: makes what receives flags: called with config, store and an event
         :param event_processor_class: makes what takes events: called with the config
-        :param event_consumer_class: accepted, and ignored with a warning
+        :param event_consumer_class: accepted, and ignored with a warning unless it is the one for Twisted
         :param big_segments: where memberships in big segments are looked up
         :param datasystem_config: another way to say where flags come from and are kept
         :param hooks: called around each evaluation
@@ -487,9 +487,6 @@ class Config:
             for name in (
                 "feature_requester_class",
                 "update_processor_class",
-                "event_processor_class",
-                "event_consumer_class",
-                "events_upload_max_batch_size",
                 "datasystem_config",
                 "hooks",
                 "plugins",
