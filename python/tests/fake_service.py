@@ -22,6 +22,8 @@ class FakeService:
         self.status = status
         self.requests = []
         self._arrived = threading.Condition()
+        # Held while flags change and while a stream begins, so that no stream misses a change.
+        self._changing = threading.Lock()
         self._streams = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"service": self}))
         self._server.daemon_threads = True
@@ -41,10 +43,11 @@ class FakeService:
 
     def patch(self, key, **changes):
         """Changes a flag, and tells all streams."""
-        flag = dict(self.flags.get(key, {"key": key}), **changes)
-        flag["version"] = flag.get("version", 1) + 1
-        self.flags[key] = flag
-        self._send("patch", {"path": "/flags/" + key, "data": flag})
+        with self._changing:
+            flag = dict(self.flags.get(key, {"key": key}), **changes)
+            flag["version"] = flag.get("version", 1) + 1
+            self.flags[key] = flag
+            self._send("patch", {"path": "/flags/" + key, "data": flag})
 
     def _send(self, event, data):
         for stream in list(self._streams):
@@ -79,9 +82,13 @@ class FakeService:
             self.requests.append(request)
             self._arrived.notify_all()
 
-    def close(self):
+    def drop_streams(self):
+        """Hangs up on all streams."""
         for stream in list(self._streams):
             stream.put(None)
+
+    def close(self):
+        self.drop_streams()
         self._server.shutdown()
         self._server.server_close()
 
@@ -123,8 +130,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         messages = queue.SimpleQueue()
-        messages.put("event: put\ndata: %s\n\n" % json.dumps({"path": "/", "data": self.service.data()}))
-        self.service._streams.append(messages)
+        with self.service._changing:
+            messages.put("event: put\ndata: %s\n\n" % json.dumps({"path": "/", "data": self.service.data()}))
+            self.service._streams.append(messages)
         try:
             while (message := messages.get()) is not None:
                 self.wfile.write(message.encode())
