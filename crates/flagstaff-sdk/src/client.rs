@@ -6,8 +6,7 @@ use std::{fmt, mem};
 
 use flagstaff_eval::{DataSet, Detail, PreparedFlag, Value, big_segments};
 use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use flagstaff_wire::secure_mode;
 
 use crate::big_segments::{Asking, Gathered};
 use crate::clock::now_ms;
@@ -285,11 +284,7 @@ impl Client {
     where
         C: EventContext + ?Sized,
     {
-        let key = self.shared().config.sdk_key.as_bytes();
-        // A key of any length will do.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
-        mac.update(context.canonical_key().as_bytes());
-        mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+        secure_mode::hash(&self.shared().config.sdk_key, context.canonical_key().as_ref())
     }
 
     /// Sends events now, in the background.

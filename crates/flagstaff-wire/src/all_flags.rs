@@ -184,8 +184,25 @@ where
     }
 
     /// The form that client-side SDKs poll: an object of evaluations by flag key.
-    pub fn evaluations(&self) -> impl Serialize + '_ {
-        Evaluations(self)
+    ///
+    /// `version` is that of the whole environment, and the flag's own stands beside it: what a flag's value
+    /// hangs on may change while the flag does not, and SDKs take only what has a greater version.
+    pub fn evaluations(&self, environment_version: u64) -> impl Serialize + '_ {
+        Evaluations { all: self, environment_version }
+    }
+
+    /// One flag of this list as a change of [`AllFlags::evaluations`], with its key.
+    pub fn change<'s>(
+        &'s self,
+        state: &'s FlagState<'a, F>,
+        environment_version: u64,
+    ) -> impl Serialize + use<'s, 'a, F> {
+        Details { all: self, state, shape: Shape::Evaluation { environment_version, with_key: true } }
+    }
+
+    /// The oldest form that client-side SDKs poll: an object of values by flag key.
+    pub fn values(&self) -> impl Serialize + '_ {
+        Values(self)
     }
 }
 
@@ -254,22 +271,35 @@ where
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(all) = *self;
         serializer.collect_map(
-            all.flags.iter().map(|state| (state.key(), Details { all, state, with_value: false })),
+            all.flags.iter().map(|state| (state.key(), Details { all, state, shape: Shape::Bootstrap })),
         )
     }
 }
 
-struct Evaluations<'s, 'a, F>(&'s AllFlags<'a, F>);
+struct Values<'s, 'a, F>(&'s AllFlags<'a, F>);
+
+impl<F> Serialize for Values<'_, '_, F>
+where
+    F: Deref<Target = PreparedFlag>,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.flags.iter().map(|state| (state.key(), state.value())))
+    }
+}
+
+struct Evaluations<'s, 'a, F> {
+    all: &'s AllFlags<'a, F>,
+    environment_version: u64,
+}
 
 impl<F> Serialize for Evaluations<'_, '_, F>
 where
     F: Deref<Target = PreparedFlag>,
 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(all) = *self;
-        serializer.collect_map(
-            all.flags.iter().map(|state| (state.key(), Details { all, state, with_value: true })),
-        )
+        let Self { all, environment_version } = *self;
+        let shape = Shape::Evaluation { environment_version, with_key: false };
+        serializer.collect_map(all.flags.iter().map(|state| (state.key(), Details { all, state, shape })))
     }
 }
 
@@ -277,8 +307,16 @@ where
 struct Details<'s, 'a, F> {
     all: &'s AllFlags<'a, F>,
     state: &'s FlagState<'a, F>,
-    /// The value stands here, and not beside `$flagsState`.
-    with_value: bool,
+    shape: Shape,
+}
+
+/// Where it is said.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// Below `$flagsState`; the value stands elsewhere.
+    Bootstrap,
+    /// With all that a client-side SDK has to know.
+    Evaluation { environment_version: u64, with_key: bool },
 }
 
 impl<F> Serialize for Details<'_, '_, F>
@@ -286,16 +324,24 @@ where
     F: Deref<Target = PreparedFlag>,
 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { all, state, with_value } = *self;
+        let Self { all, state, shape } = *self;
         let mut map = serializer.serialize_map(None)?;
-        if with_value {
+        if let Shape::Evaluation { with_key: true, .. } = shape {
+            map.serialize_entry("key", state.key())?;
+        }
+        if matches!(shape, Shape::Evaluation { .. }) {
             map.serialize_entry("value", &state.value())?;
         }
         if let Some(variation) = state.variation {
             map.serialize_entry("variation", &variation)?;
         }
-        if !all.leaves_out_details(state) {
-            map.serialize_entry("version", &state.flag.version())?;
+        match shape {
+            Shape::Evaluation { environment_version, .. } => {
+                map.serialize_entry("version", &environment_version)?;
+                map.serialize_entry("flagVersion", &state.flag.version())?;
+            }
+            Shape::Bootstrap if all.leaves_out_details(state) => {}
+            Shape::Bootstrap => map.serialize_entry("version", &state.flag.version())?,
         }
         if state.track_events() {
             map.serialize_entry("trackEvents", &true)?;
@@ -397,10 +443,16 @@ mod tests {
         let all =
             AllFlags::of_those(&data, &context, AllFlagsOptions::default(), NOW, |flag| flag.key() == "base");
         assert_eq!(
-            serde_json::to_value(all.evaluations()).unwrap(),
-            json!({"base": {"value": true, "variation": 0, "version": 1, "trackEvents": true, "trackReason": true,
-                "reason": {"kind": "FALLTHROUGH"}}})
+            serde_json::to_value(all.evaluations(70)).unwrap(),
+            json!({"base": {"value": true, "variation": 0, "version": 70, "flagVersion": 1, "trackEvents": true,
+                "trackReason": true, "reason": {"kind": "FALLTHROUGH"}}})
         );
+        assert_eq!(
+            serde_json::to_value(all.change(&all.flags()[0], 71)).unwrap(),
+            json!({"key": "base", "value": true, "variation": 0, "version": 71, "flagVersion": 1,
+                "trackEvents": true, "trackReason": true, "reason": {"kind": "FALLTHROUGH"}})
+        );
+        assert_eq!(serde_json::to_value(all.values()).unwrap(), json!({"base": true}));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! | [`event`], [`summary`] | what an SDK reports of its evaluations |
 //! | [`migration`] | what it reports of the steps of a migration |
 //! | [`received`] | the same as a service reads it, whatever SDK it comes from |
+//! | [`secure_mode`] | how a browser proves whom it speaks for |
 //! | [`redaction`] | what of a context stays out of those reports |
 //! | [`diagnostic`] | what an SDK reports of itself |
 
@@ -24,6 +25,7 @@ pub mod migration;
 pub mod paths;
 pub mod received;
 pub mod redaction;
+pub mod secure_mode;
 pub mod sse;
 pub mod stream;
 pub mod summary;
