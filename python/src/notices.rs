@@ -1,0 +1,168 @@
+//! Telling Python code when something has come, without a thread that waits for it: what event loops need.
+//!
+//! What there is to tell comes up on the client's own thread, which must never wait for the interpreter
+//! (see `logging`). So one thread that does nothing else takes it from there.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use flagstaff_sdk::{LogLevel, Ready};
+use pyo3::prelude::*;
+
+use crate::{interrupts, logging};
+
+/// How long the end of the program waits for the thread.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+type Notice = Box<dyn FnOnce() + Send>;
+
+/// Whoever waits for the first flags: told once, whether there are any.
+#[pyclass(module = "ldclient._native", frozen)]
+pub(crate) struct WaitingForFlags(Arc<Wanted>);
+
+#[pymethods]
+impl WaitingForFlags {
+    /// Nobody is told any more, and nothing is kept.
+    fn cancel(&self) {
+        self.0.take();
+    }
+}
+
+/// The wait, and who is told; none once it is over.
+struct Wanted(Mutex<Option<(Ready, Py<PyAny>)>>);
+
+/// Has `tell` called, on a thread of ours, once `ready` is known.
+pub(crate) fn once_known(ready: Ready, tell: Py<PyAny>) -> WaitingForFlags {
+    let wanted = Arc::new(Wanted(Mutex::new(Some((ready, tell)))));
+    wanted.clone().wake();
+    WaitingForFlags(wanted)
+}
+
+/// Has `tell` called with an answer, on a thread of ours.
+pub(crate) fn soon(tell: Py<PyAny>, answer: bool) {
+    Teller::of_this_process().push(Box::new(move || call(&tell, answer)));
+}
+
+impl Wanted {
+    fn lock(&self) -> MutexGuard<'_, Option<(Ready, Py<PyAny>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it holds is let go by the caller, outside the lock.
+    fn take(&self) -> Option<(Ready, Py<PyAny>)> {
+        self.lock().take()
+    }
+
+    fn look(self: &Arc<Self>) {
+        let waker = Waker::from(self.clone());
+        let answer = {
+            let mut wanted = self.lock();
+            let Some((ready, _)) = &mut *wanted else { return };
+            Pin::new(ready).poll(&mut Context::from_waker(&waker))
+        };
+        if let Poll::Ready(answer) = answer
+            && let Some((_, tell)) = self.take()
+        {
+            call(&tell, answer);
+        }
+    }
+}
+
+/// Called by the client's own thread.
+impl Wake for Wanted {
+    fn wake(self: Arc<Self>) {
+        Teller::of_this_process().push(Box::new(move || self.look()));
+    }
+}
+
+/// Gives up quietly if the interpreter is ending.
+fn call(tell: &Py<PyAny>, answer: bool) {
+    Python::try_attach(|py| {
+        if let Err(error) = tell.call1(py, (answer,))
+            && let Some(ordinary) = interrupts::put_by(py, error)
+        {
+            let message = format!("Unexpected error while telling of the client's progress: {ordinary}");
+            logging::log(py, LogLevel::Error, &message);
+        }
+        // Whoever wants the program to exit cannot have it from this thread.
+        drop(interrupts::raise());
+    });
+}
+
+/// Ends the thread before the interpreter ends. Nobody is told anything later.
+pub(crate) fn stop(py: Python<'_>) {
+    let teller = Teller::of_this_process();
+    py.detach(|| teller.stop());
+}
+
+/// The thread that tells. One per process: a child made by `fork` has no such thread, and its copy of the
+/// lock may be held for ever, so it starts over.
+struct Teller {
+    process: u32,
+    state: Mutex<State>,
+}
+
+enum State {
+    Idle,
+    Running { notices: Sender<Notice>, ended: Receiver<()> },
+    Stopped,
+}
+
+impl Teller {
+    fn of_this_process() -> Arc<Self> {
+        static CURRENT: ArcSwapOption<Teller> = ArcSwapOption::const_empty();
+        let process = std::process::id();
+        loop {
+            let current = CURRENT.load_full();
+            if let Some(teller) = current.as_ref().filter(|teller| teller.process == process) {
+                return Arc::clone(teller);
+            }
+            let made = Teller { process, state: Mutex::new(State::Idle) };
+            CURRENT.compare_and_swap(&current, Some(Arc::new(made)));
+            // The parent's channel: its locks are the parent's too, and it must not be hung up here.
+            std::mem::forget(current);
+        }
+    }
+
+    fn push(&self, notice: Notice) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, State::Idle) {
+            *state = start();
+        }
+        let refused = match &*state {
+            State::Running { notices, .. } => notices.send(notice).err().map(|refused| refused.0),
+            State::Idle | State::Stopped => Some(notice),
+        };
+        drop(state);
+        drop(refused);
+    }
+
+    fn stop(&self) {
+        let stopped = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *state, State::Stopped)
+        };
+        if let State::Running { notices, ended } = stopped {
+            drop(notices);
+            // Nothing is ever sent: the thread hangs up when it ends.
+            let _: Result<(), _> = ended.recv_timeout(STOP_TIMEOUT);
+        }
+    }
+}
+
+fn start() -> State {
+    let (notices, received) = channel::<Notice>();
+    let (ending, ended) = channel::<()>();
+    let thread = std::thread::Builder::new().name("ldclient.notices".to_owned());
+    let started = thread.spawn(move || {
+        received.into_iter().for_each(|notice| notice());
+        drop(ending);
+    });
+    // Without a thread the next notice tries again; whoever waits has a time-out of their own.
+    if started.is_ok() { State::Running { notices, ended } } else { State::Idle }
+}
