@@ -34,4 +34,9 @@ impl Membership {
     pub fn get(&self, reference: &str) -> Option<bool> {
         self.references.get(reference).copied()
     }
+
+    /// Every reference with what the store says of it, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.references.iter().map(|(reference, is_in)| (&**reference, *is_in))
+    }
 }

@@ -8,6 +8,7 @@ use flagstaff_wire::all_flags::AllFlagsOptions;
 use crate::client::{AllFlagsState, Client};
 use crate::context::EventContext;
 use crate::data_source::DataSourceUpdates;
+use crate::data_store::StoreError;
 use crate::evaluation::Question;
 use crate::runtime::{Command, Done};
 use crate::value::EventDefault;
@@ -92,6 +93,17 @@ impl Client {
     /// or the client's own. It must not wait for anything.
     pub fn flush_then(&self, then: impl FnOnce(bool) + Send + 'static) {
         self.shared().tell(Command::Flush(Some(Done::calling(then))));
+    }
+
+    /// Tells that the database of flags failed where the glue asked it itself: its status says so, and it is
+    /// asked until it answers again, as if the client had asked it.
+    pub fn data_store_failed(&self, error: &StoreError) {
+        let shared = self.shared();
+        if let Some(backing) = &shared.backing
+            && !shared.is_closed()
+        {
+            backing.failed(shared, error);
+        }
     }
 
     /// A way to put flags into this client beside its data source, whatever that is.

@@ -204,7 +204,7 @@ impl Backing {
     }
 
     /// The database did not answer, or not as it should.
-    pub(super) fn failed(&self, shared: &Arc<Shared>, error: &StoreError) {
+    pub(crate) fn failed(&self, shared: &Arc<Shared>, error: &StoreError) {
         let stale = self.is_written();
         if self.enter(shared, DataStoreStatus { available: false, stale }) {
             let name = self.store_name();

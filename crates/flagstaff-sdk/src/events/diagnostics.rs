@@ -153,7 +153,8 @@ fn is_custom(base: Option<&str>, default: &str) -> bool {
 fn data_store_type(name: Option<&str>) -> &str {
     match name {
         None => "memory",
-        Some(known @ ("Redis" | "Consul" | "DynamoDB")) => known,
+        // A store of another language's may well be one in memory.
+        Some(known @ ("memory" | "Redis" | "Consul" | "DynamoDB")) => known,
         Some(_) => "custom",
     }
 }
