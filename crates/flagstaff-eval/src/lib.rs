@@ -21,7 +21,7 @@ pub mod model;
 mod prepared;
 
 pub use context::{AttributeRef, AttributeValue, Context, ContextError, ContextRead, ListRead};
-pub use data_set::{DataSet, Entry, Retired, SharedDataSet};
+pub use data_set::{DataSet, Entry, ItemKey, Retired, SharedDataSet};
 pub use detail::{BigSegmentsStatus, Detail, ErrorKind, Reason, ReasonKind};
 pub use evaluate::{MAX_DEPTH, MAX_VISITS, PrerequisiteResult, bucket, evaluate, evaluate_with_big_segments};
 pub use prepared::{PreparedFlag, PreparedSegment};

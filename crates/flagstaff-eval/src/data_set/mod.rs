@@ -1,10 +1,12 @@
 //! All flags and segments of one environment at one moment.
 
+mod dependents;
 mod shards;
 mod shared;
 
 use std::sync::Arc;
 
+pub use dependents::ItemKey;
 pub use shards::Entry;
 pub use shared::{Retired, SharedDataSet};
 

@@ -1,82 +1,31 @@
 //! Which flags a change of the data set is a change of.
 
-use std::collections::hash_map::Entry;
-
-use flagstaff_eval::DataSet;
-use foldhash::{HashMap, HashSet};
-
-/// What other items can depend on.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Item<'d> {
-    Flag(&'d str),
-    Segment(&'d str),
-}
+use flagstaff_eval::{DataSet, ItemKey};
+use foldhash::HashSet;
 
 /// The keys of all flags that may serve something else than before: those that were added or removed
-/// or whose version changed, and those that depend on one of them, or on a segment that changed, by
-/// prerequisites, segments in rules, and segments in segments. In no particular order, each once.
-///
-/// Source: the protocol's *flag change listeners*.
+/// or whose version changed, and those that depend on one of them, or on a segment that changed.
+/// In no particular order, each once.
 pub(super) fn affected_flags(before: &DataSet, after: &DataSet) -> HashSet<String> {
-    let mut open: Vec<Item<'_>> = changed(before, after);
-    if open.is_empty() {
-        return HashSet::default();
-    }
-    // An item that depends on something else than before has changed itself, so what counts is what
-    // depends on what now.
-    let dependents = dependents(after);
-    let mut seen: HashSet<Item<'_>> = open.iter().copied().collect();
-    while let Some(item) = open.pop() {
-        for dependent in dependents.get(&item).into_iter().flatten() {
-            if seen.insert(*dependent) {
-                open.push(*dependent);
-            }
-        }
-    }
-    let flags = seen.into_iter().filter_map(|item| match item {
-        Item::Flag(key) => Some(key.to_owned()),
-        Item::Segment(_) => None,
-    });
-    flags.collect()
+    after.flags_affected_by(changed(before, after)).into_iter().map(str::to_owned).collect()
 }
 
-fn changed<'d>(before: &'d DataSet, after: &'d DataSet) -> Vec<Item<'d>> {
+fn changed<'d>(before: &'d DataSet, after: &'d DataSet) -> Vec<ItemKey<'d>> {
     let flags = after
         .flags()
         .filter(|flag| before.flag(flag.key()).is_none_or(|old| old.version() != flag.version()))
-        .map(|flag| Item::Flag(flag.key()));
+        .map(|flag| ItemKey::Flag(flag.key()));
     let gone_flags =
-        before.flags().filter(|flag| after.flag(flag.key()).is_none()).map(|flag| Item::Flag(flag.key()));
+        before.flags().filter(|flag| after.flag(flag.key()).is_none()).map(|flag| ItemKey::Flag(flag.key()));
     let segments = after
         .segments()
         .filter(|segment| before.segment(segment.key()).is_none_or(|old| old.version() != segment.version()))
-        .map(|segment| Item::Segment(segment.key()));
+        .map(|segment| ItemKey::Segment(segment.key()));
     let gone_segments = before
         .segments()
         .filter(|segment| after.segment(segment.key()).is_none())
-        .map(|segment| Item::Segment(segment.key()));
+        .map(|segment| ItemKey::Segment(segment.key()));
     flags.chain(gone_flags).chain(segments).chain(gone_segments).collect()
-}
-
-/// For each item those that name it.
-fn dependents(data: &DataSet) -> HashMap<Item<'_>, Vec<Item<'_>>> {
-    let mut dependents: HashMap<Item<'_>, Vec<Item<'_>>> = HashMap::default();
-    let mut add = |needed, dependent| match dependents.entry(needed) {
-        Entry::Occupied(mut known) => known.get_mut().push(dependent),
-        Entry::Vacant(place) => {
-            place.insert(vec![dependent]);
-        }
-    };
-    for flag in data.flags() {
-        let dependent = Item::Flag(flag.key());
-        flag.prerequisites().for_each(|key| add(Item::Flag(key), dependent));
-        flag.segments().for_each(|key| add(Item::Segment(key), dependent));
-    }
-    for segment in data.segments() {
-        let dependent = Item::Segment(segment.key());
-        segment.segments().for_each(|key| add(Item::Segment(key), dependent));
-    }
-    dependents
 }
 
 #[cfg(test)]
