@@ -78,7 +78,7 @@ test-python-versions: setup-rust ## one wheel, made as users make it, tested on 
 	@scripts/python-versions
 
 .PHONY: conformance
-conformance: setup-rust setup-stores ## the Rust SDK behind the cross-SDK contract tests, with databases; takes about 7 minutes
+conformance: python-debug setup-stores ## both SDKs behind the cross-SDK contract tests, with databases; takes about 14 minutes
 	@scripts/conformance
 
 .PHONY: lint

@@ -20,6 +20,8 @@ pub(crate) const CAPABILITIES: &[&str] = &[
     "context-type",
     "context-comparison",
     "user-type",
+    // No name of the public harness: the SDK's own reading of contexts takes users of old, too.
+    "user-conversion",
     "secure-mode-hash",
     // Delivery.
     "server-side-polling",

@@ -231,7 +231,7 @@ fn add_convert(suite: &mut Suite) {
 }
 
 fn add_legacy(suite: &mut Suite) {
-    let group = suite.group("1.5 contexts: convert a user").needs("context-type");
+    let group = suite.group("1.5 contexts: convert a user").needs("context-type").needs("user-conversion");
     let converted = [
         (r#"{"key":"a"}"#, r#"{"kind":"user","key":"a"}"#),
         (r#"{"key":""}"#, r#"{"kind":"user","key":""}"#),
