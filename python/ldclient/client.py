@@ -8,9 +8,12 @@ from ldclient.config import Config
 from ldclient.context import Context
 from ldclient.evaluation import EvaluationDetail
 from ldclient.flags_state import FeatureFlagsState
+from ldclient.hook import Hook
 from ldclient.interfaces import DataSourceStatusProvider
 from ldclient.impl.events import event_sink
+from ldclient.impl.hooks import HookedClient
 from ldclient.impl.lifetime import closed_at_exit
+from ldclient.impl.plugins import Plugins
 from ldclient.impl.status import NativeDataSourceStatusProvider
 from ldclient.util import check_uwsgi, log
 from ldclient.version import VERSION
@@ -70,11 +73,16 @@ class LDClient:
 
     def _start(self, start_wait: float) -> None:
         config = self._config
+        plugins = Plugins(config)
+        self._hooks = [*config.hooks, *plugins.hooks()]
         self._events = event_sink(config)
-        native = _native.Client(config, VERSION, start_wait, self._events)
-        self._native = native
-        # The bound method once and for all: looking it up each time would cost as much as an evaluation.
-        self._variation = native.variation
+
+        def before_connecting(native: Any) -> None:
+            self._use(native)
+            plugins.register(self)
+
+        native = _native.Client.start(config, VERSION, start_wait, before_connecting, self._events)
+        self._use(native)
         if config.offline:
             log.info("Started LaunchDarkly Client in offline mode")
             return
@@ -83,6 +91,9 @@ class LDClient:
             return
         if config.send_events and self._events is None:
             log.info("Starting event processor")
+        self._wait_for_flags(start_wait)
+
+    def _wait_for_flags(self, start_wait: float) -> None:
         if start_wait > _LONG_WAIT:
             log.warning(
                 "Client was configured to block for up to %s seconds when initializing. "
@@ -92,14 +103,29 @@ class LDClient:
             )
         if start_wait > 0:
             log.info("Waiting up to %s seconds for LaunchDarkly client to initialize...", start_wait)
-            native.wait_until_ready(start_wait)
-        if native.is_initialized():
+            self._native.wait_until_ready(start_wait)
+        self._say_whether_ready()
+
+    def _say_whether_ready(self) -> None:
+        if self._native.is_initialized():
             log.info("Started LaunchDarkly Client: OK")
         else:
             log.warning(
                 "Initialization timeout exceeded for LaunchDarkly Client or an error occurred. "
                 "Feature Flags may not yet be available."
             )
+
+    def _use(self, native: Any) -> None:
+        self._native = native
+        # The bound method once and for all: looking it up each time would cost as much as an evaluation.
+        self._variation = native.variation
+        self._hooked: Optional[HookedClient] = None
+        if self._hooks:
+            self._use_hooks()
+
+    def _use_hooks(self) -> None:
+        self._hooked = HookedClient(self._native, self._hooks)
+        self._variation = self._hooked.variation
 
     def variation(self, key: str, context: Union[Context, dict, None] = _MISSING, default: Any = _MISSING,
                   *, user: Union[Context, dict, None] = _MISSING) -> Any:
@@ -129,6 +155,8 @@ class LDClient:
         """
         context = _one_of("variation_detail", context, user)
         _required("variation_detail", "default", default)
+        if self._hooked is not None:
+            return self._hooked.variation_detail(key, context, default)
         return EvaluationDetail(*self._native.variation_detail(key, context, default))
 
     def toggle(self, key: str, user: Union[Context, dict, None] = _MISSING, default: Any = False) -> Any:
@@ -153,6 +181,8 @@ class LDClient:
         """
         context = _one_of("track", context, user)
         self._native.track(event_name, context, data, metric_value)
+        if self._hooked is not None:
+            self._hooked.after_track(event_name, context, data, metric_value)
 
     def identify(self, context: Union[Context, dict, None] = _MISSING,
                  *, user: Union[Context, dict, None] = _MISSING) -> None:
@@ -216,6 +246,15 @@ class LDClient:
     def is_initialized(self) -> bool:
         """Whether flags have been received, so that evaluations give more than defaults."""
         return self._native.is_initialized()
+
+    def add_hook(self, hook: Hook) -> None:
+        """Adds a hook to those of the config and of plugins. An evaluation that has begun goes on without it.
+
+        :param hook: ignored unless it is a :class:`ldclient.hook.Hook`
+        """
+        if isinstance(hook, Hook):
+            self._hooks.append(hook)
+            self._use_hooks()
 
     def flush(self) -> None:
         """Has events sent now, in the background, instead of when the flush interval is over.

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Iterable, List, Optional, Pattern
 
 from ldclient.feature_store import InMemoryFeatureStore
+from ldclient.hook import Hook
+from ldclient.plugin import Plugin
 from ldclient.util import log
 
 __all__ = ["BigSegmentsConfig", "Config", "HTTPConfig"]
@@ -315,8 +317,8 @@ class Config:
             "event_consumer_class": event_consumer_class,
             "big_segments": _of_type("big_segments", big_segments, BigSegmentsConfig) or BigSegmentsConfig(),
             "datasystem_config": datasystem_config,
-            "hooks": list(_of_type("hooks", hooks, (list, tuple)) or ()),
-            "plugins": list(_of_type("plugins", plugins, (list, tuple)) or ()),
+            "hooks": [hook for hook in _of_type("hooks", hooks, (list, tuple)) or () if isinstance(hook, Hook)],
+            "plugins": [one for one in _of_type("plugins", plugins, (list, tuple)) or () if isinstance(one, Plugin)],
         }
 
     @classmethod
@@ -471,12 +473,12 @@ class Config:
         return dict(self._settings["application"])
 
     @property
-    def hooks(self) -> list:
+    def hooks(self) -> List[Hook]:
         """What is called around each evaluation."""
         return list(self._settings["hooks"])
 
     @property
-    def plugins(self) -> list:
+    def plugins(self) -> List[Plugin]:
         """What is called when a client is made."""
         return list(self._settings["plugins"])
 
@@ -488,8 +490,6 @@ class Config:
                 "feature_requester_class",
                 "update_processor_class",
                 "datasystem_config",
-                "hooks",
-                "plugins",
             )
             if self._settings[name]
         ]

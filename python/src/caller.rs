@@ -85,6 +85,29 @@ impl<'py> Caller<'py> {
     }
 }
 
+/// What hooks and the like are shown of what a caller handed in: a `Context`, which is not valid if there is
+/// nobody to evaluate for.
+#[pyfunction]
+#[pyo3(signature = (context, /))]
+pub(crate) fn context_of<'py>(context: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Context>> {
+    let py = context.py();
+    let shown = match Caller::of(context) {
+        Caller::Context(context) | Caller::Unusable(Unusable::Context(context)) => return Ok(context),
+        Caller::User(user) => {
+            let shown = Context::from(user.to_context());
+            user.warn_of_other_types(py);
+            shown
+        }
+        Caller::Unusable(Unusable::NoKey | Unusable::KeyMissing) => {
+            Context::invalid("context key must not be None or empty")
+        }
+        Caller::Unusable(Unusable::OtherType(type_name)) => {
+            Context::invalid(format!("Cannot use a {type_name} as a context"))
+        }
+    };
+    Bound::new(py, shown)
+}
+
 /// A user dictionary as the client reads and reports it.
 pub(crate) struct ReportedUser<'py> {
     user: User<'py>,

@@ -4,19 +4,22 @@
 
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use flagstaff_sdk::{AllFlagsOptions, Config, LogLevel};
+use flagstaff_sdk::AllFlagsOptions;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyString};
 
 use crate::asked::Asked;
 use crate::caller::{Caller, Unusable};
 use crate::complaints::Complaints;
+use crate::listeners::{StatusParts, status_parts};
 use crate::logging;
+use crate::notices::{self, WaitingForFlags};
 use crate::results::{FlagsState, flags_state, reason_to_python};
 use crate::seen::{EventSink, OwnParts};
 use crate::settings;
+use crate::start;
 use crate::value::{FromPython, text_of, to_python};
 use crate::waits::{self, Holding};
 
@@ -25,9 +28,6 @@ const SIGNAL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What `EvaluationDetail` is made of.
 pub(crate) type DetailParts<'py> = (Bound<'py, PyAny>, Option<usize>, Bound<'py, PyDict>);
-/// What `DataSourceStatus` is made of: state, since when, and the last error's kind, HTTP status, time
-/// and message. Times are Unix seconds.
-type StatusParts = (String, f64, Option<(String, u16, f64, String)>);
 
 /// The native half of `LDClient`.
 #[pyclass(module = "ldclient._native", name = "Client", frozen)]
@@ -48,38 +48,29 @@ pub(crate) struct Client {
 #[pymethods]
 impl Client {
     /// Starts a client; does not wait for flags. `start_wait` is how long somebody will, in seconds.
-    /// `events` takes events instead of the client's own pipeline.
-    #[new]
-    #[pyo3(signature = (config, version, start_wait, events=None))]
-    fn new(
+    ///
+    /// `before_connecting` is called with the client once it can be used: nothing is received before it
+    /// returns. `events` takes events instead of the client's own pipeline.
+    #[staticmethod]
+    #[pyo3(signature = (config, version, start_wait, before_connecting, events=None))]
+    fn start(
         config: &Bound<'_, PyAny>,
         version: &str,
         start_wait: f64,
+        before_connecting: Py<PyAny>,
         events: Option<Py<PyAny>>,
-    ) -> PyResult<Self> {
+    ) -> PyResult<Py<Self>> {
         let py = config.py();
         logging::refresh_level(py);
-        let settings = settings::read(config, version, start_wait)?;
         waits::let_go_while_waiting();
-        let offline = config.getattr("offline")?.is_truthy()?;
-        let inner = py.detach(|| flagstaff_sdk::Client::start(settings)).or_else(|error| {
-            let message =
-                format!("The client could not be started, evaluations give defaults: {}", chain(&error));
-            logging::log(py, LogLevel::Error, &message);
-            let silent = Config::new("").offline(true).answer_when_closed(true);
-            py.detach(|| flagstaff_sdk::Client::start(silent))
-                .map_err(|error| pyo3::exceptions::PyRuntimeError::new_err(chain(&error)))
-        })?;
-        logging::finish(py)?;
-        Ok(Self {
-            inner: Arc::new(inner),
-            defaults: config.getattr("defaults")?.unbind(),
-            complaints: Complaints::default(),
-            without_connection: offline || config.getattr("use_ldd")?.is_truthy()?,
-            has_sdk_key: config.getattr("sdk_key")?.is_truthy()?,
-            may_wait: settings::may_wait(config)?,
-            parts: OwnParts { events: events.map(EventSink::new), store: None }.into_option(),
-        })
+        let settings = settings::read(config, version, start_wait)?;
+        let config = config.clone().unbind();
+        let make = move |py: Python<'_>, core| {
+            let events = events.as_ref().map(|events| EventSink::new(events.clone_ref(py)));
+            let parts = OwnParts { events, store: None };
+            Py::new(py, Self::of(core, config.bind(py), parts)?)
+        };
+        start::start(py, settings, Box::new(make), before_connecting)
     }
 
     #[pyo3(signature = (key, context, default, /))]
@@ -105,15 +96,18 @@ impl Client {
         context: &Bound<'py, PyAny>,
         default: &Bound<'py, PyAny>,
     ) -> PyResult<DetailParts<'py>> {
-        let py = key.py();
-        let asked = self.asked(key, default);
-        let (value, index, reason) = asked.evaluate(context, true, |detail| {
-            let value = detail.value.map(|value| to_python(py, value)).transpose()?;
-            Ok((value, detail.variation_index, reason_to_python(py, &detail.reason)?))
-        })?;
-        let value = value.unwrap_or_else(|| asked.effective_default());
-        logging::finish(py)?;
-        Ok((value, index, reason))
+        self.detail(key, context, default, true)
+    }
+
+    /// As `variation`, with what hooks are told: the reason is not reported.
+    #[pyo3(signature = (key, context, default, /))]
+    fn variation_for_hooks<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyAny>,
+    ) -> PyResult<DetailParts<'py>> {
+        self.detail(key, context, default, false)
     }
 
     #[pyo3(signature = (event_name, context, data, metric_value, /))]
@@ -272,13 +266,30 @@ impl Client {
         self.may_wait
     }
 
+    /// As `wait_until_ready`, for as long as it takes and without keeping a thread: `tell` is called with what
+    /// that would give, on a thread of ours.
+    fn when_ready(&self, tell: Py<PyAny>) -> WaitingForFlags {
+        notices::once_known(self.inner.ready(), tell)
+    }
+
     fn is_initialized(&self) -> bool {
         self.without_connection || self.inner.is_initialized()
+    }
+
+    /// The id of the environment, once the service has said it.
+    fn environment_id<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyString>> {
+        self.inner.environment_id().map(|id| PyString::new(py, &id))
     }
 
     fn flush(&self, py: Python<'_>) -> PyResult<()> {
         self.inner.flush();
         logging::refresh_level(py);
+        logging::finish(py)
+    }
+
+    /// Has events sent now; `tell` is called once they are, on a thread of ours, with whether they were.
+    fn flush_then(&self, py: Python<'_>, tell: Py<PyAny>) -> PyResult<()> {
+        self.inner.flush_then(move |sent| notices::soon(tell, sent));
         logging::finish(py)
     }
 
@@ -292,16 +303,47 @@ impl Client {
     }
 
     fn data_source_status(&self) -> StatusParts {
-        let status = self.inner.data_source_status();
-        let error = status.last_error.map(|error| {
-            let kind = error.kind.as_str().to_lowercase();
-            (kind, error.status_code.unwrap_or(0), unix_seconds(error.time), error.message)
-        });
-        (status.state.as_str().to_lowercase(), unix_seconds(status.state_since), error)
+        status_parts(&self.inner.data_source_status())
     }
 }
 
 impl Client {
+    pub(crate) fn inner(&self) -> &Arc<flagstaff_sdk::Client> {
+        &self.inner
+    }
+
+    /// Python's half of a client that is not connected yet.
+    fn of(core: flagstaff_sdk::Client, config: &Bound<'_, PyAny>, parts: OwnParts) -> PyResult<Self> {
+        let offline = config.getattr("offline")?.is_truthy()?;
+        Ok(Self {
+            inner: Arc::new(core),
+            defaults: config.getattr("defaults")?.unbind(),
+            complaints: Complaints::default(),
+            without_connection: offline || config.getattr("use_ldd")?.is_truthy()?,
+            has_sdk_key: config.getattr("sdk_key")?.is_truthy()?,
+            may_wait: settings::may_wait(config)?,
+            parts: parts.into_option(),
+        })
+    }
+
+    fn detail<'py>(
+        &self,
+        key: &Bound<'py, PyAny>,
+        context: &Bound<'py, PyAny>,
+        default: &Bound<'py, PyAny>,
+        with_reason: bool,
+    ) -> PyResult<DetailParts<'py>> {
+        let py = key.py();
+        let asked = self.asked(key, default);
+        let (value, index, reason) = asked.evaluate(context, with_reason, |detail| {
+            let value = detail.value.map(|value| to_python(py, value)).transpose()?;
+            Ok((value, detail.variation_index, reason_to_python(py, &detail.reason)?))
+        })?;
+        let value = value.unwrap_or_else(|| asked.effective_default());
+        logging::finish(py)?;
+        Ok((value, index, reason))
+    }
+
     #[inline]
     fn asked<'a, 'py>(
         &'a self,
@@ -374,14 +416,4 @@ fn metric(value: &Bound<'_, PyAny>) -> Result<Option<f64>, String> {
         Ok(number) if is_number && number.is_finite() => Ok(Some(number)),
         _ => Err(format!("track() was given a metric_value that is no number: {}", text_of(value))),
     }
-}
-
-fn unix_seconds(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
-}
-
-/// An error and what caused it, each saying its own part.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

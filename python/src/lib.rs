@@ -9,6 +9,7 @@
 //! | `asked` | one evaluation, and what it gives when it cannot be done |
 //! | `seen` | evaluations that a store or event processor written in Python takes part in |
 //! | `complaints` | what is said then, once |
+//! | `start` | how a client comes to be |
 //! | `settings` | `Config`, read into the client's configuration |
 //! | `caller` | what may be handed in as a context |
 //! | `context`, `shared_context`, `context_builder` | `Context` and its builders |
@@ -17,7 +18,10 @@
 //! | `results` | reasons, and the state of all flags |
 //! | `value`, `names` | JSON and Python data; attribute names as Python strings |
 //! | `interrupts` | exceptions that must not be swallowed |
+//! | `listeners` | Python callables that are told of changes |
+//! | `visits` | threads that were not made by Python, and run Python code |
 //! | `waits` | letting go of the interpreter while a database is asked |
+//! | `notices` | event loops told of what has come |
 //! | `logging`, `messages` | Python's `logging`, and the words used there |
 
 mod asked;
@@ -28,15 +32,19 @@ mod context;
 mod context_builder;
 mod flag_alone;
 mod interrupts;
+mod listeners;
 mod logging;
 mod messages;
 mod names;
+mod notices;
 mod results;
 mod seen;
 mod settings;
 mod shared_context;
+mod start;
 mod user;
 mod value;
+mod visits;
 mod waits;
 
 /// The native half of `ldclient`; not for direct use.
@@ -47,6 +55,8 @@ mod native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
+    use super::caller::context_of;
+    #[pymodule_export]
     use super::client::{Client, close_all};
     #[pymodule_export]
     use super::context::Context;
@@ -54,6 +64,10 @@ mod native {
     use super::context_builder::{ContextBuilder, ContextMultiBuilder};
     #[pymodule_export]
     use super::flag_alone::evaluate_flag;
+    #[pymodule_export]
+    use super::listeners::{Listening, listen, unlisten};
+    #[pymodule_export]
+    use super::visits::end_visits;
 
     /// Ends the thread that carries log lines to Python, before the interpreter ends.
     #[pyfunction]
