@@ -1,6 +1,8 @@
 """Clients that nobody closed are closed when the program ends, so that their last events arrive."""
 
 import atexit
+import os
+import sys
 import threading
 import weakref
 
@@ -9,7 +11,12 @@ from ldclient import _native
 #: Longer than a flush takes; a program must not hang at its end because of events.
 _AT_MOST = 2.0
 
+#: Whose processes end by ``os._exit``, and run no exit hooks but their own; Celery's are billiard's.
+_OWN_HOOKS = ("multiprocessing", "billiard")
+
 _clients: weakref.WeakSet = weakref.WeakSet()
+#: The process, if its own hooks close the clients too.
+_seen_to: set = set()
 
 
 def closed_at_exit(client) -> None:
@@ -18,6 +25,28 @@ def closed_at_exit(client) -> None:
     :param client: the :class:`ldclient.client.LDClient`
     """
     _clients.add(client)
+    for package in _OWN_HOOKS:
+        process = sys.modules.get(package + ".process")
+        # A child that was not made by `fork` from here: no hook of ours has run in it.
+        if process is not None and getattr(process.current_process(), "_parent_pid", None) is not None:
+            _closed_at_end_of_child(package)
+
+
+def _closed_at_end_of_child(package: str) -> None:
+    util = sys.modules.get(package + ".util")
+    here = (os.getpid(), package)
+    if util is not None and here not in _seen_to:
+        _seen_to.add(here)
+        # As late as can be: everything else may still ask for flags.
+        util.Finalize(None, _close_all, exitpriority=-1000)
+
+
+def _after_fork() -> None:
+    """What the child has been given by its parent is forgotten later, so this comes back then."""
+    for package in _OWN_HOOKS:
+        util = sys.modules.get(package + ".util")
+        if util is not None:
+            util.register_after_fork(_clients, lambda _, package=package: _closed_at_end_of_child(package))
 
 
 def _stop_event_processors() -> None:
@@ -47,3 +76,5 @@ def _close_all() -> None:
 
 
 atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
