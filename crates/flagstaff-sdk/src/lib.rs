@@ -165,7 +165,7 @@ pub use context::EventContext;
 pub use data_source::{
     BadFlags, DataAvailability, DataSource, DataSourceError, DataSourceErrorKind, DataSourceState,
     DataSourceStatus, DataSourceUpdates, DuplicateKeys, FileDataSource, FlagBuilder, FlagRuleBuilder,
-    FlagsFileError, Ready, TestData, VariationChoice, read_flags_file,
+    FlagsFileError, KeptItems, Ready, TestData, VariationChoice, read_flags_file,
 };
 pub use data_store::{
     Caching, DataStoreStatus, PersistentDataStore, PersistentStore, StoreError, StoredItem, version_in,

@@ -39,6 +39,8 @@ const READS_STORE: u8 = 8;
 const RECEIVED: u8 = 16;
 /// A full data set was found in a snapshot.
 const FROM_SNAPSHOT: u8 = 32;
+/// There is a data set that was known before; whoever waits for flags waits for newer ones.
+const REMINDED: u8 = 64;
 
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -51,7 +53,7 @@ pub(crate) struct Shared {
     pub(crate) environment_id: EnvironmentId,
     pub(crate) data: SharedDataSet,
     /// The items in `data` as they came, if something writes them on.
-    pub(crate) texts: Option<Texts>,
+    pub(crate) texts: Option<Arc<Texts>>,
     /// The database behind `data`, if there is one.
     pub(crate) backing: Option<Backing>,
     /// Who is told how that is doing.
@@ -108,7 +110,7 @@ impl Shared {
             hooks: Hooks::default(),
             environment_id: EnvironmentId::default(),
             data: SharedDataSet::default(),
-            texts: (backing.is_some() || snapshot.is_some()).then(Texts::default),
+            texts: (backing.is_some() || snapshot.is_some() || config.keep_items).then(Arc::default),
             snapshot,
             backing,
             store_listeners: Listeners::new("a data store status listener", log.clone(), callbacks.clone()),
@@ -133,7 +135,7 @@ impl Shared {
 
     /// Whether there has been a full data set: received, or found in the database.
     pub(crate) fn is_initialized(&self) -> bool {
-        self.state.load(Ordering::Acquire) & INITIALIZED != 0
+        self.state.load(Ordering::Acquire) & (INITIALIZED | REMINDED) != 0
             || self.backing.as_ref().is_some_and(Backing::is_initialized)
     }
 
@@ -204,11 +206,21 @@ impl Shared {
 
     /// A full data set was received, and is in force.
     pub(crate) fn received_everything(&self) {
+        self.has_everything();
+        self.status.refreshed();
+    }
+
+    /// A data set that was known before is in force.
+    pub(crate) fn was_reminded(&self) {
+        self.state.fetch_or(REMINDED, Ordering::AcqRel);
+    }
+
+    /// A full data set is in force.
+    pub(crate) fn has_everything(&self) {
         self.state.fetch_or(INITIALIZED | RECEIVED, Ordering::AcqRel);
         if self.backing.as_ref().is_some_and(Backing::memory_is_enough) {
             self.state.fetch_and(!READS_STORE, Ordering::AcqRel);
         }
-        self.status.refreshed();
     }
 
     /// Whether this is the text of the item that is in memory.

@@ -226,8 +226,13 @@ impl DataSourceUpdates {
         });
     }
 
+    /// The client, as long as there is one.
+    pub(super) fn client(&self) -> Option<Arc<Shared>> {
+        self.shared.upgrade()
+    }
+
     /// Tells the client something, if it is there to be told.
-    fn tell(&self, tell: impl FnOnce(&Arc<Shared>)) {
+    pub(super) fn tell(&self, tell: impl FnOnce(&Arc<Shared>)) {
         let Some(shared) = self.shared.upgrade() else { return };
         if shared.is_inherited() {
             // The program has told a source of the parent's something in this process.

@@ -6,6 +6,7 @@
 mod backoff;
 pub(crate) mod custom;
 mod file;
+mod outside;
 mod polling;
 pub(crate) mod receive;
 mod status;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use custom::{BadFlags, DataSource, DataSourceUpdates};
 pub use file::{DuplicateKeys, FileDataSource, FlagsFileError, read_flags_file};
+pub use outside::KeptItems;
 pub use status::{
     DataAvailability, DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready,
 };

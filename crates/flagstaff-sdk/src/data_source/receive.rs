@@ -33,10 +33,34 @@ pub(crate) async fn receive_all(shared: &Arc<Shared>, data: DataSet, texts: Vec<
 
 /// As [`receive_all`], from a thread that may be kept waiting.
 pub(crate) fn receive_all_waiting(shared: &Arc<Shared>, data: DataSet, texts: Vec<StoredItem>) {
+    put_in_force_waiting(shared, data, texts);
+    shared.received_everything();
+}
+
+/// Puts a full data set in force, from a thread that may be kept waiting. What that means is up to the
+/// caller.
+pub(crate) fn put_in_force_waiting(shared: &Arc<Shared>, data: DataSet, texts: Vec<StoredItem>) {
     if let Some((written, patience)) = put_in_force(shared, data, texts) {
         written.wait(patience);
     }
-    shared.received_everything();
+}
+
+/// Puts a data set that was known before in force, unless flags have come meanwhile.
+pub(crate) fn remind(shared: &Arc<Shared>, data: DataSet, texts: Vec<StoredItem>) {
+    let mut texts = by_key(texts);
+    let is_news = shared.change_data(|known| {
+        if shared.has_received() || known.flag_entries().next().is_some() {
+            return None;
+        }
+        if let Some(kept) = &shared.texts {
+            kept.swap(&mut texts);
+        }
+        Some(data)
+    });
+    drop(texts);
+    if is_news {
+        shared.was_reminded();
+    }
 }
 
 /// Puts in each item whose version is higher than that of the one which is there, tombstones included.

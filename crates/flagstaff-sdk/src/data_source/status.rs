@@ -197,6 +197,30 @@ impl StatusCell {
         });
     }
 
+    /// What the source says for itself.
+    pub(crate) fn told(&self, state: DataSourceState, error: Option<DataSourceError>) {
+        self.change(|inner| {
+            let is_news = error.is_some();
+            inner.status.last_error = error.or_else(|| inner.status.last_error.take());
+            inner.hopeless = false;
+            let is_first = inner.status.state == DataSourceState::Initializing;
+            let changed = match state {
+                DataSourceState::Interrupted if is_first => false,
+                state => inner.enter(state),
+            };
+            changed || is_news
+        });
+    }
+
+    /// Has whoever waits look again.
+    pub(crate) fn look_again(&self) {
+        let woken = {
+            let _unforked = fork::guard();
+            self.lock().waiting.take()
+        };
+        woken.wake();
+    }
+
     /// The client was closed.
     pub(crate) fn off(&self) {
         self.change(|inner| inner.enter(DataSourceState::Off));

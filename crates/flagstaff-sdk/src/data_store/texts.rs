@@ -74,6 +74,19 @@ impl Texts {
         (of_kind(ItemKind::Flag), of_kind(ItemKind::Segment))
     }
 
+    /// An item, which may be a tombstone.
+    pub(crate) fn item(&self, kind: ItemKind, key: &str) -> Option<StoredItem> {
+        let id = (kind, Arc::from(key));
+        let _unforked = fork::guard();
+        self.lock().get(&id).cloned()
+    }
+
+    /// All items of a kind, tombstones included.
+    pub(crate) fn items(&self, kind: ItemKind) -> Vec<StoredItem> {
+        let _unforked = fork::guard();
+        self.lock().values().filter(|item| item.kind == kind).cloned().collect()
+    }
+
     /// Everything, in the order in which it is to be written: segments first, then each flag after
     /// its prerequisites. `data` says what needs what.
     pub(crate) fn in_order(&self, data: &DataSet) -> Vec<StoredItem> {
