@@ -4,6 +4,7 @@ from typing import Any, Optional
 
 import contexts
 from ldclient import LDClient
+from listeners import Listeners
 from parameters import Parameters
 from refusals import Bad
 
@@ -13,6 +14,7 @@ class Entity:
 
     def __init__(self, client: LDClient):
         self.client = client
+        self.listeners = Listeners(client)
         self.commands = {
             "evaluate": self.evaluate,
             "evaluateAll": self.evaluate_all,
@@ -23,6 +25,9 @@ class Entity:
             "contextConvert": contexts.convert,
             "contextComparison": contexts.compare,
             "secureModeHash": self.secure_mode_hash,
+            "registerFlagChangeListener": self.listeners.add,
+            "registerFlagValueChangeListener": self.listeners.add_for_value,
+            "unregisterListener": self.listeners.remove,
         }
 
     def run(self, request: Parameters) -> Optional[dict]:

@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, Optional
 
+from hooks import hooks
 from ldclient import Config, LDClient
 from ldclient.config import HTTPConfig
 from parameters import Parameters
@@ -60,6 +61,7 @@ def _config(wanted: Parameters) -> Config:
     if wrapper is not None:
         settings.update(wrapper_name=wrapper.given("name"), wrapper_version=wrapper.given("version"))
     settings["http"] = _http(wanted.object("proxy"), wanted.object("tls"))
+    settings["hooks"] = hooks(wanted.object("hooks"))
     interval = None if polling is None else polling.seconds("pollIntervalMs")
     return FastConfig(wanted.text("credential") or "", interval=interval, **settings)
 
