@@ -66,7 +66,7 @@
 //! | second-generation delivery (FDv2), with sources that take over from each other; the service must speak it, which Flagstaff's own does not yet | [`DataSystem`] |
 //! | files, JSON or YAML | [`FileDataSource`] |
 //! | a test | [`TestData`] |
-//! | anything else | [`DataSource`] |
+//! | anything else | [`DataSource`]; one source among others, [`TransferSource`] |
 //! | nothing | [`Config::offline`] |
 //! | a database behind the flags, or alone (daemon mode) | [`PersistentDataStore`] with [`Redis`], [`Consul`], [`DynamoDb`] or a [`PersistentStore`] of your own |
 //! | a file with the last known flags, to start from while the service is away | [`Config::snapshot_file`] |
@@ -170,7 +170,10 @@ pub use data_source::{
 pub use data_store::{
     Caching, DataStoreStatus, PersistentDataStore, PersistentStore, StoreError, StoredItem, version_in,
 };
-pub use data_system::{DataSystem, Initializer, PollingSource, StreamingSource, Synchronizer};
+pub use data_system::{
+    BadTransfer, DataSystem, Initializer, OwnSource, PollingSource, StreamingSource, Synchronizer, TransferSource,
+    Transfers,
+};
 pub use flag_tracker::{FlagChange, FlagTracker, FlagValueChange};
 pub use flagstaff_eval::big_segments::Membership;
 pub use flagstaff_eval::context::{ContextBuilder, MultiContextBuilder, SingleContext};

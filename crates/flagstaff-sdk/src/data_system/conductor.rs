@@ -15,6 +15,7 @@ use std::sync::Arc;
 use super::answer::Directive;
 use super::held::{Advice, Held, Origin};
 use super::options::{Conditions, DataSystem};
+use super::own::{self, OwnSource};
 use super::polling::{Poller, Refused};
 use super::source::{Initializer, PollingSource, Synchronizer};
 use super::streaming::Streamer;
@@ -35,6 +36,7 @@ pub(super) enum End {
 enum Running {
     Streaming(Streamer),
     Polling(Poller),
+    Own(OwnSource),
 }
 
 /// Receives flags for as long as the client lives, or until there is no source left.
@@ -68,6 +70,7 @@ async fn initialize(held: &Held, initializers: &[Initializer]) -> Option<Directi
                 read_once(held, files).await;
                 None
             }
+            Initializer::Own(source) => own::ask_once(held, source).await,
         };
         if directive.is_some() {
             return directive;
@@ -198,6 +201,7 @@ impl Running {
         match source {
             Synchronizer::Streaming(source) => Running::Streaming(Streamer::new(held, source.clone())),
             Synchronizer::Polling(source) => Running::Polling(Poller::new(held, source.clone())),
+            Synchronizer::Own(source) => Running::Own(source.clone()),
         }
     }
 
@@ -205,6 +209,7 @@ impl Running {
         match self {
             Running::Streaming(streamer) => streamer.run(held, alone).await,
             Running::Polling(poller) => poller.run(held, alone).await,
+            Running::Own(source) => own::run(held, source).await,
         }
     }
 }

@@ -114,7 +114,12 @@ impl Held {
 
     /// A new connection's state machine.
     pub(super) fn protocol(&self) -> Protocol {
-        Protocol::default().keeping_json(receive::keeps_json(&self.shared))
+        Protocol::default().keeping_json(self.keeps_json())
+    }
+
+    /// Whether something writes items on as they came.
+    pub(super) fn keeps_json(&self) -> bool {
+        receive::keeps_json(&self.shared)
     }
 
     /// Does what an outcome asks for.

@@ -8,6 +8,7 @@
 //! | `conductor` | the order: initializers, synchronizers, falling back and recovering |
 //! | `held` | what is held: the selector to go on from, and how the source of the moment is doing |
 //! | `streaming`, `polling` | one connection, one poll |
+//! | `own` | a source of the program's own |
 //! | `answer` | what the head of an answer says: first-generation delivery, please |
 //! | `receive` | puts a transfer in force, whole |
 //!
@@ -18,6 +19,7 @@ mod answer;
 mod conductor;
 mod held;
 mod options;
+mod own;
 mod polling;
 mod receive;
 mod source;
@@ -25,4 +27,5 @@ mod streaming;
 
 pub(crate) use conductor::run;
 pub use options::DataSystem;
+pub use own::{BadTransfer, OwnSource, TransferSource, Transfers};
 pub use source::{Initializer, PollingSource, StreamingSource, Synchronizer};

@@ -124,14 +124,15 @@ impl DataSystem {
         }
     }
 
-    /// Adds a source that is asked once at the start: a [`PollingSource`] or a
-    /// [`FileDataSource`](crate::FileDataSource).
+    /// Adds a source that is asked once at the start: a [`PollingSource`], a
+    /// [`FileDataSource`](crate::FileDataSource), or one of the program's own.
     pub fn initializer(mut self, source: impl Into<Initializer>) -> Self {
         self.initializers.push(source.into());
         self
     }
 
-    /// Adds a source that keeps flags up to date: a [`StreamingSource`] or a [`PollingSource`].
+    /// Adds a source that keeps flags up to date: a [`StreamingSource`], a [`PollingSource`], or one of the
+    /// program's own.
     pub fn synchronizer(mut self, source: impl Into<Synchronizer>) -> Self {
         self.synchronizers.push(source.into());
         self
@@ -176,11 +177,11 @@ impl DataSystem {
     fn polling_sources(&mut self) -> impl Iterator<Item = &mut PollingSource> {
         let initializers = self.initializers.iter_mut().filter_map(|source| match source {
             Initializer::Polling(source) => Some(source),
-            Initializer::Files(_) => None,
+            Initializer::Files(_) | Initializer::Own(_) => None,
         });
         let synchronizers = self.synchronizers.iter_mut().filter_map(|source| match source {
             Synchronizer::Polling(source) => Some(source),
-            Synchronizer::Streaming(_) => None,
+            Synchronizer::Streaming(_) | Synchronizer::Own(_) => None,
         });
         initializers.chain(synchronizers).chain(&mut self.fdv1_fallback)
     }
@@ -188,7 +189,7 @@ impl DataSystem {
     fn streaming_sources(&mut self) -> impl Iterator<Item = &mut StreamingSource> {
         self.synchronizers.iter_mut().filter_map(|source| match source {
             Synchronizer::Streaming(source) => Some(source),
-            Synchronizer::Polling(_) => None,
+            Synchronizer::Polling(_) | Synchronizer::Own(_) => None,
         })
     }
 }
@@ -220,11 +221,12 @@ impl Config {
         };
         let initializers = system.initializers.iter().filter_map(|source| match source {
             Initializer::Polling(source) => Some(source.filter_by(self)),
-            Initializer::Files(_) => None,
+            Initializer::Files(_) | Initializer::Own(_) => None,
         });
         let synchronizers = system.synchronizers.iter().map(|source| match source {
             Synchronizer::Streaming(source) => source.filter_by(self),
             Synchronizer::Polling(source) => source.filter_by(self),
+            Synchronizer::Own(_) => None,
         });
         let fallback = system.fdv1_fallback.iter().map(|source| source.filter_by(self));
         let sources = initializers.chain(synchronizers).chain(fallback);

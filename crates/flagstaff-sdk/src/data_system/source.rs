@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flagstaff_wire::paths;
 
+use super::own::{OwnSource, TransferSource};
 use crate::config::Config;
 use crate::data_source::FileDataSource;
 
@@ -35,6 +36,8 @@ pub enum Initializer {
     Polling(PollingSource),
     /// Files. What stands in them is used at once, but is not up to date, so that the next is asked too.
     Files(Arc<FileDataSource>),
+    /// A source of the program's own.
+    Own(OwnSource),
 }
 
 /// What keeps flags up to date.
@@ -45,6 +48,22 @@ pub enum Synchronizer {
     Streaming(StreamingSource),
     /// What has changed, every so often.
     Polling(PollingSource),
+    /// A source of the program's own.
+    Own(OwnSource),
+}
+
+impl Initializer {
+    /// A source of the program's own.
+    pub fn own(source: impl TransferSource) -> Self {
+        Initializer::Own(OwnSource(Arc::new(source)))
+    }
+}
+
+impl Synchronizer {
+    /// A source of the program's own.
+    pub fn own(source: impl TransferSource) -> Self {
+        Synchronizer::Own(OwnSource(Arc::new(source)))
+    }
 }
 
 impl PollingSource {

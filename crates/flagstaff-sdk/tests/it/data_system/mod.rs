@@ -2,6 +2,7 @@
 //! from one another.
 
 mod first_generation;
+mod own_sources;
 mod sources;
 mod stores;
 mod transfers;

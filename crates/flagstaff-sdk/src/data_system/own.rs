@@ -1,0 +1,262 @@
+//! A source of the program's own among those of second-generation delivery: implement [`TransferSource`].
+//!
+//! | What happens | What is done |
+//! |---|---|
+//! | it is the source's turn | `run` is called, on a thread of its own |
+//! | it brings a transfer | that is put in force before the source goes on |
+//! | it says that it is interrupted | INTERRUPTED; after a while another synchronizer takes over |
+//! | it says that it is of no use any more, `run` returns, or panics | a synchronizer is given up |
+//! | it asks for first-generation delivery | the FDv1 fallback takes the place of all |
+//! | another takes over, or the client is closed | `stop` is called, on another thread |
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use std::{fmt, thread};
+
+use flagstaff_wire::fdv2::{Outcome, Protocol, ProtocolError, read_poll};
+use tokio::sync::mpsc;
+
+use super::answer::Directive;
+use super::conductor::End;
+use super::held::{Held, Origin};
+use crate::callbacks::contained;
+use crate::data_source::{DataSourceError, DataSourceErrorKind};
+use crate::log::{Log, LogLevel};
+use crate::wait::Slot;
+
+/// Where a program takes flags from itself, as one source of a [`DataSystem`](crate::DataSystem): see
+/// [`Initializer::own`](crate::Initializer::own) and [`Synchronizer::own`](crate::Synchronizer::own).
+/// Implement it freely. For a program whose only source is its own, [`DataSource`](crate::DataSource) is
+/// simpler.
+///
+/// ```
+/// use flagstaff_sdk::{Config, DataSystem, Initializer, StreamingSource, TransferSource, Transfers};
+///
+/// struct FromMyRegistry;
+///
+/// impl TransferSource for FromMyRegistry {
+///     fn run(&self, transfers: &Transfers) {
+///         let json = br#"{"events":[
+///             {"event":"server-intent","data":{"payloads":[{"id":"p","target":1,"intentCode":"xfer-full"}]}},
+///             {"event":"payload-transferred","data":{"state":"","version":1}}
+///         ]}"#;
+///         transfers.take_json(json).expect("these are messages of second-generation delivery");
+///     }
+/// }
+///
+/// let system = DataSystem::custom()
+///     .initializer(Initializer::own(FromMyRegistry))
+///     .synchronizer(StreamingSource::new());
+/// let config = Config::new("sdk-demo-production").data_system(system);
+/// ```
+pub trait TransferSource: Send + Sync + 'static {
+    /// What it is, for log lines.
+    fn name(&self) -> &str {
+        "a source of the program's own"
+    }
+
+    /// Brings flags. The thread is the source's own until this returns. An initializer returns once it has
+    /// brought what it has; a synchronizer goes on until [`Transfers::is_stopped`].
+    fn run(&self, transfers: &Transfers);
+
+    /// Another source has taken over, or the client was closed: [`TransferSource::run`] should return.
+    fn stop(&self) {}
+}
+
+/// A [`TransferSource`] in its place in the order.
+#[derive(Clone)]
+pub struct OwnSource(pub(super) Arc<dyn TransferSource>);
+
+impl fmt::Debug for OwnSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("OwnSource").field(&self.0.name()).finish()
+    }
+}
+
+/// How a [`TransferSource`] tells a client of flags.
+///
+/// What it is told is in force when its methods return. Once the source is stopped they do nothing.
+pub struct Transfers {
+    sender: mpsc::Sender<Told>,
+    stopped: Arc<Slot<()>>,
+    keep_json: bool,
+    /// What the data that is held is called.
+    selector: Mutex<Option<String>>,
+}
+
+/// What a source has to say, and whoever waits until it was heard: told by being dropped.
+struct Told(Said, std::sync::mpsc::SyncSender<()>);
+
+enum Said {
+    Outcome(Outcome),
+    Failed(DataSourceError),
+    Off(DataSourceError),
+    FallBack,
+}
+
+impl Transfers {
+    /// What the data that is held is called: what has changed since is enough. None if everything is asked
+    /// for.
+    pub fn selector(&self) -> Option<String> {
+        self.selector.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes messages of second-generation delivery, as a poll is answered with:
+    /// `{"events":[{"event":…,"data":…},…]}`. A selector that is empty is none.
+    ///
+    /// # Errors
+    /// If that is not what it is. Nothing of it counts then.
+    pub fn take_json(&self, json: &[u8]) -> Result<(), BadTransfer> {
+        let outcomes = read_poll(json, Protocol::default().keeping_json(self.keep_json))?;
+        for outcome in outcomes {
+            if let Outcome::Transferred(changes) = &outcome {
+                let selector = changes.selector.clone();
+                *self.selector.lock().unwrap_or_else(PoisonError::into_inner) = selector;
+            }
+            self.say(Said::Outcome(outcome));
+        }
+        Ok(())
+    }
+
+    /// Something went wrong, and the source goes on trying. Flags stay in use.
+    pub fn interrupted(&self, kind: DataSourceErrorKind, message: &str) {
+        self.say(Said::Failed(DataSourceError::new(kind, message.to_owned())));
+    }
+
+    /// Something went wrong that will not pass by itself: a synchronizer is given up.
+    pub fn off(&self, kind: DataSourceErrorKind, message: &str) {
+        self.say(Said::Off(DataSourceError::new(kind, message.to_owned())));
+    }
+
+    /// First-generation delivery is to be used from now on.
+    pub fn fall_back(&self) {
+        self.say(Said::FallBack);
+    }
+
+    /// Whether another source has taken over, or the client was closed.
+    pub fn is_stopped(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Waits until the source is stopped, for `timeout` at most. Gives whether it was.
+    pub fn wait_until_stopped(&self, timeout: Duration) -> bool {
+        self.is_stopped() || self.stopped.copying().wait(timeout).is_some() || self.is_stopped()
+    }
+
+    fn say(&self, said: Said) {
+        let (heard, hearing) = std::sync::mpsc::sync_channel(0);
+        // Nobody listens to a source that is stopped; then both ends are gone at once.
+        if self.sender.blocking_send(Told(said, heard)).is_ok() {
+            let _: Result<(), _> = hearing.recv();
+        }
+    }
+}
+
+impl fmt::Debug for Transfers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Transfers").field("stopped", &self.is_stopped()).finish_non_exhaustive()
+    }
+}
+
+/// Something is not a message of second-generation delivery.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct BadTransfer(#[from] ProtocolError);
+
+/// Asks an initializer: until it has brought data that is up to date, or has nothing more to say.
+pub(super) async fn ask_once(held: &Held, source: &OwnSource) -> Option<Directive> {
+    held.shared.log.write(LogLevel::Info, format_args!("asking {} for the first flags", source.0.name()));
+    let mut turn = Turn::begin(held, source);
+    while let Some(Told(said, heard)) = turn.receiver.recv().await {
+        match said {
+            Said::Outcome(outcome) => {
+                held.take(outcome, Origin::Initializer).await;
+            }
+            Said::Failed(error) | Said::Off(error) => {
+                let line = format_args!("asking for the first flags failed: {}", error.message);
+                held.shared.log.write(LogLevel::Warn, line);
+                held.failed(error, false);
+            }
+            Said::FallBack => return Some(Directive { time: None }),
+        }
+        drop(heard);
+        if held.selector().is_some() {
+            break;
+        }
+    }
+    None
+}
+
+/// Runs a synchronizer until it ends.
+pub(super) async fn run(held: &Held, source: &OwnSource) -> End {
+    held.shared.log.write(LogLevel::Info, format_args!("flags come from {}", source.0.name()));
+    let mut turn = Turn::begin(held, source);
+    while let Some(Told(said, heard)) = turn.receiver.recv().await {
+        match said {
+            Said::Outcome(outcome) => {
+                held.take(outcome, Origin::Synchronizer).await;
+            }
+            Said::Failed(error) => {
+                let line = format_args!("{} is interrupted: {}", source.0.name(), error.message);
+                held.shared.log.write(LogLevel::Warn, line);
+                held.failed(error, false);
+            }
+            Said::Off(error) => return End::Off(error),
+            Said::FallBack => return End::Fallback(Directive { time: None }),
+        }
+        drop(heard);
+    }
+    End::Off(DataSourceError::new(DataSourceErrorKind::Unknown, format!("{} has ended", source.0.name())))
+}
+
+/// A source whose turn it is, until this is dropped.
+struct Turn {
+    receiver: mpsc::Receiver<Told>,
+    source: OwnSource,
+    stopped: Arc<Slot<()>>,
+    log: Log,
+}
+
+impl Turn {
+    fn begin(held: &Held, source: &OwnSource) -> Self {
+        let (sender, receiver) = mpsc::channel(1);
+        let (log, stopped) = (held.shared.log.clone(), Slot::new());
+        let transfers = Transfers {
+            sender,
+            stopped: stopped.clone(),
+            keep_json: held.keeps_json(),
+            selector: Mutex::new(held.selector()),
+        };
+        let (running, for_thread) = (source.0.clone(), log.clone());
+        let spawned = thread::Builder::new().name("flagstaff-source".to_owned()).spawn(move || {
+            contained(&for_thread, WHAT, || running.run(&transfers));
+            // A source's end may take a while, too.
+            contained(&for_thread, WHAT, || drop(running));
+        });
+        if let Err(error) = spawned {
+            // The sender is gone with the thread: the source has ended.
+            log.write(LogLevel::Error, format_args!("no thread could be started for {WHAT}: {error}"));
+        }
+        Self { receiver, source: source.clone(), stopped, log }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.receiver.close();
+        self.stopped.set(Some(()));
+        let (source, log) = (self.source.0.clone(), self.log.clone());
+        // Not on the client's thread, which has the next source to see to.
+        let spawned = thread::Builder::new().name("flagstaff-source".to_owned()).spawn(move || {
+            contained(&log, WHAT, || source.stop());
+            contained(&log, WHAT, || drop(source));
+        });
+        if let Err(error) = spawned {
+            self.log
+                .write(LogLevel::Error, format_args!("no thread could be started to stop {WHAT}: {error}"));
+        }
+    }
+}
+
+/// Whose code it is, for the log.
+const WHAT: &str = "a source of flags";
