@@ -1,13 +1,17 @@
 """Forks as gunicorn, uWSGI and Celery do them, each the real program."""
 
 import importlib.util
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from fake_service import TIMEOUT
-from served import APPLICATION, Server, check_events
+from served import APPLICATION, Server, check_events, check_ids
 
 GUNICORN = [sys.executable, "-m", "gunicorn", "--bind", "unix:SOCKET", "--workers", "2", "app:application"]
 UWSGI = [
@@ -21,6 +25,7 @@ FLUSHING_APPLICATION = APPLICATION.replace("flush_interval=600", "flush_interval
 NEEDS_THREADS = "The LaunchDarkly client requires the 'enable-threads' or 'threads' option be passed to uWSGI."
 
 needs_gunicorn = pytest.mark.skipif(importlib.util.find_spec("gunicorn") is None, reason="needs gunicorn")
+needs_celery = pytest.mark.skipif(importlib.util.find_spec("celery") is None, reason="needs Celery")
 needs_uwsgi = pytest.mark.skipif(not Path(UWSGI[0]).exists(), reason="needs uWSGI")
 
 
@@ -86,8 +91,8 @@ def test_uwsgi_with_threads(service, serve, options):
 @needs_uwsgi
 def test_uwsgi_without_threads_says_what_is_missing_and_works(service, serve):
     server = serve(UWSGI, FLUSHING_APPLICATION)
-    assert server.log().count(NEEDS_THREADS) == 1
     check(service, server)
+    assert server.log().count(NEEDS_THREADS) == 1
 
 
 @needs_uwsgi
@@ -106,3 +111,69 @@ def again():
     client.postfork()
 """
     check(service, serve([*UWSGI, *options], FLUSHING_APPLICATION + hook))
+
+
+TASKS = """
+import os, time
+from pathlib import Path
+import ldclient
+from celery import Celery, signals
+from ldclient import Config
+
+app = Celery("tasks", broker="filesystem://")
+app.conf.broker_transport_options = {
+    "data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control", "polling_interval": 0.05,
+}
+ldclient.set_config(Config("sdk-test", diagnostic_opt_out=True, flush_interval=600))
+
+@signals.worker_init.connect
+def start(**_):
+    # In the parent, before it forks; that has something to report then.
+    ldclient.get().track("imported", {"key": "parent"})
+
+@signals.worker_ready.connect
+def report(**_):
+    ldclient.get().flush()
+
+@app.task
+def ask(number):
+    client = ldclient.get()
+    assert client.variation("bool", {"key": "asker"}, None) is True
+    Path("using-%d" % number).write_text(str(os.getpid()))
+    while client.variation("bool", {"key": "asker"}, None) is True:
+        time.sleep(0.01)
+    client.track("served", {"key": str(os.getpid())}, number)
+"""
+
+
+@needs_celery
+def test_celery_whose_workers_end_after_a_task(service, tmp_path):
+    (tmp_path / "tasks.py").write_text(TASKS)
+    (tmp_path / "queue").mkdir()
+    environment = {**os.environ, "FLAGSTAFF_URL": service.url}
+    for number in range(2):
+        # By a process of its own: Celery is not for importing here.
+        ask = "from tasks import ask; ask.delay(%d)" % number
+        subprocess.run([sys.executable, "-c", ask], cwd=tmp_path, env=environment, check=True, timeout=TIMEOUT)
+    options = "worker --pool prefork --concurrency 2 --max-tasks-per-child 1 --without-mingle --without-gossip"
+    with open(tmp_path / "log", "w") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "celery", "-A", "tasks", *options.split()],
+            cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True,
+        )
+    try:
+        using = [tmp_path / "using-0", tmp_path / "using-1"]
+        deadline = time.monotonic() + TIMEOUT
+        while not all(one.exists() for one in using):
+            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+            time.sleep(0.01)
+        service.patch("bool", on=False, offVariation=1)
+        # Nobody closes a client: the workers have ended, by a way of their own, when this has come.
+        served = service.wait_for_events(2, kind="custom", key="served")
+        assert sorted(event["data"] for event in served) == [0, 1]
+        assert {event["context"]["key"] for event in served} == {one.read_text() for one in using}
+        assert len(service.wait_for_events(kind="custom", key="imported")) == 1
+        check_ids(service)
+    finally:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()

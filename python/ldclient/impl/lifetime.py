@@ -39,6 +39,14 @@ def _closed_at_end_of_child(package: str) -> None:
         _seen_to.add(here)
         # As late as can be: everything else may still ask for flags.
         util.Finalize(None, _close_all, exitpriority=-1000)
+        # Workers of Celery's pools do not get that far.
+        signals = sys.modules.get("celery.signals")
+        if signals is not None:
+            signals.worker_process_shutdown.connect(_at_end_of_worker, weak=False)
+
+
+def _at_end_of_worker(**_) -> None:
+    _close_all()
 
 
 def _after_fork() -> None:
