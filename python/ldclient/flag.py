@@ -36,7 +36,7 @@ def evaluate(flag: Any, user: Any, store: Any, event_factory: Any = None) -> Eva
     :param user: who or what it is evaluated for
     :param store: the :class:`ldclient.interfaces.FeatureStore` that holds prerequisites and segments
     :param event_factory: accepted; events are made here
-    :raises ValueError: if a flag or a segment has not the form of one
+    :raises Exception: unlike a client, if something has not the form of a flag or a segment
     """
     flags: Dict[str, Any] = {flag["key"]: FEATURES.encode(flag)}
     segments: Dict[str, Any] = {}
