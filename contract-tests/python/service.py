@@ -11,7 +11,7 @@ Python's standard library and the package under test, which is driven as a progr
 ``configure``                                                a configuration of the SDK from the harness's
 ``commands``                                                 what a client is asked to do
 ``contexts``                                                 contexts built, converted and compared
-``callbacks``                                                calls to the harness, which plays the program around the SDK
+``callbacks``                                                calls to the harness, the program around the SDK
 ``hooks``, ``listeners``, ``migrations``, ``big_segments``   what makes those calls
 ``stores``, ``data_system``                                  databases, and second-generation delivery
 ============================================================ =======================================================
