@@ -10,12 +10,13 @@
 One client for the whole program is kept here: :func:`set_config` says how it is set up, :func:`get` gives it.
 """
 
+import importlib
 import os
 import sys
 import threading
 from logging import NullHandler
 from types import ModuleType
-from typing import Optional
+from typing import Any, Optional
 
 from ldclient.client import LDClient
 from ldclient.config import Config
@@ -129,6 +130,20 @@ def _reset_client() -> None:
         old, _singleton.client = _singleton.client, None
     if old is not None:
         old.close()
+
+
+#: What is looked up when it is asked for, so that programs which do not need it do not load it.
+_LATER = {
+    "AsyncLDClient": "async_client",
+    "TwistedConfig": "twisted_client",
+    "TwistedLDClient": "twisted_client",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(importlib.import_module("ldclient." + _LATER[name]), name)
+    raise AttributeError("module 'ldclient' has no attribute '%s'" % name)
 
 
 class _Package(ModuleType):

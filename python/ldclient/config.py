@@ -284,6 +284,8 @@ class Config:
             "use_ldd": bool(use_ldd),
             "defaults": _first_given(_of_type("defaults", defaults, Mapping), {}),
             "send_events": False if offline is True else bool(send_events),
+            # For clients that can be brought online later.
+            "wants_events": bool(send_events),
             "events_max_pending": _whole("events_max_pending", events_max_pending, 10000),
             "events_upload_max_batch_size": None
             if events_upload_max_batch_size is None
@@ -495,10 +497,8 @@ class Config:
         ]
         store = self.feature_store
         # An empty store in memory is what a client has anyway.
-        if store is not None and (type(store) is not InMemoryFeatureStore or store.initialized):
+        if type(store) is InMemoryFeatureStore and store.initialized and not self.use_ldd:
             ignored.insert(0, "feature_store")
-        if self.big_segments.store is not None:
-            ignored.append("big_segments")
         return ignored
 
     def _validate(self) -> None:

@@ -5,19 +5,15 @@
 
 use std::future::Future as _;
 use std::pin::Pin;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use flagstaff_sdk::{LogLevel, Ready};
 use pyo3::prelude::*;
 
-use crate::{interrupts, logging};
-
-/// How long the end of the program waits for the thread.
-const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+use crate::{interrupts, logging, visits};
 
 type Notice = Box<dyn FnOnce() + Send>;
 
@@ -80,37 +76,24 @@ impl Wake for Wanted {
     }
 }
 
-/// Gives up quietly if the interpreter is ending.
+/// Nobody is told anything while the interpreter is ending.
 fn call(tell: &Py<PyAny>, answer: bool) {
-    Python::try_attach(|py| {
+    visits::visit(|py| {
         if let Err(error) = tell.call1(py, (answer,))
             && let Some(ordinary) = interrupts::put_by(py, error)
         {
             let message = format!("Unexpected error while telling of the client's progress: {ordinary}");
             logging::log(py, LogLevel::Error, &message);
         }
-        // Whoever wants the program to exit cannot have it from this thread.
-        drop(interrupts::raise());
     });
 }
 
-/// Ends the thread before the interpreter ends. Nobody is told anything later.
-pub(crate) fn stop(py: Python<'_>) {
-    let teller = Teller::of_this_process();
-    py.detach(|| teller.stop());
-}
-
-/// The thread that tells. One per process: a child made by `fork` has no such thread, and its copy of the
-/// lock may be held for ever, so it starts over.
+/// The thread that tells, and the way to it. One per process: a child made by `fork` has no such thread, and
+/// its copy of the lock may be held for ever, so it starts over.
 struct Teller {
     process: u32,
-    state: Mutex<State>,
-}
-
-enum State {
-    Idle,
-    Running { notices: Sender<Notice>, ended: Receiver<()> },
-    Stopped,
+    /// None before the first notice.
+    notices: Mutex<Option<Sender<Notice>>>,
 }
 
 impl Teller {
@@ -122,7 +105,7 @@ impl Teller {
             if let Some(teller) = current.as_ref().filter(|teller| teller.process == process) {
                 return Arc::clone(teller);
             }
-            let made = Teller { process, state: Mutex::new(State::Idle) };
+            let made = Teller { process, notices: Mutex::default() };
             CURRENT.compare_and_swap(&current, Some(Arc::new(made)));
             // The parent's channel: its locks are the parent's too, and it must not be hung up here.
             std::mem::forget(current);
@@ -130,39 +113,23 @@ impl Teller {
     }
 
     fn push(&self, notice: Notice) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*state, State::Idle) {
-            *state = start();
-        }
-        let refused = match &*state {
-            State::Running { notices, .. } => notices.send(notice).err().map(|refused| refused.0),
-            State::Idle | State::Stopped => Some(notice),
+        let notices = {
+            let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+            if notices.is_none() {
+                // Without a thread the next notice tries again; whoever waits has a time-out of their own.
+                *notices = start();
+            }
+            notices.clone()
         };
-        drop(state);
-        drop(refused);
-    }
-
-    fn stop(&self) {
-        let stopped = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *state, State::Stopped)
-        };
-        if let State::Running { notices, ended } = stopped {
-            drop(notices);
-            // Nothing is ever sent: the thread hangs up when it ends.
-            let _: Result<(), _> = ended.recv_timeout(STOP_TIMEOUT);
+        if let Some(notices) = notices {
+            // The thread ends with the process, and no sooner.
+            drop(notices.send(notice));
         }
     }
 }
 
-fn start() -> State {
+fn start() -> Option<Sender<Notice>> {
     let (notices, received) = channel::<Notice>();
-    let (ending, ended) = channel::<()>();
     let thread = std::thread::Builder::new().name("ldclient.notices".to_owned());
-    let started = thread.spawn(move || {
-        received.into_iter().for_each(|notice| notice());
-        drop(ending);
-    });
-    // Without a thread the next notice tries again; whoever waits has a time-out of their own.
-    if started.is_ok() { State::Running { notices, ended } } else { State::Idle }
+    thread.spawn(move || received.into_iter().for_each(|notice| notice())).ok().map(|_| notices)
 }

@@ -1,0 +1,172 @@
+"""A client for an event loop: made, and closed, on a thread of its own, so that the loop never waits."""
+
+import copy
+from collections import deque
+from concurrent.futures import Future
+from typing import Any, Callable, Deque, Optional, Tuple
+
+from ldclient import _native
+from ldclient.client import LDClient
+from ldclient.config import BigSegmentsConfig, Config
+from ldclient.impl.lifetime import closed_at_exit
+from ldclient.impl.threads import in_own_thread, in_pool
+from ldclient.util import log
+from ldclient.version import VERSION
+
+#: What takes part in a client that works, and has no part in one that rests.
+_PARTS = {
+    "use_ldd": False,
+    "hooks": [],
+    "plugins": [],
+    "feature_store": None,
+    "feature_requester_class": None,
+    "update_processor_class": None,
+    "event_processor_class": None,
+    "datasystem_config": None,
+    "big_segments": BigSegmentsConfig(),
+}
+
+
+def changed(config: Config, **settings: Any) -> Config:
+    """A config that differs in some settings.
+
+    :param config: the config
+    :param settings: what is different
+    """
+    other = copy.copy(config)
+    other._settings = dict(config._settings, **settings)
+    return other
+
+
+def online(config: Config) -> Config:
+    """A config of a client that is not offline.
+
+    :param config: the config, offline or not
+    """
+    return changed(config, offline=False, send_events=config._settings["wants_events"])
+
+
+class Resting(LDClient):
+    """A client that is not connected, and has nothing to do with anything but its key and its defaults."""
+
+    def __init__(self, config: Config):
+        """Takes no time to speak of.
+
+        :param config: what the client is going to be set up by, or was
+        """
+        self._config = changed(config, offline=True, send_events=False, **_PARTS)
+        self._hooks = []
+        self._events = None
+        self._use(_native.Client.start(self._config, VERSION, 0.0, lambda native: None))
+        closed_at_exit(self)
+
+
+class Behind(LDClient):
+    """The client behind one for an event loop, which waits for flags in its own way."""
+
+    def __init__(self, config: Config, start_wait: float, before_connecting: Callable[[LDClient], None]):
+        """
+        :param config: how the client is set up
+        :param start_wait: how long somebody will wait for flags, in seconds
+        :param before_connecting: called with the client once it can be used
+        """
+        self.__before_connecting: Optional[Callable[[LDClient], None]] = before_connecting
+        super().__init__(config=config, start_wait=start_wait)
+
+    def _use(self, native: Any) -> None:
+        super()._use(native)
+        before_connecting, self.__before_connecting = self.__before_connecting, None
+        if before_connecting is not None:
+            before_connecting(self)
+
+    def _wait_for_flags(self, start_wait: float) -> None:
+        if start_wait > 0:
+            log.info("Waiting up to %s seconds for LaunchDarkly client to initialize...", start_wait)
+
+
+class Session:
+    """The time from connecting to disconnecting: a client that is being made, and what it is told meanwhile."""
+
+    def __init__(
+        self,
+        config: Config,
+        start_wait: float,
+        before_connecting: Callable[[LDClient], None] = lambda client: None,
+    ):
+        """Begins to make the client.
+
+        :param config: how the client is set up
+        :param start_wait: how long somebody will wait for flags, in seconds
+        :param before_connecting: called on another thread, with the client once it can be used
+        """
+        #: The client once it is made.
+        self.client: Optional[Behind] = None
+        self.__later: Deque[Tuple[str, tuple]] = deque(maxlen=config.events_max_pending)
+        #: Fails if the client cannot be made.
+        self.made: "Future[Behind]" = in_own_thread(
+            "ldclient.start", self.__make, config, start_wait, before_connecting
+        )
+
+    def __make(self, config: Config, start_wait: float, before_connecting: Callable[[LDClient], None]) -> Behind:
+        try:
+            client = Behind(config, start_wait, before_connecting)
+        except Exception as error:
+            log.error("The client could not be started, evaluations give defaults: %r", error)
+            raise
+        self.client = client
+        self.__catch_up(client)
+        return client
+
+    def tell(self, method: str, *args: Any) -> None:
+        """Calls a method of the client that gives nothing; as soon as there is one.
+
+        :param method: the method
+        :param args: what it is called with
+        """
+        if self.client is None:
+            self.__later.append((method, tuple(_kept(arg) for arg in args)))
+            if self.client is not None:
+                self.__catch_up(self.client)
+        else:
+            getattr(self.client, method)(*args)
+
+    def __catch_up(self, client: Behind) -> None:
+        # Taking from a deque needs no lock, which a process made by `fork` might find held.
+        while self.__later:
+            try:
+                method, args = self.__later.popleft()
+            except IndexError:
+                break
+            getattr(client, method)(*args)
+
+    def flush(self, tell: Callable[[bool], None]) -> None:
+        """Has events sent now, once the client is made.
+
+        :param tell: called on another thread when that is done, with whether they were sent
+        """
+
+        def made(future: "Future[Behind]") -> None:
+            if future.exception() is not None:
+                tell(False)
+                return
+            client = future.result()
+            if client._events is None:
+                client._native.flush_then(tell)
+            else:
+                # A program's own event processor, which may take its time.
+                in_pool(client.flush).add_done_callback(lambda done: tell(done.exception() is None))
+
+        self.made.add_done_callback(made)
+
+    def end(self) -> "Future[None]":
+        """Closes the client, once it is made if need be, on another thread."""
+        return in_own_thread("ldclient.close", self.__end)
+
+    def __end(self) -> None:
+        if self.made.exception() is None:
+            self.made.result().close()
+
+
+def _kept(arg: Any) -> Any:
+    """What a caller may go on changing, as it is now."""
+    return dict(arg) if type(arg) is dict else arg
