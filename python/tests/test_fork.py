@@ -4,8 +4,8 @@ import textwrap
 
 import pytest
 from fake_service import TIMEOUT
+from programs import PROLOGUE, run, start
 from served import check_ids
-from test_process import run, start
 
 #: What the children of the programs here do.
 CHILDREN = """
@@ -253,8 +253,6 @@ def test_processes_and_pools_of_multiprocessing(service, tmp_path, method):
             """
         )
     )
-    from test_process import PROLOGUE
-
     (tmp_path / "prologue.py").write_text(PROLOGUE + CHILDREN)
     program = "sys.path.insert(0, %r); import program, runpy; sys.argv = ['program.py', %r]; " % (str(tmp_path), method)
     program += "runpy.run_path(%r, run_name='__main__')" % str(tmp_path / "program.py")

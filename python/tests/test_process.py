@@ -9,44 +9,7 @@ import time
 
 import pytest
 from fake_service import TIMEOUT, FakeService
-
-PROLOGUE = """
-import os, sys, time, signal, threading, multiprocessing
-import ldclient
-from ldclient import Config, Context
-def connect(**settings):
-    ldclient.set_config(Config("sdk-test", diagnostic_opt_out=True, **settings))
-    return ldclient.get()
-def until(condition):
-    for _ in range(2000):
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
-"""
-
-
-def start(service, program):
-    return subprocess.Popen(
-        # Python 3.12 and later warn of any fork with a second thread about, which is what is tested here.
-        [sys.executable, "-W", "ignore:This process", "-c", PROLOGUE + textwrap.dedent(program)],
-        env={**os.environ, "FLAGSTAFF_URL": service.url},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(service, program):
-    process = start(service, program)
-    try:
-        out, err = process.communicate(timeout=TIMEOUT)
-    finally:
-        process.kill()
-    assert process.returncode == 0, err
-    assert err == ""
-    return out
+from programs import run, start
 
 
 def test_events_are_delivered_at_the_end_without_close(service):
