@@ -56,8 +56,8 @@ def _config(wanted: Parameters) -> Config:
     settings.update(_events(wanted.object("events")))
     tags = wanted.object("tags")
     if tags is not None:
-        id, version = tags.text("applicationId"), tags.text("applicationVersion")
-        settings["application"] = _present({"id": id, "version": version})
+        name, version = tags.text("applicationId"), tags.text("applicationVersion")
+        settings["application"] = _present({"id": name, "version": version})
     wrapper = wanted.object("wrapper")
     if wrapper is not None:
         settings.update(wrapper_name=wrapper.given("name"), wrapper_version=wrapper.given("version"))
