@@ -9,12 +9,17 @@ from ldclient.context import Context
 from ldclient.evaluation import EvaluationDetail
 from ldclient.flags_state import FeatureFlagsState
 from ldclient.hook import Hook
-from ldclient.interfaces import DataSourceStatusProvider
+from ldclient.interfaces import BigSegmentStoreStatusProvider, DataSourceStatusProvider, DataStoreStatusProvider
 from ldclient.impl.events import event_sink
 from ldclient.impl.hooks import HookedClient
 from ldclient.impl.lifetime import closed_at_exit
 from ldclient.impl.plugins import Plugins
 from ldclient.impl.status import NativeDataSourceStatusProvider
+from ldclient.impl.store_status import (
+    NativeBigSegmentStoreStatusProvider,
+    NativeDataStoreStatusProvider,
+    stop_big_segment_store,
+)
 from ldclient.util import check_uwsgi, log
 from ldclient.version import VERSION
 
@@ -61,11 +66,6 @@ class LDClient:
             log.warning(
                 "This version of ldclient has no support for the Config options %s yet; they are ignored",
                 ", ".join(ignored),
-            )
-        if config.use_ldd:
-            log.warning(
-                "use_ldd needs a feature_store to read flags from, which this version of ldclient has no support "
-                "for yet; every evaluation gives its default"
             )
         self._config = config
         self._start(start_wait)
@@ -116,6 +116,9 @@ class LDClient:
             )
 
     def _use(self, native: Any) -> None:
+        if native is not getattr(self, "_native", None):
+            self._data_store_status_provider = NativeDataStoreStatusProvider(native, self._config)
+            self._big_segment_store_status_provider = NativeBigSegmentStoreStatusProvider(native)
         self._native = native
         # The bound method once and for all: looking it up each time would cost as much as an evaluation.
         self._variation = native.variation
@@ -273,7 +276,10 @@ class LDClient:
             log.info("Stopping %s", "StreamingUpdateProcessor" if config.stream else "PollingUpdateProcessor")
         if self._events is not None:
             self._events.stop()
+        was_closed = self._native.is_closed()
         self._native.close()
+        if not was_closed:
+            stop_big_segment_store(config)
 
     def postfork(self, start_wait: float = 5) -> None:
         """Makes the client anew in a process made by ``fork``, instead of when it is first used there.
@@ -286,6 +292,16 @@ class LDClient:
     def data_source_status_provider(self) -> DataSourceStatusProvider:
         """Tells how receiving flags is going."""
         return NativeDataSourceStatusProvider(self._native)
+
+    @property
+    def data_store_status_provider(self) -> DataStoreStatusProvider:
+        """Tells how the store of flags is."""
+        return self._data_store_status_provider
+
+    @property
+    def big_segment_store_status_provider(self) -> BigSegmentStoreStatusProvider:
+        """Tells how the store of big segments is."""
+        return self._big_segment_store_status_provider
 
     def __enter__(self) -> "LDClient":
         return self

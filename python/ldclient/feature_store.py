@@ -4,6 +4,7 @@ import threading
 from collections import defaultdict
 from typing import Any, Callable, Dict, Mapping
 
+from ldclient.impl.sorter import FeatureStoreDataSetSorter as _FeatureStoreDataSetSorter  # noqa: F401
 from ldclient.interfaces import FeatureStore
 from ldclient.util import log
 from ldclient.versioned_data_kind import VersionedDataKind

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use flagstaff_sdk::AllFlagsOptions;
+use flagstaff_sdk::{AllFlagsOptions, AllFlagsState, DataSet, EventContext};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyFloat, PyInt, PyString};
 
@@ -17,9 +17,10 @@ use crate::listeners::{StatusParts, status_parts};
 use crate::logging;
 use crate::notices::{self, WaitingForFlags};
 use crate::results::{FlagsState, flags_state, reason_to_python};
-use crate::seen::{EventSink, OwnParts};
+use crate::seen::{EventSink, FlagLookup, OwnParts};
 use crate::settings;
 use crate::start;
+use crate::stores;
 use crate::value::{FromPython, text_of, to_python};
 use crate::waits::{self, Holding};
 
@@ -67,7 +68,8 @@ impl Client {
         let config = config.clone().unbind();
         let make = move |py: Python<'_>, core| {
             let events = events.as_ref().map(|events| EventSink::new(events.clone_ref(py)));
-            let parts = OwnParts { events, store: None };
+            let store = stores::lookup(config.bind(py), &core)?;
+            let parts = OwnParts { events, store };
             Py::new(py, Self::of(core, config.bind(py), parts)?)
         };
         start::start(py, settings, Box::new(make), before_connecting)
@@ -198,7 +200,13 @@ impl Client {
         details_only_for_tracked_flags: bool,
     ) -> PyResult<Option<FlagsState<'py>>> {
         let py = context.py();
-        if let Some(message) = self.why_no_flags() {
+        let store = self.own_store();
+        let data = store.map(|store| store.all_data(py));
+        if let Some(None) = data {
+            logging::finish(py)?;
+            return Ok(None);
+        }
+        if let Some(message) = self.why_no_flags().filter(|_| store.is_none()) {
             self.complaints.warn(py, message);
             logging::finish(py)?;
             return Ok(None);
@@ -208,9 +216,9 @@ impl Client {
         let state = match Caller::of(context) {
             Caller::Context(context) => {
                 let Ok(context) = context.get().checked() else { return Ok(None) };
-                self.inner.all_flags_state(context, options)
+                self.all_flags_in(data.flatten().as_deref(), context, options)
             }
-            Caller::User(user) => self.inner.all_flags_state(&user, options),
+            Caller::User(user) => self.all_flags_in(data.flatten().as_deref(), &user, options),
             Caller::Unusable(why) => {
                 self.complaints.unusable(py, &why, "all_flags_state");
                 logging::finish(py)?;
@@ -272,8 +280,10 @@ impl Client {
         notices::once_known(self.inner.ready(), tell)
     }
 
-    fn is_initialized(&self) -> bool {
-        self.without_connection || self.inner.is_initialized()
+    fn is_initialized(&self, py: Python<'_>) -> bool {
+        self.without_connection
+            || self.inner.is_initialized()
+            || self.own_store().is_some_and(|store| store.is_initialized(py))
     }
 
     /// The id of the environment, once the service has said it.
@@ -304,6 +314,18 @@ impl Client {
 
     fn data_source_status(&self) -> StatusParts {
         status_parts(&self.inner.data_source_status())
+    }
+
+    /// What `DataStoreStatus` is made of.
+    fn data_store_status(&self) -> (bool, bool) {
+        let status = self.inner.data_store_status();
+        (status.available, status.stale)
+    }
+
+    /// What `BigSegmentStoreStatus` is made of. Waits for the store if it was never asked.
+    fn big_segment_store_status(&self, py: Python<'_>) -> (bool, bool) {
+        let status = py.detach(|| self.inner.big_segment_store_status());
+        (status.available, status.stale)
     }
 }
 
@@ -365,6 +387,23 @@ impl Client {
 
     fn event_sink(&self) -> Option<&EventSink> {
         self.parts.as_ref()?.events.as_ref()
+    }
+
+    /// Where flags are kept, if it is not the client's memory.
+    fn own_store(&self) -> Option<&dyn FlagLookup> {
+        self.parts.as_ref()?.store.as_deref()
+    }
+
+    fn all_flags_in<C: EventContext>(
+        &self,
+        data: Option<&DataSet>,
+        context: &C,
+        options: AllFlagsOptions,
+    ) -> AllFlagsState {
+        match data {
+            Some(data) => self.inner.all_flags_state_in(data, context, options),
+            None => self.inner.all_flags_state(context, options),
+        }
     }
 
     /// What is said when flags are asked for that are not there.

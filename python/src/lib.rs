@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `client` | `variation` and its family over a `flagstaff_sdk::Client` |
 //! | `asked` | one evaluation, and what it gives when it cannot be done |
+//! | `stores` | Redis, Consul and DynamoDB, and stores written in Python |
 //! | `seen` | evaluations that a store or event processor written in Python takes part in |
 //! | `complaints` | what is said then, once |
 //! | `start` | how a client comes to be |
@@ -42,6 +43,7 @@ mod seen;
 mod settings;
 mod shared_context;
 mod start;
+mod stores;
 mod user;
 mod value;
 mod visits;
@@ -64,6 +66,8 @@ mod native {
     use super::context_builder::{ContextBuilder, ContextMultiBuilder};
     #[pymodule_export]
     use super::flag_alone::evaluate_flag;
+    #[pymodule_export]
+    use super::stores::database::{BigSegmentDatabase, FlagDatabase};
     #[pymodule_export]
     use super::listeners::{Listening, listen, unlisten};
     #[pymodule_export]

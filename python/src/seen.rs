@@ -38,6 +38,13 @@ pub(crate) trait FlagLookup: Send + Sync {
     /// A data set with the flag, if there is such a flag, and everything that its evaluation looks at.
     /// What stands in the way of that is said here, in the log, except that nothing has come yet.
     fn data_for(&self, py: Python<'_>, flag_key: &str) -> Result<Arc<DataSet>, ErrorKind>;
+
+    /// A data set with all flags and everything that their evaluation looks at. None if there is none, of
+    /// which everything was said.
+    fn all_data(&self, py: Python<'_>) -> Option<Arc<DataSet>>;
+
+    /// Whether it has had a full data set.
+    fn is_initialized(&self, py: Python<'_>) -> bool;
 }
 
 /// The Python half of the way to an event processor: `ldclient.impl.events.EventSink`.

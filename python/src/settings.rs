@@ -7,6 +7,7 @@ use flagstaff_sdk::{AttributeRef, Config, LogLevel, Platform, Sdk};
 use pyo3::prelude::*;
 
 use crate::logging::{self, Bridge};
+use crate::stores;
 
 /// The name under which this SDK reports on itself.
 const SDK_NAME: &str = "python-server-sdk";
@@ -32,7 +33,7 @@ pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str, start_wait: f64) ->
         .poll_uri(config.getattr("base_uri")?.extract::<String>()?)
         .stream_uri(config.getattr("stream_base_uri")?.extract::<String>()?)
         .events_uri(config.getattr("events_base_uri")?.extract::<String>()?)
-        .offline(flag("offline")? || flag("use_ldd")?)
+        .offline(flag("offline")?)
         .stream(flag("stream")?)
         .initial_reconnect_delay(seconds("initial_reconnect_delay")?)
         .poll_interval(seconds("poll_interval")?)
@@ -51,6 +52,12 @@ pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str, start_wait: f64) ->
         .connect_timeout(duration(http.getattr("connect_timeout")?.extract()?))
         .read_timeout(duration(http.getattr("read_timeout")?.extract()?))
         .verify_tls(!http.getattr("disable_ssl_verification")?.is_truthy()?);
+    if let Some(store) = stores::data_store(config)? {
+        made = made.data_store(store).daemon_mode(flag("use_ldd")?);
+    }
+    if let Some(asked) = stores::big_segments(config)? {
+        made = made.big_segments(asked);
+    }
     if config.getattr("poll_interval")?.extract::<f64>()? < LEAST_POLL_INTERVAL {
         made = made.allow_any_poll_interval();
     }
@@ -92,7 +99,7 @@ pub(crate) fn may_wait(config: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// No longer than what can be added to the time of day.
-fn duration(seconds: f64) -> Duration {
+pub(crate) fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).map_or(LONGEST, |duration| duration.min(LONGEST))
 }
 

@@ -119,18 +119,11 @@ def test_wrong_values_are_named_once_and_replaced(caplog, given, said):
     assert getattr(config, name) != given[name]
 
 
-def test_components_that_are_not_supported_are_named_once(caplog):
-    LDClient(config=Config(offline=True, feature_store=object())).close()
-    assert [message for message in caplog.messages if "no support" in message] == [
-        "This version of ldclient has no support for the Config options feature_store yet; they are ignored"
-    ]
-
-
-def test_daemon_mode_without_a_store_says_what_comes_of_it(caplog):
-    with LDClient(config=Config("sdk-a", use_ldd=True)) as client:
+def test_daemon_mode_without_a_store_knows_no_flags():
+    with LDClient(config=Config("sdk-a", use_ldd=True, send_events=False)) as client:
         assert client.is_initialized() and not client.is_offline()
-        assert client.variation("bool", {"key": "u"}, "d") == "d"
-    assert ["use_ldd" in message for message in caplog.messages] == [True]
+        detail = client.variation_detail("bool", {"key": "u"}, "d")
+        assert (detail.value, detail.reason) == ("d", {"kind": "ERROR", "errorKind": "FLAG_NOT_FOUND"})
 
 
 def test_listeners_of_the_status_are_told_that_they_will_not_be_told(client, caplog):
