@@ -12,6 +12,8 @@ CAPABILITIES = [
     "evaluation-hooks",
     "track-hooks",
     "hook-environment-id",
+    "flag-change-listeners",
+    "flag-value-change-listeners",
     "context-type",
     "context-comparison",
     "user-type",
