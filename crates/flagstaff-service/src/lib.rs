@@ -12,6 +12,7 @@
 //! | [`store`] | all SQL of flags, one file per entity |
 //! | [`live_environment`] | one environment as it is now: its data set and its subscribers |
 //! | [`delivery`] | streams and polls to SDKs, `/status`, `/metrics` |
+//! | [`client_side`] | values to browsers and mobile programs, evaluated here |
 //! | [`ingest`] | event batches in |
 //! | [`analytics`] | what the events add up to |
 //!
@@ -22,6 +23,7 @@ pub mod admin_api;
 pub mod analytics;
 pub mod app;
 pub mod auth;
+pub mod client_side;
 mod clock;
 pub mod config;
 pub mod dashboard;

@@ -3,13 +3,14 @@
 //! | Paths | Room |
 //! |---|---|
 //! | `/all`, `/flags`, `/sdk/…`, `/status`, `/metrics` | [`delivery`] |
-//! | `/bulk`, `/diagnostic` | [`ingest`] |
+//! | `/sdk/eval…`, `/eval…`, `/ping…`, `/sdk/goals…`, `/msdk/…`, `/meval…`, `/mping` | [`client_side`] |
+//! | `/bulk`, `/diagnostic`, `/mobile…`, `/events/…`, `/a/…` | [`ingest`] |
 //! | `/api/v2…` | [`admin_api`] |
 //! | `/`, `/ui/…` | [`dashboard`] |
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, OriginalUri, Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{Redirect, Response};
 use axum::routing::get;
@@ -17,13 +18,14 @@ use axum::{Router, middleware};
 
 use crate::error::ApiError;
 use crate::extract::whole_body;
-use crate::{SharedApp, admin_api, dashboard, delivery, ingest};
+use crate::{SharedApp, admin_api, client_side, dashboard, delivery, ingest};
 
 /// The whole service as one router.
 pub fn router(app: SharedApp) -> Router {
     Router::new()
         .route("/", get(async || Redirect::temporary("/ui/")))
         .merge(delivery::router())
+        .merge(client_side::router())
         .merge(ingest::router())
         .merge(admin_api::router())
         .merge(dashboard::router().layer(middleware::from_fn_with_state(app.clone(), read_form)))
@@ -49,6 +51,5 @@ async fn unknown_path(OriginalUri(uri): OriginalUri) -> ApiError {
 }
 
 async fn wrong_method(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
-    let message = format!("`{method}` is not possible at `{}`", uri.path().escape_debug());
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    ApiError::wrong_method(format!("`{method}` is not possible at `{}`", uri.path().escape_debug()))
 }

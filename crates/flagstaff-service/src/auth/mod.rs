@@ -3,6 +3,8 @@
 //! | Extractor | Credential | Gives |
 //! |---|---|---|
 //! | [`SdkEnvironment`] | `Authorization: SDK-KEY` | the live environment |
+//! | [`MobileEnvironment`] | `Authorization: MOBILE-KEY` | the same |
+//! | [`BrowserEnvironment`] | the client-side ID in the path | the same |
 //! | [`Caller`] | `Authorization: ACCESS-TOKEN`, on the admin API | an [`Actor`] |
 //! | [`Session`] | the session cookie, on the dashboard | an [`Actor`], and the form token |
 //!
@@ -10,6 +12,7 @@
 //! face they came by.
 
 mod access_token;
+pub mod client_side;
 pub mod limit;
 pub mod password;
 mod permission;
@@ -18,6 +21,7 @@ pub mod secret;
 pub mod session;
 
 pub use access_token::{Caller, MintedToken, mint_access_token};
+pub use client_side::{BrowserEnvironment, MobileEnvironment};
 pub use permission::{Action, Actor, ActorKind, Forbidden, Role};
 pub use sdk_key::SdkEnvironment;
 pub use session::Session;

@@ -22,6 +22,8 @@ pub struct Metrics {
     streams_opened: AtomicU64,
     streams_cut: AtomicU64,
     changes_sent: AtomicU64,
+    client_streams_open: AtomicI64,
+    client_evaluations: AtomicU64,
     /// Turns for writing a first put: see `stream`.
     pub(super) put_turns: Arc<Semaphore>,
 }
@@ -34,6 +36,8 @@ impl Default for Metrics {
             streams_opened: AtomicU64::default(),
             streams_cut: AtomicU64::default(),
             changes_sent: AtomicU64::default(),
+            client_streams_open: AtomicI64::default(),
+            client_evaluations: AtomicU64::default(),
             put_turns: Arc::new(Semaphore::new(super::stream::PUTS_AT_ONCE)),
         }
     }
@@ -53,7 +57,20 @@ impl Metrics {
         self.streams_cut.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn change_sent(&self) {
+    pub(crate) fn client_stream_opened(&self) {
+        self.client_streams_open.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn client_stream_closed(&self) {
+        self.client_streams_open.fetch_sub(1, Relaxed);
+    }
+
+    /// All flags were evaluated for one context.
+    pub(crate) fn evaluated_for_client(&self) {
+        self.client_evaluations.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn change_sent(&self) {
         self.changes_sent.fetch_add(1, Relaxed);
     }
 
@@ -78,6 +95,20 @@ impl Metrics {
         figure("streams_cut_total", "counter", "Streams cut because their reader fell behind.", &one(cut));
         let sent = self.changes_sent.load(Relaxed).to_string();
         figure("changes_sent_total", "counter", "Changes sent to SDKs, each stream by itself.", &one(sent));
+        let open = self.client_streams_open.load(Relaxed).to_string();
+        figure(
+            "client_streams_open",
+            "gauge",
+            "Browsers and mobile programs connected by a stream.",
+            &one(open),
+        );
+        let evaluated = self.client_evaluations.load(Relaxed).to_string();
+        figure(
+            "client_evaluations_total",
+            "counter",
+            "Times that all flags were evaluated for one context.",
+            &one(evaluated),
+        );
         figure("environments", "gauge", "Environments served.", &one(environments.to_string()));
         figure(
             "changes",

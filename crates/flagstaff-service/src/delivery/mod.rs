@@ -4,7 +4,7 @@
 //! [`crate::live_environment::Image`].
 
 pub mod metrics;
-mod poll;
+pub(crate) mod poll;
 mod status;
 mod stream;
 
@@ -34,13 +34,13 @@ pub fn router() -> Router<SharedApp> {
 
 /// The query of streams and polls.
 #[derive(Debug, Deserialize)]
-struct Filtered {
+pub(crate) struct Filtered {
     filter: Option<String>,
 }
 
 impl Filtered {
     /// Payload filters belong to environments; an unknown one is 404.
-    fn check(&self) -> Result<(), ApiError> {
+    pub(crate) fn check(&self) -> Result<(), ApiError> {
         match self.filter.as_deref() {
             None | Some("") => Ok(()),
             Some(filter) => {
@@ -52,7 +52,7 @@ impl Filtered {
 }
 
 /// The environment's id, which SDKs pass on to their hooks.
-fn environment_id(live: &LiveEnvironment) -> (HeaderName, HeaderValue) {
+pub(crate) fn environment_id(live: &LiveEnvironment) -> (HeaderName, HeaderValue) {
     let id = HeaderValue::try_from(live.about().environment.client_side_id.as_str());
     let id = id.unwrap_or_else(|_| unreachable!("a client-side ID is plain text"));
     (HeaderName::from_static(headers::ENVIRONMENT_ID), id)

@@ -13,7 +13,7 @@ use crate::extract::{Asked, Keys};
 use crate::live_environment::{Image, LiveEnvironment, Packed};
 
 /// Bodies from this size on are compressed; below, the headers outweigh it.
-const WORTH_COMPRESSING: usize = 1024;
+pub(crate) const WORTH_COMPRESSING: usize = 1024;
 
 /// `GET /sdk/latest-all`
 pub(super) async fn all(
@@ -62,10 +62,8 @@ async fn answer(live: &LiveEnvironment, headers: &HeaderMap, part: fn(&Image) ->
     if plain.len() < WORTH_COMPRESSING || !takes_gzip(headers) {
         return json(live, image.tag(), plain);
     }
-    let tag = format!("{}{GZIP}", image.tag());
-    let mut response = json(live, &tag, gzip(image, part).await);
-    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    response
+    let tag = image.tag().to_owned();
+    json_compressed(live, &tag, gzip(image, part).await)
 }
 
 /// Compressed once per version, off the async threads.
@@ -97,7 +95,7 @@ fn one(
     Ok(json(live, &tag, body))
 }
 
-fn json(live: &LiveEnvironment, tag: &str, body: Bytes) -> Response {
+pub(crate) fn json(live: &LiveEnvironment, tag: &str, body: Bytes) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (header::ETAG, quoted(tag)),
@@ -109,7 +107,14 @@ fn json(live: &LiveEnvironment, tag: &str, body: Bytes) -> Response {
     (headers, body).into_response()
 }
 
-fn unchanged(live: &LiveEnvironment, tag: &str) -> Response {
+/// As [`json`], with a body that is compressed.
+pub(crate) fn json_compressed(live: &LiveEnvironment, tag: &str, body: Bytes) -> Response {
+    let mut response = json(live, &format!("{tag}{GZIP}"), body);
+    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    response
+}
+
+pub(crate) fn unchanged(live: &LiveEnvironment, tag: &str) -> Response {
     (StatusCode::NOT_MODIFIED, [(header::ETAG, quoted(tag)), environment_id(live)]).into_response()
 }
 
@@ -121,7 +126,7 @@ fn quoted(tag: &str) -> HeaderValue {
 /// Marks the ETag of a compressed body, which is another representation.
 const GZIP: &str = "-gzip";
 
-fn matches(headers: &HeaderMap, tag: &str) -> bool {
+pub(crate) fn matches(headers: &HeaderMap, tag: &str) -> bool {
     headers
         .get_all(header::IF_NONE_MATCH)
         .iter()
@@ -131,7 +136,7 @@ fn matches(headers: &HeaderMap, tag: &str) -> bool {
         .any(|listed| listed == "*" || listed.strip_suffix(GZIP).unwrap_or(listed) == tag)
 }
 
-fn takes_gzip(headers: &HeaderMap) -> bool {
+pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     headers
         .get_all(header::ACCEPT_ENCODING)
         .iter()

@@ -1,4 +1,4 @@
-//! `POST /bulk`: a batch of events of a server-side SDK.
+//! A batch of events, from whoever has an environment's key or ID.
 
 use std::time::Duration;
 
@@ -10,8 +10,9 @@ use flagstaff_wire::received::{check_batch, is_unsummarised, schema};
 use sha2::{Digest, Sha256};
 
 use super::body::receive;
-use crate::auth::SdkEnvironment;
+use crate::auth::{BrowserEnvironment, MobileEnvironment, SdkEnvironment};
 use crate::error::ApiError;
+use crate::live_environment::LiveEnvironment;
 use crate::store::EnvironmentId;
 use crate::store::analytics::batch::{NewBatch, PayloadHash};
 use crate::{SharedApp, now_ms};
@@ -19,14 +20,44 @@ use crate::{SharedApp, now_ms};
 /// How long a batch may wait to be stored before its sender is asked to come again.
 const STORING: Duration = Duration::from_secs(20);
 
-/// Stores the batch, then answers 202.
-pub(super) async fn bulk(
+/// `POST /bulk`: from a server-side SDK.
+pub(super) async fn from_server(
     State(app): State<SharedApp>,
     SdkEnvironment(environment): SdkEnvironment,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let (body, count) = receive(&headers, body, check).await?;
+    take(&app, &environment, &headers, body).await
+}
+
+/// `POST /mobile…`: from a mobile program.
+pub(super) async fn from_mobile_program(
+    State(app): State<SharedApp>,
+    MobileEnvironment(environment): MobileEnvironment,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    take(&app, &environment, &headers, body).await
+}
+
+/// `POST /events/bulk/{environment}`: from a browser.
+pub(super) async fn from_browser(
+    State(app): State<SharedApp>,
+    BrowserEnvironment(environment): BrowserEnvironment,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    take(&app, &environment, &headers, body).await
+}
+
+/// Stores the batch, then answers 202.
+pub(super) async fn take(
+    app: &SharedApp,
+    environment: &LiveEnvironment,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    let (body, count) = receive(headers, body, check).await?;
     if count == 0 {
         return Ok(StatusCode::ACCEPTED);
     }

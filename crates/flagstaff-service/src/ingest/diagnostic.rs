@@ -1,4 +1,4 @@
-//! `POST /diagnostic`: what an SDK reports of itself.
+//! What an SDK reports of itself, server, mobile or browser.
 //!
 //! Kept is which SDK in which version reported last, so that a dashboard can say what is connected.
 //! Its configuration and its figures are not: nothing in the service reads them.
@@ -9,8 +9,9 @@ use axum::http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::body::receive;
-use crate::auth::SdkEnvironment;
+use crate::auth::{BrowserEnvironment, MobileEnvironment, SdkEnvironment};
 use crate::error::ApiError;
+use crate::live_environment::LiveEnvironment;
 use crate::store::analytics::instance::SdkInstance;
 use crate::{SharedApp, now_ms};
 
@@ -20,14 +21,44 @@ const LIMIT: usize = 256 * 1024;
 /// No id, name or version is longer.
 const LONGEST: usize = 256;
 
-/// Notes the report, then answers 202.
-pub(super) async fn diagnostic(
+/// `POST /diagnostic`: a server-side SDK's.
+pub(super) async fn from_server(
     State(app): State<SharedApp>,
     SdkEnvironment(environment): SdkEnvironment,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let (_, instance) = receive(&headers, body, read).await?;
+    take(&app, &environment, &headers, body).await
+}
+
+/// `POST /mobile/events/diagnostic`: a mobile program's.
+pub(super) async fn from_mobile_program(
+    State(app): State<SharedApp>,
+    MobileEnvironment(environment): MobileEnvironment,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    take(&app, &environment, &headers, body).await
+}
+
+/// `POST /events/diagnostic/{environment}`: a browser's.
+pub(super) async fn from_browser(
+    State(app): State<SharedApp>,
+    BrowserEnvironment(environment): BrowserEnvironment,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    take(&app, &environment, &headers, body).await
+}
+
+/// Notes the report, then answers 202.
+async fn take(
+    app: &SharedApp,
+    environment: &LiveEnvironment,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    let (_, instance) = receive(headers, body, read).await?;
     if let Some(instance) = instance {
         app.analytics.note_instance(environment.id(), instance).await?;
     }

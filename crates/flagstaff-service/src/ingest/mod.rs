@@ -1,4 +1,10 @@
-//! Event batches in: `/bulk` and `/diagnostic`.
+//! Event batches in, from servers, mobile programs and browsers, and what SDKs report of themselves.
+//!
+//! | Who | Events | Diagnostics |
+//! |---|---|---|
+//! | server | `/bulk` | `/diagnostic` |
+//! | mobile program | `/mobile`, `/mobile/events`, `/mobile/events/bulk` | `/mobile/events/diagnostic` |
+//! | browser | `/events/bulk/ID`, `/a/ID.gif` | `/events/diagnostic/ID` |
 //!
 //! A batch is answered 202 when it is on disk, and never before; what it adds up to is worked out later,
 //! by [`crate::analytics`]. The door looks only as far as it must: who sends it, whether it is a JSON
@@ -8,7 +14,8 @@
 //! |---|---|
 //! | 202 | stored, or stored before under the same payload id; `Date` says our time |
 //! | 400 | empty, not JSON, not an array of objects, damaged compression |
-//! | 401 | no SDK key, or an unknown one |
+//! | 401 | no SDK or mobile key, or an unknown one |
+//! | 404 | an unknown client-side ID |
 //! | 408 | the body did not arrive in time |
 //! | 413 | larger than the limits, as sent or unpacked |
 //! | 415 | a compression that is not known |
@@ -17,18 +24,30 @@
 mod body;
 mod bulk;
 mod diagnostic;
+mod image;
 
-use axum::Router;
-use axum::routing::post;
+use axum::routing::{get, post};
+use axum::{Router, middleware};
 use flagstaff_wire::paths;
 
 pub use body::{BODY_LIMIT, INFLATED_LIMIT};
 
 use crate::SharedApp;
+use crate::client_side::cors;
 
 /// The paths of this room.
 pub fn router() -> Router<SharedApp> {
+    let browsers = Router::new()
+        .route("/events/bulk/{environment}", post(bulk::from_browser).options(cors::preflight))
+        .route("/events/diagnostic/{environment}", post(diagnostic::from_browser).options(cors::preflight))
+        .route("/a/{file}", get(image::image).options(cors::preflight))
+        .layer(middleware::from_fn(cors::allow));
     Router::new()
-        .route(paths::EVENTS, post(bulk::bulk))
-        .route(paths::DIAGNOSTIC, post(diagnostic::diagnostic))
+        .route(paths::EVENTS, post(bulk::from_server))
+        .route(paths::DIAGNOSTIC, post(diagnostic::from_server))
+        .route(paths::MOBILE_EVENTS, post(bulk::from_mobile_program))
+        .route("/mobile/events", post(bulk::from_mobile_program))
+        .route("/mobile/events/bulk", post(bulk::from_mobile_program))
+        .route(paths::MOBILE_DIAGNOSTIC, post(diagnostic::from_mobile_program))
+        .merge(browsers)
 }

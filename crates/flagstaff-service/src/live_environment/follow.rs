@@ -27,6 +27,10 @@ struct Table {
     by_id: HashMap<EnvironmentId, Arc<LiveEnvironment>>,
     /// By the SHA-256 of the key, so that the time of a look-up says nothing about keys.
     by_sdk_key: HashMap<String, Arc<LiveEnvironment>>,
+    /// In the same way.
+    by_mobile_key: HashMap<String, Arc<LiveEnvironment>>,
+    /// These are public.
+    by_client_side_id: HashMap<String, Arc<LiveEnvironment>>,
 }
 
 impl LiveEnvironments {
@@ -41,6 +45,16 @@ impl LiveEnvironments {
     /// The environment with this SDK key.
     pub fn by_sdk_key(&self, sdk_key: &str) -> Option<Arc<LiveEnvironment>> {
         self.table.load().by_sdk_key.get(&secret::hash(sdk_key)).cloned()
+    }
+
+    /// The environment with this mobile key.
+    pub fn by_mobile_key(&self, mobile_key: &str) -> Option<Arc<LiveEnvironment>> {
+        self.table.load().by_mobile_key.get(&secret::hash(mobile_key)).cloned()
+    }
+
+    /// The environment with this client-side ID.
+    pub fn by_client_side_id(&self, id: &str) -> Option<Arc<LiveEnvironment>> {
+        self.table.load().by_client_side_id.get(id).cloned()
     }
 
     /// The environment with this id.
@@ -94,10 +108,15 @@ impl LiveEnvironments {
 
 impl Table {
     fn of(by_id: HashMap<EnvironmentId, Arc<LiveEnvironment>>) -> Self {
-        let sdk_key = |live: &Arc<LiveEnvironment>| {
-            (secret::hash(&live.about.load().environment.sdk_key), live.clone())
+        let by = |credential: fn(&Environment) -> String| {
+            by_id.values().map(|live| (credential(&live.about.load().environment), live.clone())).collect()
         };
-        Self { by_sdk_key: by_id.values().map(sdk_key).collect(), by_id }
+        Self {
+            by_sdk_key: by(|environment| secret::hash(&environment.sdk_key)),
+            by_mobile_key: by(|environment| secret::hash(&environment.mobile_key)),
+            by_client_side_id: by(|environment| environment.client_side_id.clone()),
+            by_id,
+        }
     }
 }
 

@@ -5,13 +5,14 @@
 
 mod follow;
 mod image;
+mod subject;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use flagstaff_eval::{Entry, SharedDataSet, model};
+use flagstaff_eval::{DataSet, Entry, SharedDataSet, model};
 use flagstaff_wire::stream::{
     ItemKind as WireKind, write_delete, write_delete_at, write_patch, write_patch_at,
 };
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use follow::{LiveEnvironments, follow};
 pub use image::{Image, Packed};
+pub use subject::{Audience, Subject};
 
 use crate::store::EnvironmentId;
 use crate::store::change_log::ItemKind;
@@ -75,6 +77,8 @@ pub struct Change {
     pub all: Bytes,
     /// For a stream of flags alone; none if a segment changed.
     pub flags: Option<Bytes>,
+    /// For those who are sent values.
+    pub subject: Arc<Subject>,
 }
 
 /// What the store says about one item at one moment.
@@ -95,6 +99,16 @@ pub enum Update {
     },
 }
 
+impl Update {
+    fn item(&self) -> (ItemKind, &str) {
+        match self {
+            Self::Flag(flag) => (ItemKind::Flag, &flag.key),
+            Self::Segment(segment) => (ItemKind::Segment, &segment.key),
+            Self::Deleted { kind, key, .. } => (*kind, key),
+        }
+    }
+}
+
 impl LiveEnvironment {
     fn new(about: About, flags: Vec<model::Flag>, segments: Vec<model::Segment>) -> Self {
         let state = State {
@@ -109,7 +123,7 @@ impl LiveEnvironment {
                 .collect(),
             image: None,
         };
-        let data = flagstaff_eval::DataSet::new(
+        let data = DataSet::new(
             flags.into_iter().map(|flag| Entry::flag(&flag.key.clone(), flag)),
             segments.into_iter().map(|segment| Entry::segment(&segment.key.clone(), segment)),
         );
@@ -183,6 +197,17 @@ impl LiveEnvironment {
         (self.image_of(&mut state), self.changes.subscribe())
     }
 
+    /// What values are made from, as of which sequence number. Waits for a change that is under way.
+    pub fn evaluable(&self) -> (u64, Arc<DataSet>) {
+        let state = self.state();
+        (state.sequence, self.data.snapshot())
+    }
+
+    /// Every change from now on.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
     fn image_of(&self, state: &mut State) -> Arc<Image> {
         let lineage = &self.about.load().environment.lineage;
         let image = state.image.get_or_insert_with(|| {
@@ -205,13 +230,15 @@ impl LiveEnvironment {
     }
 
     fn apply_one(&self, state: &mut State, update: Update) -> Option<Change> {
+        let (kind, key) = update.item();
+        let subject = Subject::new(kind, key, &self.data.load());
         match update {
             Update::Flag(flag) => {
                 let (key, item) = (Arc::<str>::from(flag.key.as_str()), Item::new(flag.version, &*flag));
                 if !self.data.upsert_flag(Entry::flag(&key, *flag)) {
                     return None;
                 }
-                let change = Change::patch(ItemKind::Flag, &key, &item);
+                let change = Change::patch(ItemKind::Flag, &key, &item, subject);
                 state.flags.insert(key, item);
                 Some(change)
             }
@@ -221,7 +248,7 @@ impl LiveEnvironment {
                 if !self.data.upsert_segment(Entry::segment(&key, *segment)) {
                     return None;
                 }
-                let change = Change::patch(ItemKind::Segment, &key, &item);
+                let change = Change::patch(ItemKind::Segment, &key, &item, subject);
                 state.segments.insert(key, item);
                 Some(change)
             }
@@ -234,7 +261,7 @@ impl LiveEnvironment {
                     ItemKind::Flag => state.flags.remove(key.as_str()),
                     ItemKind::Segment => state.segments.remove(key.as_str()),
                 };
-                gone.then(|| Change::delete(kind, &key, version))
+                gone.then(|| Change::delete(kind, &key, version, subject))
             }
         }
     }
@@ -253,7 +280,7 @@ impl Item {
 }
 
 impl Change {
-    fn patch(kind: ItemKind, key: &str, item: &Item) -> Self {
+    fn patch(kind: ItemKind, key: &str, item: &Item, subject: Subject) -> Self {
         // Checked JSON of our own: taken over as it is, not read again.
         let json =
             String::from_utf8(item.json.to_vec()).ok().and_then(|json| RawValue::from_string(json).ok());
@@ -262,14 +289,16 @@ impl Change {
             all: message(|out| write_patch(out, kind.on_the_wire(), key, &json)),
             flags: (kind == ItemKind::Flag)
                 .then(|| message(|out| write_patch_at(out, &format!("/{key}"), &json))),
+            subject: Arc::new(subject),
         }
     }
 
-    fn delete(kind: ItemKind, key: &str, version: u64) -> Self {
+    fn delete(kind: ItemKind, key: &str, version: u64, subject: Subject) -> Self {
         Self {
             all: message(|out| write_delete(out, kind.on_the_wire(), key, version)),
             flags: (kind == ItemKind::Flag)
                 .then(|| message(|out| write_delete_at(out, &format!("/{key}"), version))),
+            subject: Arc::new(subject),
         }
     }
 }

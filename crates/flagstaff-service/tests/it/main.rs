@@ -1,6 +1,7 @@
 //! The service from outside: its public rooms, and a demo over HTTP.
 
 mod analytics;
+mod client_side;
 mod dashboard;
 mod events;
 mod flags;

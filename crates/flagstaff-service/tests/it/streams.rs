@@ -12,13 +12,13 @@ use crate::support::Service;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A stream as an SDK reads it.
-struct Stream {
+pub(crate) struct Stream {
     lines: BufReader<TcpStream>,
     head: String,
 }
 
 impl Stream {
-    async fn open(service: &Service, path: &str, key: &str) -> Self {
+    pub(crate) async fn open(service: &Service, path: &str, key: &str) -> Self {
         let mut connection = TcpStream::connect(service.address()).await.unwrap();
         // In HTTP 1.0 a body ends with the connection and has no chunks.
         let request =
@@ -55,7 +55,7 @@ impl Stream {
         }
     }
 
-    async fn expect(&mut self, event: &str) -> Value {
+    pub(crate) async fn expect(&mut self, event: &str) -> Value {
         let (known, data) = self.next().await.expect("one more event");
         assert_eq!(known, event, "{data}");
         data

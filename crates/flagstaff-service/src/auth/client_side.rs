@@ -1,0 +1,57 @@
+//! The credentials of browsers and mobile programs, which are no secrets.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+
+use super::sdk_key::credential;
+use crate::SharedApp;
+use crate::error::ApiError;
+use crate::live_environment::LiveEnvironment;
+
+/// The name that an environment's client-side ID has in routes.
+pub const ENVIRONMENT: &str = "environment";
+
+/// The environment whose client-side ID stands in the path as `{environment}`; 404 if there is none.
+#[derive(Clone, Debug)]
+pub struct BrowserEnvironment(pub Arc<LiveEnvironment>);
+
+impl FromRequestParts<SharedApp> for BrowserEnvironment {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+        let unreadable = |error| ApiError::bad_request(format!("the path cannot be read: {error}"));
+        let parameters = RawPathParams::from_request_parts(parts, app).await.map_err(unreadable)?;
+        let id =
+            parameters.iter().find(|(name, _)| *name == ENVIRONMENT).map(|(_, id)| id).unwrap_or_default();
+        app.live.by_client_side_id(id).map(Self).ok_or_else(|| {
+            ApiError::not_found(format!(
+                "there is no environment with the client-side ID `{}`",
+                id.escape_debug()
+            ))
+        })
+    }
+}
+
+/// The environment whose mobile key stands, bare, in `Authorization`; 401 without one.
+#[derive(Clone, Debug)]
+pub struct MobileEnvironment(pub Arc<LiveEnvironment>);
+
+impl FromRequestParts<SharedApp> for MobileEnvironment {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+        let key = credential(&parts.headers).ok_or_else(|| {
+            ApiError::unauthorized(
+                "no mobile key: send the environment's mobile key in the `Authorization` header",
+            )
+        })?;
+        app.live.by_mobile_key(key).map(Self).ok_or_else(|| {
+            ApiError::unauthorized(
+                "unknown mobile key: it is the `mobileKey` of an environment, which \
+                 GET /api/v2/projects/PROJECT/environments shows",
+            )
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! Values out to browsers and mobile programs, which are not told the rules: flags are evaluated here, for
+//! one context at a time.
+//!
+//! | Who | Comes with | Paths |
+//! |---|---|---|
+//! | browser | a client-side ID in the path | `/sdk/evalx/ID/…`, `/sdk/eval/ID/…`, `/eval/ID…`, `/ping/ID`, `/sdk/goals/ID` |
+//! | mobile program | a mobile key | `/msdk/evalx/…`, `/msdk/eval/…`, `/meval…`, `/mping` |
+//! | server | an SDK key | `/sdk/evalx/…`, `/sdk/eval/…` |
+//!
+//! A context comes as base64 at the end of the path, or as the body of a `REPORT`. Source: the protocol's
+//! *Client-side and mobile*.
+//!
+//! | File | What it is about |
+//! |---|---|
+//! | `viewer` | who asks, for which context, and whether they may |
+//! | `context` | a context in a path or a body |
+//! | `poll` | all values at once |
+//! | `stream` | all values, then each change; or only that there is one |
+//! | `cors` | what pages of other origins may do |
+
+pub(crate) mod context;
+pub(crate) mod cors;
+mod poll;
+mod stream;
+mod viewer;
+
+use axum::routing::{MethodRouter, any, get};
+use axum::{Json, Router, middleware};
+
+use crate::SharedApp;
+use crate::auth::BrowserEnvironment;
+
+/// The paths of this room.
+pub fn router() -> Router<SharedApp> {
+    browsers().layer(middleware::from_fn(cors::allow)).merge(mobile_programs()).merge(servers())
+}
+
+fn browsers() -> Router<SharedApp> {
+    let polls = with_context("/sdk/evalx/{environment}", || any(poll::evaluations));
+    let values = with_context("/sdk/eval/{environment}", || any(poll::values));
+    polls
+        .merge(values)
+        .route("/eval/{environment}", any(stream::values))
+        .route("/eval/{environment}/{context}", any(stream::values))
+        .route("/ping/{environment}", get(stream::pings_for_browsers).options(cors::preflight))
+        .route("/sdk/goals/{environment}", get(goals).options(cors::preflight))
+}
+
+fn mobile_programs() -> Router<SharedApp> {
+    with_context("/msdk/evalx", || any(poll::evaluations))
+        .merge(with_context("/msdk/eval", || any(poll::values)))
+        .route("/meval", any(stream::values))
+        .route("/meval/{context}", any(stream::values))
+        .route("/mping", get(stream::pings_for_mobile_programs))
+}
+
+fn servers() -> Router<SharedApp> {
+    with_context("/sdk/evalx", || any(poll::evaluations)).merge(with_context("/sdk/eval", || any(poll::values)))
+}
+
+/// The ways to say for which context: in the path or in the body, since there are contexts or before.
+/// `REPORT` is no method that routes know; who asks is checked to have come by the right one.
+fn with_context(base: &str, answer: impl Fn() -> MethodRouter<SharedApp>) -> Router<SharedApp> {
+    Router::new()
+        .route(&format!("{base}/contexts/{{context}}"), answer())
+        .route(&format!("{base}/users/{{context}}"), answer())
+        .route(&format!("{base}/context"), answer())
+        .route(&format!("{base}/user"), answer())
+}
+
+/// `GET /sdk/goals/{environment}`: the clicks and pages that count as goals. None are kept yet, and a
+/// browser goes on without.
+async fn goals(BrowserEnvironment(_): BrowserEnvironment) -> Json<[(); 0]> {
+    Json([])
+}

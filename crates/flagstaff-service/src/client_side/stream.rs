@@ -1,0 +1,226 @@
+//! Streams for one context: all values, then each that may have changed. Or, for those who poll at each
+//! change, only that there was one.
+//!
+//! A flag's value may change because of another flag, or of a segment. Which flags a change affects is
+//! worked out once and shared; each stream evaluates those for its own context. Several changes at once
+//! become one. A reader that falls behind is sent everything anew.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::future::pending;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::viewer::Viewer;
+use crate::SharedApp;
+use crate::auth::{BrowserEnvironment, MobileEnvironment};
+use crate::delivery::{Filtered, environment_id};
+use crate::error::ApiError;
+use crate::extract::Asked;
+use crate::live_environment::{Change, LiveEnvironment, Subject};
+
+/// `/eval/…`, `/meval/…`: values.
+pub(super) async fn values(State(app): State<SharedApp>, viewer: Viewer) -> Response {
+    let live = viewer.live.clone();
+    open(app, live, Some(viewer))
+}
+
+/// `/ping/{environment}`: that there is a change.
+pub(super) async fn pings_for_browsers(
+    State(app): State<SharedApp>,
+    BrowserEnvironment(live): BrowserEnvironment,
+    Asked(query): Asked<Filtered>,
+) -> Result<Response, ApiError> {
+    query.check()?;
+    Ok(open(app, live, None))
+}
+
+/// `/mping`: the same.
+pub(super) async fn pings_for_mobile_programs(
+    State(app): State<SharedApp>,
+    MobileEnvironment(live): MobileEnvironment,
+    Asked(query): Asked<Filtered>,
+) -> Result<Response, ApiError> {
+    query.check()?;
+    Ok(open(app, live, None))
+}
+
+fn open(app: SharedApp, live: Arc<LiveEnvironment>, viewer: Option<Viewer>) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate")),
+        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+        environment_id(&live),
+    ];
+    let subscriber = Subscriber::new(app, live, viewer);
+    let body = stream::unfold(subscriber, |mut subscriber| async move {
+        let chunk = subscriber.next().await?;
+        Some((Ok::<_, Infallible>(chunk), subscriber))
+    });
+    (headers, Body::from_stream(body)).into_response()
+}
+
+/// One connected program.
+struct Subscriber {
+    app: SharedApp,
+    live: Arc<LiveEnvironment>,
+    /// For whom it is; without anybody, changes are only announced.
+    viewer: Option<Viewer>,
+    changes: Receiver<Change>,
+    revoked: CancellationToken,
+    step: Step,
+}
+
+enum Step {
+    /// Everything is to be sent.
+    Everything,
+    /// Everything was, and changes are waited for.
+    Live,
+    Over,
+}
+
+impl Subscriber {
+    fn new(app: SharedApp, live: Arc<LiveEnvironment>, viewer: Option<Viewer>) -> Self {
+        // Before anything is evaluated: what changes after this is heard of.
+        let (changes, revoked) = (live.changes(), live.key_revoked());
+        app.metrics.client_stream_opened();
+        Self { app, live, viewer, changes, revoked, step: Step::Everything }
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            match self.step {
+                Step::Everything => {
+                    self.step = Step::Live;
+                    return Some(self.everything());
+                }
+                Step::Live => {
+                    if let Some(chunk) = self.next_change().await {
+                        return Some(chunk);
+                    }
+                }
+                Step::Over => return None,
+            }
+        }
+    }
+
+    /// Waits for a change that concerns this stream, a heartbeat, or the end. None means: look at the step
+    /// again.
+    async fn next_change(&mut self) -> Option<Bytes> {
+        let quiet_until = self.app.config.heartbeat_interval.map(|interval| Instant::now() + interval);
+        let received = tokio::select! {
+            biased;
+            () = self.app.stopping.cancelled() => {
+                self.step = Step::Over;
+                return Some(Bytes::from_static(b"retry: 1000\n\n"));
+            }
+            () = self.revoked.cancelled() => {
+                self.step = Step::Over;
+                return None;
+            }
+            received = self.changes.recv() => received,
+            () = until(quiet_until) => return Some(Bytes::from_static(b":\n\n")),
+        };
+        let mut subjects = match received {
+            Ok(change) => vec![change.subject],
+            Err(RecvError::Lagged(_)) => return self.start_over(),
+            Err(RecvError::Closed) => {
+                self.step = Step::Over;
+                return None;
+            }
+        };
+        loop {
+            match self.changes.try_recv() {
+                Ok(change) => subjects.push(change.subject),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                Err(TryRecvError::Lagged(_)) => return self.start_over(),
+            }
+        }
+        self.changed(&subjects)
+    }
+
+    /// Changes were missed: everything is sent anew.
+    fn start_over(&mut self) -> Option<Bytes> {
+        self.changes = self.changes.resubscribe();
+        self.step = Step::Everything;
+        None
+    }
+
+    fn everything(&self) -> Bytes {
+        let mut out = Vec::new();
+        match &self.viewer {
+            Some(viewer) => {
+                let (version, data) = self.live.evaluable();
+                write(&mut out, "put", &viewer.see(&data, |_| true).evaluations(version));
+                self.app.metrics.evaluated_for_client();
+            }
+            None => write_ping(&mut out),
+        }
+        out.into()
+    }
+
+    /// What these changes mean here; none if nothing.
+    fn changed(&self, subjects: &[Arc<Subject>]) -> Option<Bytes> {
+        let mut out = Vec::new();
+        match &self.viewer {
+            Some(viewer) => {
+                let (version, data) = self.live.evaluable();
+                let affected: HashSet<&str> =
+                    subjects.iter().flat_map(|subject| subject.affected(&data)).map(|key| &**key).collect();
+                let all = viewer.see(&data, |key| affected.contains(key));
+                for flag in all.flags() {
+                    write(&mut out, "patch", &all.change(flag, version));
+                }
+                // What was to be seen before and is not any more. Others are not even named.
+                let gone: HashSet<&Arc<str>> = subjects
+                    .iter()
+                    .filter_map(|subject| subject.flag_seen_before(viewer.audience))
+                    .filter(|key| data.flag(key).is_none_or(|flag| !viewer.audience.sees(flag)))
+                    .collect();
+                for key in gone {
+                    write(&mut out, "delete", &json!({"key": key, "version": version}));
+                }
+            }
+            None => write_ping(&mut out),
+        }
+        if out.is_empty() {
+            return None;
+        }
+        self.app.metrics.change_sent();
+        Some(out.into())
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.app.metrics.client_stream_closed();
+    }
+}
+
+fn write(out: &mut Vec<u8>, event: &str, data: &impl Serialize) {
+    out.extend_from_slice(format!("event: {event}\ndata: ").as_bytes());
+    serde_json::to_writer(&mut *out, data).unwrap_or_else(|error| unreachable!("values are JSON: {error}"));
+    out.extend_from_slice(b"\n\n");
+}
+
+fn write_ping(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"event: ping\ndata: {}\n\n");
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,135 @@
+//! Who asks for values: of which environment, for which context, and whether they may.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, FromRequestParts as _, RawPathParams, Request};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use flagstaff_eval::{Context, DataSet};
+use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions};
+use flagstaff_wire::secure_mode;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::context;
+use crate::SharedApp;
+use crate::auth::client_side::ENVIRONMENT;
+use crate::auth::{BrowserEnvironment, MobileEnvironment, SdkEnvironment};
+use crate::delivery::Filtered;
+use crate::error::ApiError;
+use crate::extract::{Asked, whole_body};
+use crate::live_environment::{Audience, LiveEnvironment};
+
+/// A context is never longer.
+const LONGEST_CONTEXT: usize = 1024 * 1024;
+
+/// Who asks for values.
+pub(super) struct Viewer {
+    pub(super) live: Arc<LiveEnvironment>,
+    pub(super) audience: Audience,
+    pub(super) context: Context,
+    pub(super) options: AllFlagsOptions,
+    /// Tells what is asked for from anything else that is.
+    pub(super) question: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Query {
+    #[serde(default, rename = "withReasons")]
+    with_reasons: Option<String>,
+    /// The hash of secure mode.
+    h: Option<String>,
+}
+
+impl FromRequest<SharedApp> for Viewer {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let parameters = RawPathParams::from_request_parts(&mut parts, app).await;
+        let parameters =
+            parameters.map_err(|error| ApiError::bad_request(format!("the path cannot be read: {error}")))?;
+        let parameter =
+            |name: &str| parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+        let (audience, live) = if parameter(ENVIRONMENT).is_some() {
+            let BrowserEnvironment(live) = BrowserEnvironment::from_request_parts(&mut parts, app).await?;
+            (Audience::Browser, live)
+        } else if parts.uri.path().starts_with("/m") {
+            let MobileEnvironment(live) = MobileEnvironment::from_request_parts(&mut parts, app).await?;
+            (Audience::Mobile, live)
+        } else {
+            let SdkEnvironment(live) = SdkEnvironment::from_request_parts(&mut parts, app).await?;
+            (Audience::Server, live)
+        };
+        let Asked(filtered) = Asked::<Filtered>::from_request_parts(&mut parts, app).await?;
+        filtered.check()?;
+        let Asked(query) = Asked::<Query>::from_request_parts(&mut parts, app).await?;
+
+        let mut question = Sha256::new();
+        let context = match (parts.method.as_str(), parameter("context")) {
+            ("GET" | "HEAD", Some(encoded)) => {
+                question.update(encoded);
+                context::from_path(encoded)?
+            }
+            ("REPORT", None) => {
+                check_is_json(&parts.headers)?;
+                let body = whole_body(&parts.headers, body, LONGEST_CONTEXT).await?;
+                question.update(&body);
+                context::from_json(&body)?
+            }
+            (_, in_path) => return Err(wrong_method(&parts.method, in_path.is_some())),
+        };
+        if audience == Audience::Browser {
+            check_hash(&live, &context, query.h.as_deref())?;
+        }
+        let with_reasons = query.with_reasons.is_some_and(|given| matches!(&*given, "true" | "1" | ""));
+        question.update([u8::from(with_reasons), audience as u8]);
+        let question = question.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let options = AllFlagsOptions { with_reasons, ..AllFlagsOptions::default() };
+        Ok(Self { live, audience, context, options, question })
+    }
+}
+
+impl Viewer {
+    /// What this viewer may see of the flags that `wanted` holds for.
+    pub(super) fn see<'d>(&self, data: &'d DataSet, wanted: impl Fn(&str) -> bool) -> AllFlags<'d> {
+        AllFlags::of_those(data, &self.context, self.options, crate::now_ms(), |flag| {
+            self.audience.sees(flag) && wanted(flag.key())
+        })
+    }
+}
+
+/// In secure mode a browser has to prove that a server of the environment's owner knows its context.
+fn check_hash(live: &LiveEnvironment, context: &Context, shown: Option<&str>) -> Result<(), ApiError> {
+    let about = live.about();
+    if !about.environment.secure_mode {
+        return Ok(());
+    }
+    let Some(shown) = shown.filter(|shown| !shown.is_empty()) else {
+        return Err(ApiError::bad_request(
+            "this environment is in secure mode: send the context's secure mode hash, which a server-side SDK makes, as `h`",
+        ));
+    };
+    if secure_mode::is_hash(shown, &about.environment.sdk_key, context.canonical_key()) {
+        Ok(())
+    } else {
+        Err(ApiError::bad_request("the secure mode hash `h` is not that of this context in this environment"))
+    }
+}
+
+fn check_is_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let message = format!(
+        "the content type is `{}`; send the context with `Content-Type: application/json`",
+        kind.escape_debug()
+    );
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message))
+}
+
+fn wrong_method(method: &Method, context_in_path: bool) -> ApiError {
+    let right = if context_in_path { "GET" } else { "REPORT, with the context as the body" };
+    ApiError::wrong_method(format!("`{method}` is not possible here; use {right}"))
+}

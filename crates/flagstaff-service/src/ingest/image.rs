@@ -1,0 +1,54 @@
+//! `GET /a/{environment}.gif?d=…`: events of a browser that cannot post, as the address of an image.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use flagstaff_wire::headers::EVENT_SCHEMA;
+use serde::Deserialize;
+
+use super::bulk;
+use crate::SharedApp;
+use crate::client_side::context::base64;
+use crate::error::ApiError;
+use crate::extract::{Asked, Keys};
+
+/// One transparent pixel.
+const PIXEL: &[u8] =
+    b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\0\0\0!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+/// What such a browser speaks if it does not say.
+const SCHEMA: HeaderValue = HeaderValue::from_static("3");
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Events {
+    /// A batch of events, as base64.
+    d: Option<String>,
+    /// Their schema.
+    v: Option<String>,
+}
+
+/// Stores what it can. The browser is shown its image whatever that is: it could do nothing about it.
+pub(super) async fn image(
+    State(app): State<SharedApp>,
+    Keys(file): Keys<String>,
+    Asked(events): Asked<Events>,
+) -> Result<Response, ApiError> {
+    let unknown = || ApiError::not_found("there is no environment with this client-side ID");
+    let id = file.strip_suffix(".gif").ok_or_else(unknown)?;
+    let environment = app.live.by_client_side_id(id).ok_or_else(unknown)?;
+    let schema = events.v.and_then(|schema| HeaderValue::try_from(schema).ok()).unwrap_or(SCHEMA);
+    let headers = HeaderMap::from_iter([(header::HeaderName::from_static(EVENT_SCHEMA), schema)]);
+    let batch = base64(&events.d.unwrap_or_default());
+    let stored = match batch {
+        Ok(batch) => bulk::take(&app, &environment, &headers, Body::from(batch)).await.map(drop),
+        Err(error) => Err(ApiError::bad_request(error.to_string())),
+    };
+    if let Err(error) = stored {
+        tracing::debug!("events in the address of an image were passed over: {}", error.message());
+    }
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("image/gif")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers, PIXEL).into_response())
+}
