@@ -111,12 +111,20 @@ async fn an_answer_has_a_tag_of_its_own_and_is_compressed_if_wanted() {
     }
     service.instruct("wish-lists", json!([{"kind": "turnFlagOff"}])).await;
     assert_eq!(get(&service, &path(&ann()), &[("if-none-match", &tag)]).await.status, 200);
-    let long = format!("{}?withReasons=true", path(&ann()));
-    let packed = get(&service, &long, &[("accept-encoding", "gzip")]).await;
+    assert_eq!(
+        get(&service, &path(&ann()), &[("accept-encoding", "gzip")]).await.header("content-encoding"),
+        None
+    );
+    let variations = json!([{"value": "long ".repeat(1000)}, {"value": ""}]);
+    let availability = json!({"usingEnvironmentId": true, "usingMobileKey": false});
+    let flag = json!({"key": "long", "name": "Long", "variations": variations, "clientSideAvailability": availability});
+    assert_eq!(service.rest("POST", "/api/v2/flags/demo", Some(flag)).await.status, 201);
+    service.instruct("long", json!([{"kind": "turnFlagOn"}])).await;
+    let packed = get(&service, &path(&ann()), &[("accept-encoding", "gzip")]).await;
     assert_eq!(packed.header("content-encoding"), Some("gzip"));
     let mut plain = Vec::new();
     std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed.body[..]), &mut plain).unwrap();
-    assert_eq!(plain, get(&service, &long, &[]).await.body);
+    assert_eq!(plain, get(&service, &path(&ann()), &[]).await.body);
     service.stop().await;
 }
 
