@@ -22,10 +22,38 @@ from ldclient.client import LDClient
 from ldclient.config import Config
 from ldclient.context import Context, ContextBuilder, ContextMultiBuilder
 from ldclient.impl.neighbours import warn_of_neighbours
+from ldclient.migrations import (
+    ExecutionOrder,
+    MigrationConfig,
+    Migrator,
+    MigratorBuilder,
+    MigratorCompareFn,
+    MigratorFn,
+    OpTracker,
+    Operation,
+    OperationResult,
+    Origin,
+    Result,
+    Stage,
+    WriteResult,
+)
 from ldclient.util import log
 from ldclient.version import VERSION
 
-from . import client, config, context, evaluation, flag, flags_state, interfaces, util, version
+from . import (
+    client,
+    config,
+    context,
+    evaluation,
+    flag,
+    flags_state,
+    hook,
+    interfaces,
+    migrations,
+    plugin,
+    util,
+    version,
+)
 
 __version__ = VERSION
 
@@ -34,12 +62,28 @@ __all__ = [
     "Context",
     "ContextBuilder",
     "ContextMultiBuilder",
+    "ExecutionOrder",
     "LDClient",
+    "MigrationConfig",
+    "Migrator",
+    "MigratorBuilder",
+    "MigratorCompareFn",
+    "MigratorFn",
+    "OpTracker",
+    "Operation",
+    "OperationResult",
+    "Origin",
+    "Result",
+    "Stage",
+    "WriteResult",
     "client",
     "config",
     "context",
     "evaluation",
+    "hook",
     "interfaces",
+    "migrations",
+    "plugin",
 ]
 
 #: How long :func:`get` and :func:`set_config` wait for flags when they make a client, in seconds.

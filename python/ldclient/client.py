@@ -9,17 +9,26 @@ from ldclient.context import Context
 from ldclient.evaluation import EvaluationDetail
 from ldclient.flags_state import FeatureFlagsState
 from ldclient.hook import Hook
-from ldclient.interfaces import BigSegmentStoreStatusProvider, DataSourceStatusProvider, DataStoreStatusProvider
+from ldclient.interfaces import (
+    BigSegmentStoreStatusProvider,
+    DataSourceStatusProvider,
+    DataStoreStatusProvider,
+    FlagTracker,
+)
+from ldclient.impl.data_source import data_source_of, keeps_items, share_memory
 from ldclient.impl.events import event_sink
 from ldclient.impl.hooks import HookedClient
 from ldclient.impl.lifetime import closed_at_exit
 from ldclient.impl.plugins import Plugins
 from ldclient.impl.status import NativeDataSourceStatusProvider
+from ldclient.impl.tracker import NativeFlagTracker
 from ldclient.impl.store_status import (
     NativeBigSegmentStoreStatusProvider,
     NativeDataStoreStatusProvider,
     stop_big_segment_store,
 )
+from ldclient.migrations.tracker import OpTracker
+from ldclient.migrations.types import Stage
 from ldclient.util import check_uwsgi, log
 from ldclient.version import VERSION
 
@@ -76,13 +85,19 @@ class LDClient:
         plugins = Plugins(config)
         self._hooks = [*config.hooks, *plugins.hooks()]
         self._events = event_sink(config)
+        self._source = source = data_source_of(config)
 
         def before_connecting(native: Any) -> None:
             self._use(native)
             plugins.register(self)
 
-        native = _native.Client.start(config, VERSION, start_wait, before_connecting, self._events)
+        native = _native.Client.start(
+            config, VERSION, start_wait, before_connecting, self._events, source, keeps_items(config)
+        )
         self._use(native)
+        share_memory(config, native, source is not None)
+        if source is not None:
+            source.start(native)
         if config.offline:
             log.info("Started LaunchDarkly Client in offline mode")
             return
@@ -117,6 +132,8 @@ class LDClient:
 
     def _use(self, native: Any) -> None:
         if native is not getattr(self, "_native", None):
+            self._data_source_status_provider = NativeDataSourceStatusProvider(native)
+            self._flag_tracker = NativeFlagTracker(self, native)
             self._data_store_status_provider = NativeDataStoreStatusProvider(native, self._config)
             self._big_segment_store_status_provider = NativeBigSegmentStoreStatusProvider(native)
         self._native = native
@@ -250,6 +267,53 @@ class LDClient:
         """Whether flags have been received, so that evaluations give more than defaults."""
         return self._native.is_initialized()
 
+    def alias(self, current_user: Any, previous_user: Any) -> None:
+        """Does nothing, and says so: services no longer join users. Was there from 7.1 to 7.6.
+
+        :param current_user: who somebody is now
+        :param previous_user: who that was before
+        """
+        log.warning("Deprecated method: alias() called. It has no effect; put both in a multi-context instead.")
+
+    def migration_variation(self, key: str, context: Union[Context, dict, None],
+                            default_stage: Stage) -> Tuple[Stage, OpTracker]:
+        """Returns the stage of a migration for a context, and what takes down what is done at it. Never raises.
+
+        :param key: the key of the flag that steers the migration
+        :param context: who or what the flag is evaluated for
+        :param default_stage: the stage if the flag cannot be evaluated, or serves none
+        """
+        if not isinstance(default_stage, Stage):
+            log.error("default stage %s is not a valid stage; using 'off' instead", default_stage)
+            default_stage = Stage.OFF
+        hooked = self._hooked
+        series = None
+        if hooked is not None:
+            series = hooked.begin("migration_variation", key, context, default_stage.value)
+        value, index, reason, flag = _native.migration_variation(self._native, key, context, default_stage.value)
+        detail = EvaluationDetail(value, index, reason)
+        if series is not None:
+            series.end(detail)
+        return Stage(value), OpTracker(key, flag, context, detail, default_stage)
+
+    def track_migration_op(self, tracker: OpTracker) -> None:
+        """Reports one step of a migration. What does not add up is logged, and not reported. Never raises.
+
+        :param tracker: what was noted of it
+        """
+        try:
+            event = tracker.build()
+            if not isinstance(event, str):
+                if self._events is not None:
+                    self._events.send(event)
+                else:
+                    _native.report_migration_op(self._native, event)
+                return
+            problem: Any = event
+        except Exception as error:
+            problem = error
+        log.error("error generating migration op event %s; no event will be emitted", problem)
+
     def add_hook(self, hook: Hook) -> None:
         """Adds a hook to those of the config and of plugins. An evaluation that has begun goes on without it.
 
@@ -272,7 +336,8 @@ class LDClient:
         """Delivers events and disconnects. May be called again; evaluations go on with the last flags."""
         log.info("Closing LaunchDarkly client..")
         config = self._config
-        if not config.offline and not config.use_ldd and not self._native.is_closed():
+        is_own = not config.offline and not config.use_ldd and self._source is None
+        if is_own and not self._native.is_closed():
             log.info("Stopping %s", "StreamingUpdateProcessor" if config.stream else "PollingUpdateProcessor")
         if self._events is not None:
             self._events.stop()
@@ -291,7 +356,12 @@ class LDClient:
     @property
     def data_source_status_provider(self) -> DataSourceStatusProvider:
         """Tells how receiving flags is going."""
-        return NativeDataSourceStatusProvider(self._native)
+        return self._data_source_status_provider
+
+    @property
+    def flag_tracker(self) -> FlagTracker:
+        """Tells when flags change, or their values for one context."""
+        return self._flag_tracker
 
     @property
     def data_store_status_provider(self) -> DataStoreStatusProvider:

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use flagstaff_sdk::{Client, DataSet, Detail, ErrorKind, EventContext, EventDefault, LogLevel, Value};
+use flagstaff_sdk::{
+    Client, DataSet, Detail, ErrorKind, EventContext, EventDefault, LogLevel, PreparedFlag, Seen, Value,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::caller::{Caller, Unusable};
 use crate::complaints::{BLANK_KEY, Complaints, NO_KEY};
+use crate::data_source::ProgramSource;
 use crate::logging;
 use crate::seen::{self, OwnParts};
 use crate::value::{FromPython, text_of};
@@ -25,15 +28,18 @@ pub(crate) struct Asked<'a, 'py> {
     pub(crate) parts: Option<&'a OwnParts>,
     /// Whether a database may have to be asked.
     pub(crate) may_wait: bool,
+    /// What brings flags, if it is not the client core.
+    pub(crate) source: Option<&'a ProgramSource>,
 }
 
 impl<'py> Asked<'_, 'py> {
+    /// Evaluates, and hands on what came of it, with the flag if there is one.
     #[inline]
     pub(crate) fn evaluate<R>(
         &self,
         context: &Bound<'py, PyAny>,
         with_reason: bool,
-        then: impl FnOnce(Detail<'_>) -> PyResult<R>,
+        then: impl FnOnce(Detail<'_>, Option<&PreparedFlag>) -> PyResult<R>,
     ) -> PyResult<R> {
         let py = self.key.py();
         // Whatever is no text is no flag's key either.
@@ -42,7 +48,7 @@ impl<'py> Asked<'_, 'py> {
         match Caller::of(given) {
             Caller::Context(context) => match context.get().checked() {
                 Ok(context) => self.evaluate_for(given, key, context, with_reason, then),
-                Err(_) => then(Detail::error(ErrorKind::UserNotSpecified)),
+                Err(_) => then(Detail::error(ErrorKind::UserNotSpecified), None),
             },
             Caller::User(user) => {
                 if user.has_blank_key() {
@@ -63,16 +69,18 @@ impl<'py> Asked<'_, 'py> {
         key: &str,
         context: &C,
         with_reason: bool,
-        then: impl FnOnce(Detail<'_>) -> PyResult<R>,
+        then: impl FnOnce(Detail<'_>, Option<&PreparedFlag>) -> PyResult<R>,
     ) -> PyResult<R> {
         if let Some(parts) = self.parts {
             return seen::evaluate(parts, self, given, key, context, with_reason, then);
         }
         let mut error = None;
         let _holding = self.may_wait.then(|| Holding::new(self.key.py()));
-        let answer = self.client.evaluate_with(key, context, self, with_reason, |detail| {
+        let seen = Seen { data: None, on_prerequisite: &mut |_| {} };
+        let answer = self.client.evaluate_seen(seen, key, context, self, with_reason, |detail, flag| {
+            let detail = self.settled(detail);
             error = detail.reason.error_kind();
-            then(detail)
+            then(detail, flag)
         });
         if let Some(error) = error {
             self.explain(error);
@@ -88,11 +96,11 @@ impl<'py> Asked<'_, 'py> {
         key: &str,
         why: &Unusable<'py>,
         with_reason: bool,
-        then: impl FnOnce(Detail<'_>) -> PyResult<R>,
+        then: impl FnOnce(Detail<'_>, Option<&PreparedFlag>) -> PyResult<R>,
     ) -> PyResult<R> {
         let py = self.key.py();
         if self.client.is_offline() {
-            return then(Detail::error(ErrorKind::ClientNotReady));
+            return then(Detail::error(ErrorKind::ClientNotReady), None);
         }
         let data = self.data_for(py, key);
         let flag = data.as_ref().ok().and_then(|data| data.flag(key));
@@ -127,16 +135,32 @@ impl<'py> Asked<'_, 'py> {
                 events.evaluated_for_nobody(self, given, flag.map(|flag| &**flag), error, with_reason);
             }
         }
-        then(Detail::error(error))
+        then(Detail::error(error), flag.map(|flag| &**flag))
     }
 
     /// Where the flag is looked up.
     fn data_for(&self, py: Python<'py>, key: &str) -> Result<Arc<DataSet>, ErrorKind> {
         match self.parts.and_then(|parts| parts.store.as_ref()) {
             Some(store) => store.data_for(py, key),
-            None if self.client.is_initialized() => Ok(self.client.data_set()),
+            None if self.client.is_initialized() || self.source_is_initialized() => Ok(self.client.data_set()),
             None => Err(ErrorKind::ClientNotReady),
         }
+    }
+
+    /// The detail as the program's own data source sees it: where that says that it has everything, a flag
+    /// which is not there does not exist.
+    #[inline]
+    pub(crate) fn settled<'d>(&self, detail: Detail<'d>) -> Detail<'d> {
+        match detail.reason.error_kind() {
+            Some(ErrorKind::ClientNotReady) if !self.client.is_offline() && self.source_is_initialized() => {
+                Detail::error(ErrorKind::FlagNotFound)
+            }
+            _ => detail,
+        }
+    }
+
+    fn source_is_initialized(&self) -> bool {
+        self.source.is_some_and(|source| source.is_initialized(self.key.py()))
     }
 
     #[cold]

@@ -13,6 +13,7 @@ use pyo3::types::{PyDict, PyFloat, PyInt, PyString};
 use crate::asked::Asked;
 use crate::caller::{Caller, Unusable};
 use crate::complaints::Complaints;
+use crate::data_source::ProgramSource;
 use crate::listeners::{StatusParts, status_parts};
 use crate::logging;
 use crate::notices::{self, WaitingForFlags};
@@ -42,6 +43,8 @@ pub(crate) struct Client {
     has_sdk_key: bool,
     /// Whether an evaluation may have to ask a database.
     may_wait: bool,
+    /// What brings flags, if it is not the client core.
+    source: Option<ProgramSource>,
     /// What of the program's own evaluations pass by; mostly nothing.
     parts: Option<OwnParts>,
 }
@@ -51,26 +54,34 @@ impl Client {
     /// Starts a client; does not wait for flags. `start_wait` is how long somebody will, in seconds.
     ///
     /// `before_connecting` is called with the client once it can be used: nothing is received before it
-    /// returns. `events` takes events instead of the client's own pipeline.
+    /// returns. `events` takes events instead of the client's own pipeline, `source` brings flags; with
+    /// `keeps_items` they can be read back.
     #[staticmethod]
-    #[pyo3(signature = (config, version, start_wait, before_connecting, events=None))]
+    #[pyo3(signature = (config, version, start_wait, before_connecting, events=None, source=None, keeps_items=false))]
     fn start(
         config: &Bound<'_, PyAny>,
         version: &str,
         start_wait: f64,
         before_connecting: Py<PyAny>,
         events: Option<Py<PyAny>>,
+        source: Option<Py<PyAny>>,
+        keeps_items: bool,
     ) -> PyResult<Py<Self>> {
         let py = config.py();
         logging::refresh_level(py);
         waits::let_go_while_waiting();
-        let settings = settings::read(config, version, start_wait)?;
+        let mut settings = settings::read(config, version, start_wait)?.keep_items(keeps_items);
+        let source = source.map(ProgramSource::new);
+        if let Some(source) = &source {
+            settings = settings.data_source(source.clone_ref(py));
+        }
         let config = config.clone().unbind();
         let make = move |py: Python<'_>, core| {
             let events = events.as_ref().map(|events| EventSink::new(events.clone_ref(py)));
             let store = stores::lookup(config.bind(py), &core)?;
             let parts = OwnParts { events, store };
-            Py::new(py, Self::of(core, config.bind(py), parts)?)
+            let source = source.as_ref().map(|source| source.clone_ref(py));
+            Py::new(py, Self { source, ..Self::of(core, config.bind(py), parts)? })
         };
         start::start(py, settings, Box::new(make), before_connecting)
     }
@@ -85,7 +96,7 @@ impl Client {
         let py = key.py();
         let asked = self.asked(key, default);
         let value = asked
-            .evaluate(context, false, |detail| detail.value.map(|value| to_python(py, value)).transpose())?;
+            .evaluate(context, false, |detail, _| detail.value.map(|value| to_python(py, value)).transpose())?;
         let value = value.unwrap_or_else(|| asked.effective_default());
         logging::finish(py)?;
         Ok(value)
@@ -206,10 +217,14 @@ impl Client {
             logging::finish(py)?;
             return Ok(None);
         }
-        if let Some(message) = self.why_no_flags().filter(|_| store.is_none()) {
+        if let Some(message) = self.why_no_flags(py).filter(|_| store.is_none()) {
             self.complaints.warn(py, message);
             logging::finish(py)?;
             return Ok(None);
+        }
+        if store.is_none() && !self.inner.is_initialized() && self.inner.data_set().flags().next().is_none() {
+            // A data source of the program's says that it has everything, and brought nothing.
+            return Ok(Some((PyDict::new(py), PyDict::new(py))));
         }
         let options = AllFlagsOptions { client_side_only, with_reasons, details_only_for_tracked_flags };
         let _holding = self.may_wait.then(|| Holding::new(py));
@@ -253,6 +268,9 @@ impl Client {
 
     /// Waits for flags, or for the first answer that makes waiting pointless; interrupts are heard.
     fn wait_until_ready(&self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
+        if let Some(source) = &self.source {
+            return source.wait(py, seconds);
+        }
         let wait = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let started = Instant::now();
         loop {
@@ -283,6 +301,7 @@ impl Client {
     fn is_initialized(&self, py: Python<'_>) -> bool {
         self.without_connection
             || self.inner.is_initialized()
+            || self.source_is_initialized(py)
             || self.own_store().is_some_and(|store| store.is_initialized(py))
     }
 
@@ -330,6 +349,10 @@ impl Client {
 }
 
 impl Client {
+    pub(crate) fn complaints(&self) -> &Complaints {
+        &self.complaints
+    }
+
     pub(crate) fn inner(&self) -> &Arc<flagstaff_sdk::Client> {
         &self.inner
     }
@@ -344,6 +367,7 @@ impl Client {
             without_connection: offline || config.getattr("use_ldd")?.is_truthy()?,
             has_sdk_key: config.getattr("sdk_key")?.is_truthy()?,
             may_wait: settings::may_wait(config)?,
+            source: None,
             parts: parts.into_option(),
         })
     }
@@ -357,7 +381,7 @@ impl Client {
     ) -> PyResult<DetailParts<'py>> {
         let py = key.py();
         let asked = self.asked(key, default);
-        let (value, index, reason) = asked.evaluate(context, with_reason, |detail| {
+        let (value, index, reason) = asked.evaluate(context, with_reason, |detail, _| {
             let value = detail.value.map(|value| to_python(py, value)).transpose()?;
             Ok((value, detail.variation_index, reason_to_python(py, &detail.reason)?))
         })?;
@@ -367,7 +391,7 @@ impl Client {
     }
 
     #[inline]
-    fn asked<'a, 'py>(
+    pub(crate) fn asked<'a, 'py>(
         &'a self,
         key: &'a Bound<'py, PyAny>,
         default: &'a Bound<'py, PyAny>,
@@ -381,6 +405,7 @@ impl Client {
             key,
             default,
             parts: self.parts.as_ref(),
+            source: self.source.as_ref(),
             may_wait,
         }
     }
@@ -406,11 +431,15 @@ impl Client {
         }
     }
 
+    fn source_is_initialized(&self, py: Python<'_>) -> bool {
+        self.source.as_ref().is_some_and(|source| source.is_initialized(py))
+    }
+
     /// What is said when flags are asked for that are not there.
-    fn why_no_flags(&self) -> Option<&'static str> {
+    fn why_no_flags(&self, py: Python<'_>) -> Option<&'static str> {
         if self.inner.is_offline() {
             Some("all_flags_state() called, but client is in offline mode. Returning empty state")
-        } else if !self.inner.is_initialized() {
+        } else if !self.inner.is_initialized() && !self.source_is_initialized(py) {
             Some(
                 "all_flags_state() called before client has finished initializing! \
                  Feature store unavailable - returning empty state",

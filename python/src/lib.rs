@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `client` | `variation` and its family over a `flagstaff_sdk::Client` |
 //! | `asked` | one evaluation, and what it gives when it cannot be done |
+//! | `data_source` | data sources written in Python, and stores that share a client's memory |
 //! | `stores` | Redis, Consul and DynamoDB, and stores written in Python |
 //! | `seen` | evaluations that a store or event processor written in Python takes part in |
 //! | `complaints` | what is said then, once |
@@ -14,6 +15,7 @@
 //! | `settings` | `Config`, read into the client's configuration |
 //! | `caller` | what may be handed in as a context |
 //! | `context`, `shared_context`, `context_builder` | `Context` and its builders |
+//! | `migrations` | the stage of a migration, and reports of what was done at it |
 //! | `user` | a user dictionary, read in place |
 //! | `flag_alone` | a flag evaluated without a client |
 //! | `results` | reasons, and the state of all flags |
@@ -31,11 +33,13 @@ mod client;
 mod complaints;
 mod context;
 mod context_builder;
+mod data_source;
 mod flag_alone;
 mod interrupts;
 mod listeners;
 mod logging;
 mod messages;
+mod migrations;
 mod names;
 mod notices;
 mod results;
@@ -65,11 +69,15 @@ mod native {
     #[pymodule_export]
     use super::context_builder::{ContextBuilder, ContextMultiBuilder};
     #[pymodule_export]
+    use super::data_source::{Updates, data_source_updates, unusable_items};
+    #[pymodule_export]
     use super::flag_alone::evaluate_flag;
     #[pymodule_export]
     use super::stores::database::{BigSegmentDatabase, FlagDatabase};
     #[pymodule_export]
     use super::listeners::{Listening, listen, unlisten};
+    #[pymodule_export]
+    use super::migrations::{migration_variation, report_migration_op};
     #[pymodule_export]
     use super::visits::end_visits;
 

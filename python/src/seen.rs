@@ -128,7 +128,7 @@ pub(crate) fn evaluate<'py, C: EventContext, R>(
     key: &str,
     context: &C,
     with_reason: bool,
-    then: impl FnOnce(Detail<'_>) -> PyResult<R>,
+    then: impl FnOnce(Detail<'_>, Option<&PreparedFlag>) -> PyResult<R>,
 ) -> PyResult<R> {
     let py = given.py();
     let found = parts.store.as_ref().map(|store| store.data_for(py, key));
@@ -154,12 +154,12 @@ pub(crate) fn evaluate<'py, C: EventContext, R>(
     let holding = asked.may_wait.then(|| Holding::new(py));
     let seen = Seen { data, on_prerequisite: &mut on_prerequisite };
     let answer = asked.client.evaluate_seen(seen, key, context, asked, with_reason, |detail, flag| {
-        let detail = failure.map_or(detail, Detail::error);
+        let detail = asked.settled(failure.map_or(detail, Detail::error));
         error = detail.reason.error_kind();
         if is_told {
             evaluation = Some(Evaluation::of(py, flag, &detail, with_reason, None));
         }
-        then(detail)
+        then(detail, flag)
     });
     drop(holding);
 

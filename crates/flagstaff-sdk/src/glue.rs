@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use flagstaff_eval::{DataSet, Detail, PreparedFlag, PrerequisiteResult, Value};
 use flagstaff_wire::all_flags::AllFlagsOptions;
+use flagstaff_wire::migration::MigrationOpEvent;
 
 use crate::client::{AllFlagsState, Client};
 use crate::context::EventContext;
@@ -69,6 +70,13 @@ impl Client {
         match data {
             Some(data) => self.answer_in(data, &question, &mut tell, use_detail),
             None => self.answer_with_flag(&question, &mut tell, use_detail),
+        }
+    }
+
+    /// Reports one step of a migration that the caller took down itself, and checked.
+    pub fn report_migration_op(&self, event: MigrationOpEvent) {
+        if let Some(events) = self.shared().reporting() {
+            events.migration_op(event);
         }
     }
 

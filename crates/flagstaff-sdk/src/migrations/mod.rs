@@ -55,7 +55,9 @@ mod variation;
 
 pub use asynchronous::{AsyncReads, AsyncWrites};
 pub use builder::{ExecutionOrder, MigratorBuilder};
-pub use flagstaff_wire::migration::{Operation, Origin};
+pub use flagstaff_wire::migration::{
+    ByOrigin, Consistency, MigrationOpEvent, Operation, Origin, StageEvaluation,
+};
 pub use migrator::{Migrator, Reads, Writes};
 pub use outcome::{Failure, OperationResult, WriteResult};
 pub use stage::{Stage, UnknownStage};
