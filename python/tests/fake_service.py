@@ -20,6 +20,8 @@ class FakeService:
         self.flags = {key: dict(flag, key=key) for key, flag in (flags or {}).items()}
         self.segments = {key: dict(segment, key=key) for key, segment in (segments or {}).items()}
         self.status = status
+        #: Said to clients, if it is set before they connect.
+        self.environment_id = None
         self.requests = []
         self._arrived = threading.Condition()
         # Held while flags change and while a stream begins, so that no stream misses a change.
@@ -109,6 +111,11 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._poll()
 
+    def do_CONNECT(self):
+        # As a proxy that has no way to anybody.
+        self._keep(None)
+        self._answer(502)
+
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers.get("Content-Encoding") == "gzip":
@@ -128,6 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
+        if self.service.environment_id is not None:
+            self.send_header("X-LD-EnvID", self.service.environment_id)
         self.end_headers()
         messages = queue.SimpleQueue()
         with self.service._changing:
