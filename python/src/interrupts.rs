@@ -29,6 +29,19 @@ pub(crate) fn put_by(py: Python<'_>, error: PyErr) -> Option<PyErr> {
     None
 }
 
+/// What a caller's object gave; none if it raised, which harms nobody but is not passed over in silence.
+pub(crate) fn contained<T>(py: Python<'_>, given: PyResult<T>) -> Option<T> {
+    match given {
+        Ok(value) => Some(value),
+        Err(error) => {
+            if let Some(ordinary) = put_by(py, error) {
+                ordinary.write_unraisable(py, None);
+            }
+            None
+        }
+    }
+}
+
 /// Raises what was put by on this thread.
 #[inline]
 pub(crate) fn raise() -> PyResult<()> {

@@ -98,10 +98,6 @@ where
 {
     visit(|py| {
         let done = parts(py).and_then(|parts| told.bind(py).call1(parts.into_pyobject(py)?));
-        if let Err(error) = done
-            && let Some(ordinary) = interrupts::put_by(py, error)
-        {
-            ordinary.write_unraisable(py, None);
-        }
+        interrupts::contained(py, done);
     });
 }

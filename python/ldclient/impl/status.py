@@ -1,7 +1,8 @@
 """The status of the data source, as the native client tells it."""
 
-from typing import Any, Callable
+from typing import Any, Callable, Optional, Tuple
 
+from ldclient.impl.listeners import Listeners
 from ldclient.interfaces import (
     DataSourceErrorInfo,
     DataSourceErrorKind,
@@ -9,7 +10,6 @@ from ldclient.interfaces import (
     DataSourceStatus,
     DataSourceStatusProvider,
 )
-from ldclient.util import log
 
 
 class NativeDataSourceStatusProvider(DataSourceStatusProvider):
@@ -20,19 +20,31 @@ class NativeDataSourceStatusProvider(DataSourceStatusProvider):
         :param native: the native client
         """
         self.__native = native
+        self.__listeners = Listeners(native, "data_source", _status)
 
     @property
     def status(self) -> DataSourceStatus:
         """How receiving flags is going."""
-        state, since, error = self.__native.data_source_status()
-        if error is not None:
-            kind, status_code, time, message = error
-            error = DataSourceErrorInfo(DataSourceErrorKind(kind), status_code, time, message)
-        return DataSourceStatus(DataSourceState(state), since, error)
+        return _status(*self.__native.data_source_status())
 
-    def add_listener(self, listener: Callable[[Any], None]) -> None:
-        """Has no effect yet, and says so.
+    def add_listener(self, listener: Callable[[DataSourceStatus], None]) -> None:
+        """Has a callable told of each new state, and of each failure.
 
-        :param listener: what would be told of each new status
+        :param listener: called with the status, on a thread of the client
         """
-        log.warning("This version of ldclient does not tell listeners of the data source's status yet; read it instead")
+        self.__listeners.add(listener)
+
+    def remove_listener(self, listener: Callable[[DataSourceStatus], None]) -> None:
+        """Takes :meth:`add_listener` back.
+
+        :param listener: the callable
+        """
+        self.__listeners.remove(listener)
+
+
+def _status(state: str, since: float, failure: Optional[Tuple[str, int, float, str]]) -> DataSourceStatus:
+    error = None
+    if failure is not None:
+        kind, status_code, time, message = failure
+        error = DataSourceErrorInfo(DataSourceErrorKind(kind), status_code, time, message)
+    return DataSourceStatus(DataSourceState(state), since, error)

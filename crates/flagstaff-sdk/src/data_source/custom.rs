@@ -16,6 +16,7 @@ use flagstaff_eval::model::{Flag, FlagData, Segment};
 use flagstaff_eval::{DataSet, Entry};
 use flagstaff_wire::full_data::{FullData, ItemTexts, read_json};
 use flagstaff_wire::stream::ItemKind;
+use serde_json::value::RawValue;
 
 use super::receive::{Items, receive_all_waiting, receive_newer};
 use super::turn::Turn;
@@ -156,12 +157,27 @@ impl DataSourceUpdates {
     /// # Errors
     /// If the JSON is not that of such an item. Nothing is changed then.
     pub fn upsert_json(&self, kind: ItemKind, key: &str, json: &[u8]) -> Result<(), BadFlags> {
-        let mut data = FlagData::default();
-        match kind {
-            ItemKind::Flag => data.flags.push((key.to_owned(), read_json(json)?)),
-            ItemKind::Segment => data.segments.push((key.to_owned(), read_json(json)?)),
-        }
-        self.upsert(data);
+        let mut items = Items::default();
+        let version = match kind {
+            ItemKind::Flag => {
+                let flag: Flag = read_json(json)?;
+                items.flags.push(Entry::flag(key, flag));
+                items.flags[0].version()
+            }
+            ItemKind::Segment => {
+                let segment: Segment = read_json(json)?;
+                items.segments.push(Entry::segment(key, segment));
+                items.segments[0].version()
+            }
+        };
+        let text: &RawValue = read_json(json)?;
+        self.tell(|shared| {
+            if shared.texts.is_some() {
+                // As it came, with what this version does not know.
+                items.texts.push(StoredItem { kind, key: key.into(), version, json: text.get().into() });
+            }
+            receive_newer(shared, items);
+        });
         Ok(())
     }
 

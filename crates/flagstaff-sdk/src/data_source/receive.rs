@@ -25,7 +25,10 @@ pub(crate) struct Items {
 /// Puts a full data set in force, from the client's own thread. `texts` are its items as they came, if
 /// texts are kept.
 pub(crate) async fn receive_all(shared: &Arc<Shared>, data: DataSet, texts: Vec<StoredItem>) {
-    if let Some((written, patience)) = put_in_force(shared, data, texts) {
+    let is_first = !shared.has_received();
+    let written = put_in_force(shared, data, texts);
+    announce(shared, is_first);
+    if let Some((written, patience)) = written {
         let _late = tokio::time::timeout(patience, written).await;
     }
     shared.received_everything();
@@ -33,8 +36,16 @@ pub(crate) async fn receive_all(shared: &Arc<Shared>, data: DataSet, texts: Vec<
 
 /// As [`receive_all`], from a thread that may be kept waiting.
 pub(crate) fn receive_all_waiting(shared: &Arc<Shared>, data: DataSet, texts: Vec<StoredItem>) {
+    let is_first = !shared.has_received();
     put_in_force_waiting(shared, data, texts);
+    announce(shared, is_first);
     shared.received_everything();
+}
+
+fn announce(shared: &Shared, is_first: bool) {
+    if is_first {
+        shared.log.write(LogLevel::Info, format_args!("the first flags have come"));
+    }
 }
 
 /// Puts a full data set in force, from a thread that may be kept waiting. What that means is up to the
@@ -92,9 +103,6 @@ fn put_in_force(
     });
     // What was there before is let go here, under no lock.
     drop(texts);
-    if is_first {
-        shared.log.write(LogLevel::Info, format_args!("the first flags have come"));
-    }
     let data = shared.data.snapshot();
     data.flags().for_each(|flag| warn_of_flag(shared, flag));
     data.segments().for_each(|segment| warn_of_segment(shared, segment));
