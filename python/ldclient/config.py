@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any, Iterable, List, Optional, Pattern
 
-from ldclient.feature_store import InMemoryFeatureStore
 from ldclient.hook import Hook
 from ldclient.plugin import Plugin
 from ldclient.util import log
@@ -160,6 +159,9 @@ class Config:
     Without ``base_uri``, ``events_uri`` and ``stream_uri`` the environment variable ``FLAGSTAFF_URL``
     takes the place of all three.
     """
+
+    #: Set by the client as long as a data source of the program's own lives.
+    _data_source_update_sink: Any = None
 
     def __init__(
         self,
@@ -470,6 +472,12 @@ class Config:
     all_attribute_names = private_attributes
 
     @property
+    def data_source_update_sink(self) -> Any:
+        """What a data source of the program's own may write to, and say how it is doing:
+        a :class:`ldclient.interfaces.DataSourceUpdateSink`. ``None`` unless a client has such a source."""
+        return self._data_source_update_sink
+
+    @property
     def application(self) -> dict:
         """``id`` and ``version`` of the program; empty texts if they were not given."""
         return dict(self._settings["application"])
@@ -489,16 +497,10 @@ class Config:
         ignored = [
             name
             for name in (
-                "feature_requester_class",
-                "update_processor_class",
                 "datasystem_config",
             )
             if self._settings[name]
         ]
-        store = self.feature_store
-        # An empty store in memory is what a client has anyway.
-        if type(store) is InMemoryFeatureStore and store.initialized and not self.use_ldd:
-            ignored.insert(0, "feature_store")
         return ignored
 
     def _validate(self) -> None:

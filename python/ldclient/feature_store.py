@@ -1,13 +1,14 @@
 """Stores for flags and segments, and how they are cached."""
 
-import threading
 from collections import defaultdict
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Dict, List, Mapping
 
+from ldclient import _native
+from ldclient.impl.locks import Lock
 from ldclient.impl.sorter import FeatureStoreDataSetSorter as _FeatureStoreDataSetSorter  # noqa: F401
-from ldclient.interfaces import FeatureStore
+from ldclient.interfaces import DiagnosticDescription, FeatureStore
 from ldclient.util import log
-from ldclient.versioned_data_kind import VersionedDataKind
+from ldclient.versioned_data_kind import FEATURES, SEGMENTS, VersionedDataKind
 
 __all__ = ["CacheConfig", "InMemoryFeatureStore"]
 
@@ -52,16 +53,23 @@ class CacheConfig:
         return self.__capacity
 
 
-class InMemoryFeatureStore(FeatureStore):
+class InMemoryFeatureStore(DiagnosticDescription, FeatureStore):
     """Keeps flags and segments in memory. Safe for concurrent use.
 
-    A client keeps its own flags in a memory of its own, also when it is configured with one of these.
+    A client that is configured with one evaluates what is in it: what is written here counts from the next
+    evaluation on, and what the client receives can be read here. Items come back as fresh dictionaries then.
+    Of several clients with the same store, the one that was made last is read from, all are written to.
+
+    A subclass is a store like any other: its ``get`` is called for each evaluation.
     """
 
-    def __init__(self):
-        self.__lock = threading.Lock()
+    def __init__(self) -> None:
+        self.__lock = Lock()
         self.__initialized = False
-        self.__items: Dict[VersionedDataKind, Dict[str, Any]] = defaultdict(dict)
+        #: Items by key, by the namespace of their kind; what clients have in their memory is not here.
+        self.__items: Dict[str, Dict[str, Any]] = defaultdict(dict)
+        #: The ways into the memory of clients, the last one of which is read from.
+        self.__clients: List[Any] = []
 
     def get(self, kind: VersionedDataKind, key: str, callback: Callable[[Any], Any] = lambda x: x) -> Any:
         """Gives one item.
@@ -71,7 +79,7 @@ class InMemoryFeatureStore(FeatureStore):
         :param callback: is given the item, or ``None`` if it is missing or deleted; its result is the result
         """
         with self.__lock:
-            item = self.__items[kind].get(key)
+            item = self.__item(kind, key)
         if item is None:
             log.debug("Attempted to get missing key %s in '%s', returning None", key, kind.namespace)
         elif item.get("deleted"):
@@ -86,37 +94,42 @@ class InMemoryFeatureStore(FeatureStore):
         :param callback: is given a dictionary of keys and items; its result is the result
         """
         with self.__lock:
-            items = {key: item for key, item in self.__items[kind].items() if not item.get("deleted")}
+            known = self.__all(kind.namespace)
+            items = {key: item for key, item in known.items() if not item.get("deleted")}
         return callback(items)
 
     def init(self, all_data: Mapping[VersionedDataKind, Mapping[str, Any]]) -> None:
         """Puts a full data set in the place of everything.
 
         :param all_data: items by key, by kind
+        :raises ValueError: if a client has this store, and cannot read an item as what it is to be; nothing
+            is changed then
         """
-        items: Dict[VersionedDataKind, Dict[str, Any]] = defaultdict(dict)
+        items: Dict[str, Dict[str, Any]] = defaultdict(dict)
         for kind, of_kind in all_data.items():
-            items[kind] = {key: kind.decode(item) for key, item in of_kind.items()}
+            items[kind.namespace] = {key: kind.decode(item) for key, item in of_kind.items()}
+        counts = {namespace: len(of_kind) for namespace, of_kind in items.items()}
         with self.__lock:
+            if self.__memory() is not None:
+                flags, segments = (_plain(items.pop(namespace, {})) for namespace in _IN_CLIENTS)
+                for client in self.__clients:
+                    client.put_in(flags, segments)
             self.__items = items
             self.__initialized = True
-        for kind, of_kind in items.items():
-            log.debug("Initialized '%s' store with %d items", kind.namespace, len(of_kind))
+        for namespace, count in counts.items():
+            log.debug("Initialized '%s' store with %d items", namespace, count)
 
     def upsert(self, kind: VersionedDataKind, item: Any) -> None:
         """Writes one item, unless the stored version is the same or newer.
 
         :param kind: flags or segments
         :param item: the item
+        :raises ValueError: if a client has this store, and cannot read the item as what it is to be
         """
         item = kind.decode(item)
         key, version = item["key"], item["version"]
-        with self.__lock:
-            known = self.__items[kind].get(key)
-            if known is not None and known["version"] >= version:
-                return
-            self.__items[kind][key] = item
-        log.debug("Updated %s in '%s' to version %d", key, kind.namespace, version)
+        if self.__write(kind, key, version, item):
+            log.debug("Updated %s in '%s' to version %d", key, kind.namespace, version)
 
     def delete(self, kind: VersionedDataKind, key: str, version: int) -> None:
         """Deletes one item, unless the stored version is the same or newer, and remembers that it did.
@@ -125,12 +138,86 @@ class InMemoryFeatureStore(FeatureStore):
         :param key: the item's key
         :param version: the version of the deletion
         """
-        with self.__lock:
-            known = self.__items[kind].get(key)
-            if known is None or known["version"] < version:
-                self.__items[kind][key] = {"key": key, "version": version, "deleted": True}
+        self.__write(kind, key, version, {"key": key, "version": version, "deleted": True})
 
     @property
     def initialized(self) -> bool:
         """Whether the store has had one full data set."""
-        return self.__initialized
+        with self.__lock:
+            memory = self.__memory()
+            return self.__initialized if memory is None else memory.has_everything()
+
+    def describe_configuration(self, config: Any) -> str:
+        """What the client says of the store when it reports on itself.
+
+        :param config: the client's config
+        """
+        return "memory"
+
+    def _attach(self, client: Any, is_source: bool) -> None:
+        """Has a client evaluate what is in here.
+
+        :param client: the way into its memory
+        :param is_source: whether nothing else brings the client flags, so that there are none to wait for
+        """
+        with self.__lock:
+            flags, segments = (_plain(self.__all(namespace)) for namespace in _IN_CLIENTS)
+            for namespace, items in zip(_IN_CLIENTS, (flags, segments)):
+                for key, problem in _native.unusable_items(namespace, items).items():
+                    log.error("The client cannot use %s in '%s': %s", key, namespace, problem)
+                    del items[key]
+            memory = self.__memory()
+            if self.__initialized if memory is None else memory.has_everything():
+                (client.put_in if is_source else client.remind_of)(flags, segments)
+            else:
+                for namespace, items in zip(_IN_CLIENTS, (flags, segments)):
+                    for key, item in items.items():
+                        client.upsert(namespace, key, item)
+            self.__clients.append(client)
+            for namespace in _IN_CLIENTS:
+                self.__items.pop(namespace, None)
+
+    def __memory(self) -> Any:
+        """The client that is read from, if any of them is left. The lock is held, here and below."""
+        live = [client for client in self.__clients if not client.is_closed()]
+        if self.__clients and not live:
+            # What the last one knew stays known.
+            last = self.__clients[-1]
+            for namespace in _IN_CLIENTS:
+                self.__items[namespace] = last.items(namespace)
+                self.__initialized = self.__initialized or bool(self.__items[namespace])
+        self.__clients = live
+        return live[-1] if live else None
+
+    def __item(self, kind: VersionedDataKind, key: str) -> Any:
+        memory = self.__memory()
+        if memory is None or kind.namespace not in _IN_CLIENTS or not isinstance(key, str):
+            return self.__items[kind.namespace].get(key)
+        return memory.item(kind.namespace, key)
+
+    def __all(self, namespace: str) -> Dict[str, Any]:
+        memory = self.__memory()
+        if memory is None or namespace not in _IN_CLIENTS:
+            return self.__items[namespace]
+        return memory.items(namespace)
+
+    def __write(self, kind: VersionedDataKind, key: str, version: int, item: Any) -> bool:
+        with self.__lock:
+            known = self.__item(kind, key)
+            if known is not None and known["version"] >= version:
+                return False
+            if self.__memory() is None or kind.namespace not in _IN_CLIENTS:
+                self.__items[kind.namespace][key] = item
+            else:
+                for client in self.__clients:
+                    client.upsert(kind.namespace, key, kind.encode(item))
+        return True
+
+
+#: The namespaces of what clients have in their memory.
+_IN_CLIENTS = (FEATURES.namespace, SEGMENTS.namespace)
+
+
+def _plain(items: Mapping[str, Any]) -> Dict[str, Any]:
+    """Items as dictionaries."""
+    return {key: FEATURES.encode(item) for key, item in items.items()}
