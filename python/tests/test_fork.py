@@ -1,5 +1,8 @@
 """Forks as programs do them themselves. Each program runs in a process of its own."""
 
+import contextlib
+import os
+import signal
 import textwrap
 
 import pytest
@@ -8,7 +11,7 @@ from programs import PROLOGUE, run, start
 from served import check_ids
 
 #: What the children of the programs here do.
-CHILDREN = """
+CHILDREN = r"""
 def flips(who, before=None):
     '''Uses the client from its first moment until a flip comes; reports that it did. Says how it went.'''
     client = ldclient.get()
@@ -23,7 +26,8 @@ def flips(who, before=None):
 
 def using(who):
     '''As above, in a program that says first that the child is there.'''
-    return flips(who, lambda: print("using", flush=True))
+    # In one piece, whoever else writes.
+    return flips(who, lambda: os.write(1, b"using\n"))
 
 def close_in_time():
     started = time.monotonic()
@@ -45,14 +49,16 @@ def run_with_flip(service, program, users, done):
     process = start(service, textwrap.dedent(CHILDREN) + textwrap.dedent(program))
     try:
         for _ in range(users):
-            assert process.stdout.readline() == "using\n", process.communicate(timeout=TIMEOUT)
+            assert process.stdout.readline() == "using\n"
         # A stream for each that uses the client, beside its parent's.
         service.wait_for(lambda: len(service.received("GET", "/all")) >= users)
         service.patch("bool", on=False, offVariation=1)
         out, err = process.communicate(timeout=2 * TIMEOUT)
         assert (process.returncode, err) == (0, "")
     finally:
-        process.kill()
+        # And whatever it has made.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     reported = [event["context"]["key"] for event in service.wait_for_events(len(done), kind="custom", key="done")]
     assert sorted(reported) == sorted(done)
     check_ids(service)
