@@ -122,9 +122,7 @@ class TwistedLDClient:
         if session.client is None or self.__start_wait <= 0:
             self.__ready(session)
         else:
-            session.client._native.when_ready(
-                lambda ready: self.__reactor.callFromThread(self.__ready, session)
-            )
+            session.client.when_ready(lambda ready: self.__reactor.callFromThread(self.__ready, session))
 
     def __ready(self, session: Session) -> None:
         if session is self.__session and self.__waiting is not None:

@@ -57,6 +57,7 @@ class Resting(LDClient):
         self._config = changed(config, offline=True, send_events=False, **_PARTS)
         self._hooks = []
         self._events = None
+        self._source = None
         self._use(_native.Client.start(self._config, VERSION, 0.0, lambda native: None))
         closed_at_exit(self)
 
@@ -82,6 +83,16 @@ class Behind(LDClient):
     def _wait_for_flags(self, start_wait: float) -> None:
         if start_wait > 0:
             log.info("Waiting up to %s seconds for LaunchDarkly client to initialize...", start_wait)
+
+    def when_ready(self, tell: Callable[[bool], None]) -> Callable[[], None]:
+        """Has something told once there are flags, or it makes no sense to wait for them.
+
+        :param tell: called on another thread with whether there are flags; must neither block nor raise
+        :return: takes it back
+        """
+        if self._source is not None:
+            return self._source.when_ready(tell)
+        return self._native.when_ready(tell).cancel
 
 
 class Session:
