@@ -6,6 +6,7 @@
 //! | [`examples`] | the other examples of the Rust SDK answer, say what is wrong, and report what they evaluated |
 //! | [`faults`] | streams are cut, events refused, Redis killed and emptied: nothing wrong is served, counts add up |
 //! | [`outage`] | the service is killed and started again: nothing is lost, and programs go on |
+//! | [`snippets`] | the reference pages of the original Python package run line by line, and are reported |
 //! | [`doors`] | who is turned away |
 //! | [`partition`] | Redis vanishes behind a network that drops everything: memory serves, and it is whole again |
 //!
@@ -18,4 +19,5 @@ mod faults;
 mod flip;
 mod outage;
 mod partition;
+mod snippets;
 mod support;

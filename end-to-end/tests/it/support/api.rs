@@ -25,10 +25,16 @@ impl Service {
         answer["environments"]["production"]["on"].as_bool().unwrap_or_else(|| panic!("{answer}"))
     }
 
-    /// Makes a flag that serves the numbers from 0 on, and is on in production. Gives the ids of its
-    /// variations.
+    /// Makes a flag that serves the numbers from 0 on, as [`Service::make_flag`] does.
     pub(crate) fn make_steps(&self, key: &str, count: usize) -> Vec<String> {
-        let variations: Vec<Json> = (0..count).map(|step| json!({"value": step})).collect();
+        let steps: Vec<Json> = (0..count).map(Json::from).collect();
+        self.make_flag(key, &steps)
+    }
+
+    /// Makes a flag that is on in production and serves the first of these values. Gives the ids of its
+    /// variations.
+    pub(crate) fn make_flag(&self, key: &str, values: &[Json]) -> Vec<String> {
+        let variations: Vec<Json> = values.iter().map(|value| json!({"value": value})).collect();
         let flag = json!({"key": key, "name": key, "variations": variations});
         let answer = self.api("POST", "flags/demo", "application/json", &flag.to_string());
         assert_eq!(answer.status, 201, "{answer:?}");
@@ -36,7 +42,7 @@ impl Service {
         let ids = made["variations"].as_array().into_iter().flatten();
         let ids: Vec<String> =
             ids.filter_map(|variation| variation["_id"].as_str().map(str::to_owned)).collect();
-        assert_eq!(ids.len(), count, "{made}");
+        assert_eq!(ids.len(), values.len(), "{made}");
         self.serve(key, &ids[0]);
         let on = json!({"environmentKey": "production", "instructions": [{"kind": "turnFlagOn"}]});
         let answer = self.api("PATCH", &format!("flags/demo/{key}"), SEMANTIC_PATCH, &on.to_string());
