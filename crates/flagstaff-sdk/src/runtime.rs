@@ -139,6 +139,7 @@ pub(crate) fn start(shared: &Arc<Shared>) -> Result<(), ConfigError> {
             let deadline = closing.as_ref().and_then(|command| command.as_ref()?.deadline());
             let deadline = deadline.unwrap_or_else(Instant::now);
             data_source::custom::stop(&for_thread, deadline);
+            for_thread.last_stop.wait(deadline);
             if let Some(backing) = &for_thread.backing {
                 backing.close(&for_thread, deadline);
             }

@@ -16,6 +16,7 @@ use crate::callbacks::Callbacks;
 use crate::config::Config;
 use crate::data_source::StatusCell;
 use crate::data_store::{Backing, DataStoreStatus, Texts};
+use crate::data_system::LastStop;
 use crate::environment_id::EnvironmentId;
 use crate::events::Events;
 use crate::flag_tracker::{self, DataChange};
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) big_segments: Option<Arc<big_segments::Manager>>,
     /// Who is told how that is doing.
     pub(crate) big_segment_listeners: Arc<Listeners<BigSegmentStoreStatus>>,
+    /// Which of the program's own sources was stopped last.
+    pub(crate) last_stop: LastStop,
     /// Where the last known flags are kept, if they are.
     pub(crate) snapshot: Option<Snapshots>,
     pub(crate) status: StatusCell,
@@ -111,6 +114,7 @@ impl Shared {
             environment_id: EnvironmentId::default(),
             data: SharedDataSet::default(),
             texts: (backing.is_some() || snapshot.is_some() || config.keep_items).then(Arc::default),
+            last_stop: LastStop::default(),
             snapshot,
             backing,
             store_listeners: Listeners::new("a data store status listener", log.clone(), callbacks.clone()),
@@ -279,6 +283,7 @@ impl Shared {
         if let Some(snapshot) = &self.snapshot {
             snapshot.leave_parent();
         }
+        self.last_stop.leave_parent();
         self.callbacks.leave_parent();
         self.flag_listeners.leave_parent();
         self.store_listeners.leave_parent();

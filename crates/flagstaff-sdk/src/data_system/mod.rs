@@ -27,5 +27,6 @@ mod streaming;
 
 pub(crate) use conductor::run;
 pub use options::DataSystem;
+pub(crate) use own::LastStop;
 pub use own::{BadTransfer, OwnSource, TransferSource, Transfers};
 pub use source::{Initializer, PollingSource, StreamingSource, Synchronizer};

@@ -5,15 +5,19 @@
 //! | it is the source's turn | `run` is called, on a thread of its own |
 //! | it brings a transfer | that is put in force before the source goes on |
 //! | it says that it is interrupted | INTERRUPTED; after a while another synchronizer takes over |
-//! | it says that it is of no use any more, `run` returns, or panics | a synchronizer is given up |
+//! | it says that it is of no use any more, ends, or panics | a synchronizer is given up |
 //! | it asks for first-generation delivery | the FDv1 fallback takes the place of all |
-//! | another takes over, or the client is closed | `stop` is called, on another thread |
+//! | another takes over | `stop` is called, on another thread |
+//! | the client is closed | the same; it is waited for as long as closing may take |
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
-use flagstaff_wire::fdv2::{Outcome, Protocol, ProtocolError, read_poll};
+use flagstaff_eval::Entry;
+use flagstaff_eval::model::{Flag, FlagData, Segment};
+use flagstaff_wire::fdv2::{Change, ChangeSet, ChangedItem, Outcome, Protocol, ProtocolError, read_poll};
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::answer::Directive;
@@ -21,7 +25,9 @@ use super::conductor::End;
 use super::held::{Held, Origin};
 use crate::callbacks::contained;
 use crate::data_source::{DataSourceError, DataSourceErrorKind};
-use crate::log::{Log, LogLevel};
+use crate::fork;
+use crate::log::LogLevel;
+use crate::shared::Shared;
 use crate::wait::Slot;
 
 /// Where a program takes flags from itself, as one source of a [`DataSystem`](crate::DataSystem): see
@@ -35,7 +41,7 @@ use crate::wait::Slot;
 /// struct FromMyRegistry;
 ///
 /// impl TransferSource for FromMyRegistry {
-///     fn run(&self, transfers: &Transfers) {
+///     fn run(&self, transfers: Transfers) {
 ///         let json = br#"{"events":[
 ///             {"event":"server-intent","data":{"payloads":[{"id":"p","target":1,"intentCode":"xfer-full"}]}},
 ///             {"event":"payload-transferred","data":{"state":"","version":1}}
@@ -55,9 +61,10 @@ pub trait TransferSource: Send + Sync + 'static {
         "a source of the program's own"
     }
 
-    /// Brings flags. The thread is the source's own until this returns. An initializer returns once it has
-    /// brought what it has; a synchronizer goes on until [`Transfers::is_stopped`].
-    fn run(&self, transfers: &Transfers);
+    /// Brings flags. The thread is the source's own until this returns; or it starts something else, hands
+    /// that `transfers`, and returns at once. The source has ended when `transfers` and all its clones are
+    /// gone: an initializer once it has brought what it has, a synchronizer after [`Transfers::is_stopped`].
+    fn run(&self, transfers: Transfers);
 
     /// Another source has taken over, or the client was closed: [`TransferSource::run`] should return.
     fn stop(&self) {}
@@ -75,13 +82,15 @@ impl fmt::Debug for OwnSource {
 
 /// How a [`TransferSource`] tells a client of flags.
 ///
-/// What it is told is in force when its methods return. Once the source is stopped they do nothing.
+/// What it is told is in force when its methods return. Once the source is stopped they do nothing. Clones
+/// tell the same client.
+#[derive(Clone)]
 pub struct Transfers {
     sender: mpsc::Sender<Told>,
     stopped: Arc<Slot<()>>,
     keep_json: bool,
     /// What the data that is held is called.
-    selector: Mutex<Option<String>>,
+    selector: Arc<Mutex<Option<String>>>,
 }
 
 /// What a source has to say, and whoever waits until it was heard: told by being dropped.
@@ -110,12 +119,29 @@ impl Transfers {
         let outcomes = read_poll(json, Protocol::default().keeping_json(self.keep_json))?;
         for outcome in outcomes {
             if let Outcome::Transferred(changes) = &outcome {
-                let selector = changes.selector.clone();
-                *self.selector.lock().unwrap_or_else(PoisonError::into_inner) = selector;
+                self.name_data(changes.selector.clone());
             }
             self.say(Said::Outcome(outcome));
         }
         Ok(())
+    }
+
+    /// Replaces everything, as one transfer that nobody can ask on from. The key under which an item stands
+    /// counts.
+    pub fn replace(&self, data: FlagData) {
+        let segments = data.segments.into_iter().map(|(key, segment)| {
+            let segment = Segment { key: key.clone(), ..segment };
+            let json = self.kept(&segment);
+            Change { item: ChangedItem::Segment(Entry::segment(&key, segment)), json }
+        });
+        let flags = data.flags.into_iter().map(|(key, flag)| {
+            let flag = Flag { key: key.clone(), ..flag };
+            let json = self.kept(&flag);
+            Change { item: ChangedItem::Flag(Entry::flag(&key, flag)), json }
+        });
+        let changes = segments.chain(flags).collect();
+        self.name_data(None);
+        self.say(Said::Outcome(Outcome::Transferred(ChangeSet { is_full: true, changes, selector: None })));
     }
 
     /// Something went wrong, and the source goes on trying. Flags stay in use.
@@ -141,6 +167,15 @@ impl Transfers {
     /// Waits until the source is stopped, for `timeout` at most. Gives whether it was.
     pub fn wait_until_stopped(&self, timeout: Duration) -> bool {
         self.is_stopped() || self.stopped.copying().wait(timeout).is_some() || self.is_stopped()
+    }
+
+    fn name_data(&self, selector: Option<String>) {
+        *self.selector.lock().unwrap_or_else(PoisonError::into_inner) = selector;
+    }
+
+    /// The JSON of an item, if something writes it on. What was made from JSON can be written as JSON.
+    fn kept(&self, item: &impl Serialize) -> Option<Arc<str>> {
+        if self.keep_json { serde_json::to_string(item).ok().map(Arc::from) } else { None }
     }
 
     fn say(&self, said: Said) {
@@ -214,7 +249,36 @@ struct Turn {
     receiver: mpsc::Receiver<Told>,
     source: OwnSource,
     stopped: Arc<Slot<()>>,
-    log: Log,
+    shared: Arc<Shared>,
+}
+
+/// The source that was stopped last, and whether it has been: closing waits for that.
+#[derive(Default)]
+pub(crate) struct LastStop(Mutex<Option<Arc<Slot<()>>>>);
+
+impl LastStop {
+    fn begin(&self) -> Arc<Slot<()>> {
+        let slot = Slot::new();
+        let _unforked = fork::guard();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot.clone());
+        slot
+    }
+
+    /// In a child process: the parent's is not waited for. The caller holds a fork guard.
+    pub(crate) fn leave_parent(&self) {
+        std::mem::forget(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Waits for it, until the deadline.
+    pub(crate) fn wait(&self, deadline: Instant) {
+        let slot = {
+            let _unforked = fork::guard();
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        };
+        if let Some(slot) = slot {
+            slot.taking().wait(deadline.saturating_duration_since(Instant::now()));
+        }
+    }
 }
 
 impl Turn {
@@ -225,11 +289,11 @@ impl Turn {
             sender,
             stopped: stopped.clone(),
             keep_json: held.keeps_json(),
-            selector: Mutex::new(held.selector()),
+            selector: Arc::new(Mutex::new(held.selector())),
         };
         let (running, for_thread) = (source.0.clone(), log.clone());
         let spawned = thread::Builder::new().name("flagstaff-source".to_owned()).spawn(move || {
-            contained(&for_thread, WHAT, || running.run(&transfers));
+            contained(&for_thread, WHAT, || running.run(transfers));
             // A source's end may take a while, too.
             contained(&for_thread, WHAT, || drop(running));
         });
@@ -237,7 +301,7 @@ impl Turn {
             // The sender is gone with the thread: the source has ended.
             log.write(LogLevel::Error, format_args!("no thread could be started for {WHAT}: {error}"));
         }
-        Self { receiver, source: source.clone(), stopped, log }
+        Self { receiver, source: source.clone(), stopped, shared: held.shared.clone() }
     }
 }
 
@@ -245,14 +309,19 @@ impl Drop for Turn {
     fn drop(&mut self) {
         self.receiver.close();
         self.stopped.set(Some(()));
-        let (source, log) = (self.source.0.clone(), self.log.clone());
+        let (source, log) = (self.source.0.clone(), self.shared.log.clone());
+        let done = self.shared.last_stop.begin();
+        let for_thread = done.clone();
         // Not on the client's thread, which has the next source to see to.
         let spawned = thread::Builder::new().name("flagstaff-source".to_owned()).spawn(move || {
             contained(&log, WHAT, || source.stop());
             contained(&log, WHAT, || drop(source));
+            for_thread.set(Some(()));
         });
         if let Err(error) = spawned {
-            self.log
+            done.set(Some(()));
+            self.shared
+                .log
                 .write(LogLevel::Error, format_args!("no thread could be started to stop {WHAT}: {error}"));
         }
     }

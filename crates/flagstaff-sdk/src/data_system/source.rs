@@ -165,6 +165,13 @@ impl From<FileDataSource> for Initializer {
     }
 }
 
+impl From<FileDataSource> for Synchronizer {
+    /// The files are read again when they change.
+    fn from(source: FileDataSource) -> Self {
+        Synchronizer::own(source)
+    }
+}
+
 impl From<StreamingSource> for Synchronizer {
     fn from(source: StreamingSource) -> Self {
         Synchronizer::Streaming(source)

@@ -27,7 +27,8 @@ use std::time::Duration;
 
 use flagstaff_eval::model::FlagData;
 
-pub use read::{FlagsFileError, read_flags_file};
+pub use document::FlagsDocument;
+pub use read::{FlagsFileError, read_flags_document, read_flags_file};
 
 pub(crate) use self::read::read_file;
 use self::read::{FileError, read_files};
@@ -35,6 +36,7 @@ use self::versions::Versions;
 use self::watch::{Stamp, stamps};
 use super::DataSourceErrorKind;
 use super::custom::{DataSource, DataSourceUpdates};
+use crate::data_system::{TransferSource, Transfers};
 use crate::fork;
 use crate::log::LogLevel;
 
@@ -154,11 +156,11 @@ impl FileDataSource {
     /// Waits until no file has changed for a moment; none if the client was closed meanwhile.
     fn settled(
         &self,
-        updates: &DataSourceUpdates,
+        wait_until_stopped: impl Fn(Duration) -> bool,
         mut now: Vec<Option<Stamp>>,
     ) -> Option<Vec<Option<Stamp>>> {
         for _ in 0..MOST_CHANGES {
-            if updates.wait_until_stopped(SETTLED.min(self.poll_interval)) {
+            if wait_until_stopped(SETTLED.min(self.poll_interval)) {
                 return None;
             }
             let later = stamps(&self.paths);
@@ -185,9 +187,35 @@ impl DataSource for FileDataSource {
             if now == known {
                 continue;
             }
-            let Some(settled) = self.settled(&updates, now) else { return };
+            let wait = |time| updates.wait_until_stopped(time);
+            let Some(settled) = self.settled(wait, now) else { return };
             known = settled;
             self.load(&updates);
+        }
+    }
+}
+
+/// As a synchronizer of a data system, the files are read again when they change.
+impl TransferSource for FileDataSource {
+    fn name(&self) -> &str {
+        "files"
+    }
+
+    fn run(&self, transfers: Transfers) {
+        let transfer = || match self.read_once() {
+            Ok(data) => transfers.replace(data),
+            Err(message) => transfers.interrupted(DataSourceErrorKind::InvalidData, &message),
+        };
+        let mut known = stamps(&self.paths);
+        transfer();
+        while !transfers.wait_until_stopped(self.poll_interval) {
+            let now = stamps(&self.paths);
+            if now == known {
+                continue;
+            }
+            let Some(settled) = self.settled(|time| transfers.wait_until_stopped(time), now) else { return };
+            known = settled;
+            transfer();
         }
     }
 }

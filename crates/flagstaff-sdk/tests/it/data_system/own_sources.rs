@@ -1,11 +1,12 @@
 //! Initializers and synchronizers of the program's own.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use flagstaff_sdk::{
-    Client, DataAvailability, DataSourceErrorKind, DataSourceState, DataSystem, Initializer, Synchronizer,
-    TransferSource, Transfers,
+    Client, DataAvailability, DataSourceErrorKind, DataSourceState, DataSystem, FileDataSource, Initializer,
+    Synchronizer, TransferSource, Transfers,
 };
 use flagstaff_testkit::{Answer, FakeService, Fdv2Events, PATIENCE};
 
@@ -23,8 +24,8 @@ impl<F: Fn(&Transfers) + Send + Sync + 'static> TransferSource for Own<F> {
         "the registry"
     }
 
-    fn run(&self, transfers: &Transfers) {
-        (self.run)(transfers);
+    fn run(&self, transfers: Transfers) {
+        (self.run)(&transfers);
     }
 
     fn stop(&self) {
@@ -184,4 +185,46 @@ fn what_is_no_transfer_is_refused_and_changes_nothing() {
     let refused: Vec<String> = (0..3).map(|_| says.recv_timeout(PATIENCE).unwrap()).collect();
     assert!(refused[2].contains("no `server-intent` announced"), "{refused:?}");
     assert_eq!(value(&client), "own");
+}
+
+#[test]
+fn files_keep_flags_up_to_date_as_a_synchronizer() {
+    let path = std::env::temp_dir().join(format!("flagstaff-synchronizer-{}.json", std::process::id()));
+    std::fs::write(&path, r#"{"flagValues":{"f":"one"}}"#).unwrap();
+    let service = FakeService::start([]);
+    let files = FileDataSource::new([&path]).poll_interval(Duration::from_millis(5));
+    let client = started(config(&service, DataSystem::custom().synchronizer(files)));
+    assert_eq!(value(&client), "one");
+    assert_eq!(client.data_source_status().state, DataSourceState::Valid);
+    std::fs::write(&path, r#"{"flagValues":{"f":"the second"}}"#).unwrap();
+    eventually_serves(&client, "the second");
+    std::fs::write(&path, r#"{"flagValues":"#).unwrap();
+    eventually_in(&client, DataSourceState::Interrupted);
+    assert_eq!(value(&client), "the second");
+    std::fs::write(&path, r#"{"flagValues":{"f":"the last"}}"#).unwrap();
+    eventually_in(&client, DataSourceState::Valid);
+    eventually_serves(&client, "the last");
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn closing_waits_until_a_source_is_stopped() {
+    struct Slow(Arc<AtomicBool>);
+    impl TransferSource for Slow {
+        fn run(&self, transfers: Transfers) {
+            take(&transfers, &Fdv2Events::full([serving("own")], "s1"));
+            wait(&transfers);
+        }
+
+        fn stop(&self) {
+            std::thread::sleep(SOON);
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    let service = FakeService::start([]);
+    let is_stopped = Arc::new(AtomicBool::new(false));
+    let source = Synchronizer::own(Slow(is_stopped.clone()));
+    let client = started(config(&service, DataSystem::custom().synchronizer(source)));
+    client.close();
+    assert!(is_stopped.load(Ordering::SeqCst));
 }
