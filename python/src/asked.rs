@@ -141,7 +141,7 @@ impl<'py> Asked<'_, 'py> {
     /// Where the flag is looked up.
     fn data_for(&self, py: Python<'py>, key: &str) -> Result<Arc<DataSet>, ErrorKind> {
         match self.parts.and_then(|parts| parts.store.as_ref()) {
-            Some(store) => store.data_for(py, key),
+            Some(store) => store.data_for(py, key, &|| self.source_is_initialized()),
             None if self.client.is_initialized() || self.source_is_initialized() => Ok(self.client.data_set()),
             None => Err(ErrorKind::ClientNotReady),
         }
@@ -159,7 +159,8 @@ impl<'py> Asked<'_, 'py> {
         }
     }
 
-    fn source_is_initialized(&self) -> bool {
+    /// Whether a data source of the program's own says that it has had everything.
+    pub(crate) fn source_is_initialized(&self) -> bool {
         self.source.is_some_and(|source| source.is_initialized(self.key.py()))
     }
 

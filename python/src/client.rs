@@ -212,7 +212,7 @@ impl Client {
     ) -> PyResult<Option<FlagsState<'py>>> {
         let py = context.py();
         let store = self.own_store();
-        let data = store.map(|store| store.all_data(py));
+        let data = store.map(|store| store.all_data(py, &|| self.source_is_initialized(py)));
         if let Some(None) = data {
             logging::finish(py)?;
             return Ok(None);

@@ -37,11 +37,17 @@ impl OwnParts {
 pub(crate) trait FlagLookup: Send + Sync {
     /// A data set with the flag, if there is such a flag, and everything that its evaluation looks at.
     /// What stands in the way of that is said here, in the log, except that nothing has come yet.
-    fn data_for(&self, py: Python<'_>, flag_key: &str) -> Result<Arc<DataSet>, ErrorKind>;
+    /// Flags may have come otherwise than the client core knows of, of which `has_flags` is asked.
+    fn data_for(
+        &self,
+        py: Python<'_>,
+        flag_key: &str,
+        has_flags: &dyn Fn() -> bool,
+    ) -> Result<Arc<DataSet>, ErrorKind>;
 
     /// A data set with all flags and everything that their evaluation looks at. None if there is none, of
     /// which everything was said.
-    fn all_data(&self, py: Python<'_>) -> Option<Arc<DataSet>>;
+    fn all_data(&self, py: Python<'_>, has_flags: &dyn Fn() -> bool) -> Option<Arc<DataSet>>;
 
     /// Whether it has had a full data set.
     fn is_initialized(&self, py: Python<'_>) -> bool;
@@ -131,7 +137,7 @@ pub(crate) fn evaluate<'py, C: EventContext, R>(
     then: impl FnOnce(Detail<'_>, Option<&PreparedFlag>) -> PyResult<R>,
 ) -> PyResult<R> {
     let py = given.py();
-    let found = parts.store.as_ref().map(|store| store.data_for(py, key));
+    let found = parts.store.as_ref().map(|store| store.data_for(py, key, &|| asked.source_is_initialized()));
     let nothing = DataSet::default();
     let (data, failure) = match &found {
         None => (None, None),

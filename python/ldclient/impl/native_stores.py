@@ -112,9 +112,7 @@ def store_of(config: Any) -> Optional[FeatureStore]:
     :param config: the :class:`ldclient.config.Config`
     """
     store = config.feature_store
-    if config.use_ldd:
-        # Somebody else writes it, and be it a test.
-        return InMemoryFeatureStore() if store is None else store
+    # What is in a store in memory is in the client's memory.
     return None if store is None or type(store) is InMemoryFeatureStore else store
 
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use flagstaff_eval::{Entry, PreparedSegment};
 use flagstaff_sdk::model::{Flag, Segment};
-use flagstaff_sdk::{Client, DataSet, ErrorKind, ItemKind, LogLevel, PreparedFlag};
+use flagstaff_sdk::{Client, DataSet, DataSourceState, ErrorKind, ItemKind, LogLevel, PreparedFlag};
 use foldhash::fast::FixedState;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -38,6 +38,8 @@ pub(crate) struct Lookup {
     some: ArcSwap<DataSet>,
     /// What was read when all flags were asked for.
     all: ArcSwap<DataSet>,
+    /// Whether the client is known to have had a full data set.
+    has_received: AtomicBool,
     /// Whether it was said that there is nothing but what the store has.
     told_of_old_values: AtomicBool,
 }
@@ -67,22 +69,36 @@ impl Lookup {
             segments: Known(Mutex::default()),
             some: ArcSwap::default(),
             all: ArcSwap::default(),
+            has_received: AtomicBool::new(false),
             told_of_old_values: AtomicBool::new(false),
         }
     }
 
-    /// Whether the client has had flags, or the store has some of its own.
-    fn is_ready(&self, py: Python<'_>, or_else: impl FnOnce() -> String) -> PyResult<bool> {
-        if self.client.is_initialized() {
+    /// Whether the client has had flags, or the store has some of its own, of which `or_else` is said once.
+    fn is_ready(
+        &self,
+        py: Python<'_>,
+        has_flags: &dyn Fn() -> bool,
+        or_else: impl FnOnce() -> String,
+    ) -> PyResult<bool> {
+        if self.has_received.load(Ordering::Relaxed) || self.has_received_by_now() || has_flags() {
             return Ok(true);
         }
-        if !self.kept.is_initialized(py)? {
+        if !self.client.is_initialized() && !self.kept.is_initialized(py)? {
             return Ok(false);
         }
         if !self.told_of_old_values.swap(true, Ordering::Relaxed) {
             logging::log(py, LogLevel::Warn, &or_else());
         }
         Ok(true)
+    }
+
+    #[cold]
+    fn has_received_by_now(&self) -> bool {
+        let state = self.client.data_source_status().state;
+        let has = matches!(state, DataSourceState::Valid | DataSourceState::Interrupted);
+        self.has_received.store(has, Ordering::Relaxed);
+        has
     }
 
     fn read<'py>(&self, py: Python<'py>, kind: ItemKind, key: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -173,13 +189,18 @@ impl Lookup {
 }
 
 impl FlagLookup for Lookup {
-    fn data_for(&self, py: Python<'_>, flag_key: &str) -> Result<Arc<DataSet>, ErrorKind> {
+    fn data_for(
+        &self,
+        py: Python<'_>,
+        flag_key: &str,
+        has_flags: &dyn Fn() -> bool,
+    ) -> Result<Arc<DataSet>, ErrorKind> {
         if self.client.is_offline() {
             return Err(ErrorKind::ClientNotReady);
         }
         let retrieving =
             |error: &str| format!("Unexpected error while retrieving feature flag \"{flag_key}\": {error}");
-        let read = self.is_ready(py, || {
+        let read = self.is_ready(py, has_flags, || {
             format!(
                 "Feature Flag evaluation attempted before client has initialized - using last known values \
                  from feature store for feature key: {flag_key}. This message is logged once."
@@ -211,8 +232,8 @@ impl FlagLookup for Lookup {
         Ok(data)
     }
 
-    fn all_data(&self, py: Python<'_>) -> Option<Arc<DataSet>> {
-        let read = self.is_ready(py, || {
+    fn all_data(&self, py: Python<'_>, has_flags: &dyn Fn() -> bool) -> Option<Arc<DataSet>> {
+        let read = self.is_ready(py, has_flags, || {
             "all_flags_state() called before client has finished initializing! Using last known values from \
              feature store"
                 .to_owned()
