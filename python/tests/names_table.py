@@ -11,7 +11,7 @@
 | ``Class.[a, b]`` | fields, as of a dataclass |
 | ``-- file.test, …`` | the tests that show the rows below |
 
-A parameter that a row gives a default has this default. More parameters than a row names are fine as long as nobody
+A parameter ``_`` may have any name. One that a row gives a default has this default. More parameters than a row names are fine as long as nobody
 has to give them. A client's ``context`` and ``user`` are two names of one parameter.
 """
 
@@ -86,7 +86,7 @@ TABLE = {
         LDClient.flush()
         -- test_variation.test_a_closed_client_still_answers_from_memory
         LDClient.close()
-        -- test_both_eras.test_a_program_of_version_9
+        -- test_documented_snippets.test_both_eras_run_side_by_side
         LDClient.__enter__()
         LDClient.__exit__(exception_type, exception, traceback)
         -- test_process.test_postfork_makes_the_client_anew_in_place
@@ -524,7 +524,7 @@ TABLE = {
         file_ds_builder(paths)
         ConfigBuilder.initializers(initializers)
         ConfigBuilder.synchronizers(*synchronizers)
-        ConfigBuilder.fdv1_compatible_synchronizer(fallback)
+        ConfigBuilder.fdv1_compatible_synchronizer(_)
         ConfigBuilder.data_store(data_store, store_mode)
         ConfigBuilder.build()
     """,

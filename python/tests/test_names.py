@@ -90,7 +90,7 @@ def fits(function, text):
         )
         assert place < len(parameters), "there is no parameter %s" % name
         found = parameters[place]
-        assert found.name == name.lstrip("*") or {found.name, name} <= BOTH_NAMES, found
+        assert name.lstrip("*") in (found.name, "_") or {found.name, name} <= BOTH_NAMES, found
         assert found.kind is kind, "%s: %s" % (found, found.kind)
         if default:
             assert found.default == ast.literal_eval(default), found
