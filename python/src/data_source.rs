@@ -7,11 +7,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use flagstaff_sdk::{
     DataSource, DataSourceErrorKind, DataSourceState, DataSourceUpdates, ItemKind, KeptItems, StoredItem,
-    model,
+    model, read_flags_document,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 use serde_json::{Map, Value};
 
 use crate::client::Client;
@@ -101,6 +101,22 @@ pub(crate) fn unusable_items<'py>(
         }
     }
     Ok(unusable)
+}
+
+/// What stands in a file of flags, JSON or YAML: pairs of key and item, of flags, values and segments.
+#[pyfunction]
+#[pyo3(signature = (file, /))]
+pub(crate) fn read_flags_file<'py>(py: Python<'py>, file: &[u8]) -> PyResult<[Bound<'py, PyList>; 3]> {
+    let document =
+        py.detach(|| read_flags_document(file)).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let pairs = |items: Vec<(String, Value)>| {
+        let pairs = PyList::empty(py);
+        for (key, item) in items {
+            pairs.append((key, to_python(py, &item)?))?;
+        }
+        Ok::<_, PyErr>(pairs)
+    };
+    Ok([pairs(document.flags)?, pairs(document.flag_values)?, pairs(document.segments)?])
 }
 
 #[pymethods]

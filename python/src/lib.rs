@@ -13,6 +13,7 @@
 //! | `complaints` | what is said then, once |
 //! | `start` | how a client comes to be |
 //! | `settings` | `Config`, read into the client's configuration |
+//! | `data_system` | `ldclient.datasystem`, and sources in it that are written in Python |
 //! | `caller` | what may be handed in as a context |
 //! | `context`, `shared_context`, `context_builder` | `Context` and its builders |
 //! | `migrations` | the stage of a migration, and reports of what was done at it |
@@ -33,6 +34,7 @@ mod client;
 mod complaints;
 mod context;
 mod context_builder;
+mod data_system;
 mod data_source;
 mod flag_alone;
 mod interrupts;
@@ -63,13 +65,13 @@ mod native {
     #[pymodule_export]
     use super::caller::context_of;
     #[pymodule_export]
-    use super::client::{Client, close_all};
+    use super::client::{Client, close_all, remind_of};
     #[pymodule_export]
     use super::context::Context;
     #[pymodule_export]
     use super::context_builder::{ContextBuilder, ContextMultiBuilder};
     #[pymodule_export]
-    use super::data_source::{Updates, data_source_updates, unusable_items};
+    use super::data_source::{Updates, data_source_updates, read_flags_file, unusable_items};
     #[pymodule_export]
     use super::flag_alone::evaluate_flag;
     #[pymodule_export]

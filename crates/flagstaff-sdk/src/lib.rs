@@ -165,7 +165,8 @@ pub use context::EventContext;
 pub use data_source::{
     BadFlags, DataAvailability, DataSource, DataSourceError, DataSourceErrorKind, DataSourceState,
     DataSourceStatus, DataSourceUpdates, DuplicateKeys, FileDataSource, FlagBuilder, FlagRuleBuilder,
-    FlagsFileError, KeptItems, Ready, TestData, VariationChoice, read_flags_file,
+    FlagsDocument, FlagsFileError, KeptItems, Ready, TestData, VariationChoice, read_flags_document,
+    read_flags_file,
 };
 pub use data_store::{
     Caching, DataStoreStatus, PersistentDataStore, PersistentStore, StoreError, StoredItem, version_in,

@@ -17,7 +17,9 @@ mod turn;
 use std::sync::Arc;
 
 pub use custom::{BadFlags, DataSource, DataSourceUpdates};
-pub use file::{DuplicateKeys, FileDataSource, FlagsFileError, read_flags_file};
+pub use file::{
+    DuplicateKeys, FileDataSource, FlagsDocument, FlagsFileError, read_flags_document, read_flags_file,
+};
 pub use outside::KeptItems;
 pub use status::{
     DataAvailability, DataSourceError, DataSourceErrorKind, DataSourceState, DataSourceStatus, Ready,

@@ -22,12 +22,17 @@ const FOR_EACH_BYTE: usize = 32;
 /// What one value counts, besides its text.
 const VALUE: usize = 64;
 
-/// The three collections, in the order of the file.
+/// What stands in a file of flags: the three collections, in the order of the file. A key that is there
+/// twice is here twice.
 #[derive(Debug, Default)]
-pub(super) struct Document {
-    pub(super) flags: Vec<(String, Value)>,
-    pub(super) flag_values: Vec<(String, Value)>,
-    pub(super) segments: Vec<(String, Value)>,
+#[non_exhaustive]
+pub struct FlagsDocument {
+    /// Flags by key, as JSON.
+    pub flags: Vec<(String, Value)>,
+    /// Values by flag key.
+    pub flag_values: Vec<(String, Value)>,
+    /// Segments by key, as JSON.
+    pub segments: Vec<(String, Value)>,
 }
 
 /// What a file is written in.
@@ -55,7 +60,7 @@ impl Format {
     }
 
     /// Reads a file; the error says where it cannot be read.
-    pub(super) fn read(self, text: &str) -> Result<Document, String> {
+    pub(super) fn read(self, text: &str) -> Result<FlagsDocument, String> {
         let reading = Reading {
             left: Cell::new(text.len().saturating_mul(FOR_EACH_BYTE).saturating_add(ALLOWANCE)),
             merges: self != Format::Json,
@@ -108,22 +113,22 @@ impl Reading {
 struct DocumentSeed<'r>(&'r Reading);
 
 impl<'de> DeserializeSeed<'de> for DocumentSeed<'_> {
-    type Value = Document;
+    type Value = FlagsDocument;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Document, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<FlagsDocument, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for DocumentSeed<'_> {
-    type Value = Document;
+    type Value = FlagsDocument;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object with `flags`, `flagValues` and `segments`")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
-        let mut document = Document::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FlagsDocument, A::Error> {
+        let mut document = FlagsDocument::default();
         while let Some(name) = map.next_key_seed(KeySeed(self.0))? {
             let collection = match name.as_str() {
                 "flags" => &mut document.flags,

@@ -11,7 +11,7 @@ use flagstaff_wire::sse::DEFAULT_LIMIT;
 use serde::de::DeserializeOwned;
 
 use super::DuplicateKeys;
-use super::document::{Document, Format};
+use super::document::{FlagsDocument, Format};
 
 /// Files longer than this are not read.
 const LONGEST: usize = DEFAULT_LIMIT;
@@ -28,6 +28,27 @@ pub fn read_flags_file(bytes: &[u8]) -> Result<FlagData, FlagsFileError> {
     let flags = items.flags.into_iter().map(|(key, stated)| (key, stated.or_first()));
     let segments = items.segments.into_iter().map(|(key, stated)| (key, stated.or_first()));
     Ok(FlagData { flags: flags.collect(), segments: segments.collect() })
+}
+
+/// Reads what stands in a file, and nothing into it: for whoever makes flags of it in another way than
+/// [`read_flags_file`].
+///
+/// # Errors
+/// If the file is not JSON or YAML with such collections. What stands in these is not looked at.
+pub fn read_flags_document(bytes: &[u8]) -> Result<FlagsDocument, FlagsFileError> {
+    let (text, format) = text_of(bytes)?;
+    document_in(text, format)
+}
+
+fn text_of(bytes: &[u8]) -> Result<(&str, Format), FlagsFileError> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| FlagsFileError::Invalid { message: format!("it is not UTF-8: {error}") })?;
+    Ok((text, Format::of(text)?))
+}
+
+fn document_in(text: &str, format: Format) -> Result<FlagsDocument, FlagsFileError> {
+    format.read(text).map_err(|message| FlagsFileError::Invalid { message })
 }
 
 /// A file of flags cannot be read.
@@ -118,13 +139,8 @@ impl Collector {
     }
 
     fn add(&mut self, bytes: &[u8]) -> Result<(), FlagsFileError> {
-        let invalid = |message: String| FlagsFileError::Invalid { message };
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let text =
-            std::str::from_utf8(bytes).map_err(|error| invalid(format!("it is not UTF-8: {error}")))?;
-        let format = Format::of(text)?;
-        let document = format.read(text).map_err(invalid)?;
-        let Document { flags, flag_values, segments } = document;
+        let (text, format) = text_of(bytes)?;
+        let FlagsDocument { flags, flag_values, segments } = document_in(text, format)?;
         for (key, json) in flags {
             if self.is_new("flag", &key)? {
                 let mut stated: Stated<Flag> = stated(json, text, format, ("flag", &key))?;
