@@ -56,18 +56,36 @@ def service():
 def provide(service):
     """Makes a provider of ``service`` the one of the program; gives it and a client."""
 
-    def make(start_wait=TIMEOUT, handlers=None, **settings):
+    def make(**settings):
         config = Config("sdk-test", **{**service.uris(), "diagnostic_opt_out": True, **settings})
-        provider = LaunchDarklyProvider(config, start_wait)
-        for event, handler in (handlers or {}).items():
-            api.add_handler(event, handler)
+        provider = LaunchDarklyProvider(config, TIMEOUT)
         api.set_provider_and_wait(provider)
         return provider, api.get_client()
 
     yield make
     api.shutdown()
     api.clear_providers()
-    api.clear_evaluation_hooks() if hasattr(api, "clear_evaluation_hooks") else api.clear_hooks()
+
+
+@pytest.fixture
+def told():
+    """Has the program told of an event of the provider's; gives what to wait for, and the details that come."""
+    handlers = []
+
+    def tell(event):
+        happened, details = threading.Event(), []
+
+        def handler(found):
+            details.append(found)
+            happened.set()
+
+        handlers.append((event, handler))
+        api.add_handler(event, handler)
+        return happened, details
+
+    yield tell
+    for event, handler in handlers:
+        api.remove_handler(event, handler)
 
 
 @pytest.mark.parametrize(
@@ -164,20 +182,10 @@ def test_what_is_tracked_arrives(provide, service):
     assert (event["context"]["key"], event["metricValue"], event["data"]) == ("ada", 19.5, {"currency": "EUR"})
 
 
-def test_the_provider_is_ready_and_tells_of_changed_flags(provide, service):
-    ready, changed = threading.Event(), threading.Event()
-    details = []
-
-    def on_change(event_details):
-        details.append(event_details)
-        changed.set()
-
-    _, client = provide(
-        handlers={
-            ProviderEvent.PROVIDER_READY: lambda _: ready.set(),
-            ProviderEvent.PROVIDER_CONFIGURATION_CHANGED: on_change,
-        }
-    )
+def test_the_provider_is_ready_and_tells_of_changed_flags(provide, told, service):
+    ready, _ = told(ProviderEvent.PROVIDER_READY)
+    changed, details = told(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED)
+    _, client = provide()
     assert ready.wait(TIMEOUT)
     assert client.get_provider_status() == ProviderStatus.READY
     service.patch("bool", on=False, offVariation=1)
@@ -186,23 +194,21 @@ def test_the_provider_is_ready_and_tells_of_changed_flags(provide, service):
     assert client.get_boolean_value("bool", True, ADA) is False
 
 
-def test_a_stream_that_drops_makes_the_provider_stale_until_it_is_back(provide, service):
-    stale, ready = threading.Event(), threading.Event()
+def test_a_stream_that_drops_makes_the_provider_stale_until_it_is_back(provide, told, service):
     _, client = provide(initial_reconnect_delay=0.01)
-    api.add_handler(ProviderEvent.PROVIDER_STALE, lambda _: stale.set())
+    stale, _ = told(ProviderEvent.PROVIDER_STALE)
     service.status = 503
     service.drop_streams()
     assert stale.wait(TIMEOUT)
     assert client.get_boolean_value("bool", False, ADA) is True
-    api.add_handler(ProviderEvent.PROVIDER_READY, lambda _: ready.set())
+    ready, _ = told(ProviderEvent.PROVIDER_READY)
     service.status = 200
     assert ready.wait(TIMEOUT)
 
 
-def test_a_provider_without_flags_fails_to_start(service):
+def test_a_provider_without_flags_fails_to_start(told, service):
     service.status = 503
-    failed = threading.Event()
-    api.add_handler(ProviderEvent.PROVIDER_ERROR, lambda _: failed.set())
+    failed, _ = told(ProviderEvent.PROVIDER_ERROR)
     try:
         config = Config("sdk-test", diagnostic_opt_out=True, **service.uris())
         api.set_provider(LaunchDarklyProvider(config, 0.1))
