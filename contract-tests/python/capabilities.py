@@ -12,6 +12,7 @@ CAPABILITIES = [
     "evaluation-hooks",
     "track-hooks",
     "hook-environment-id",
+    "migrations",
     "flag-change-listeners",
     "flag-value-change-listeners",
     "context-type",

@@ -3,6 +3,7 @@
 from typing import Any, Optional
 
 import contexts
+import migrations
 from ldclient import LDClient
 from listeners import Listeners
 from parameters import Parameters
@@ -25,6 +26,8 @@ class Entity:
             "contextConvert": contexts.convert,
             "contextComparison": contexts.compare,
             "secureModeHash": self.secure_mode_hash,
+            "migrationVariation": self.migration_variation,
+            "migrationOperation": self.migration_operation,
             "registerFlagChangeListener": self.listeners.add,
             "registerFlagValueChangeListener": self.listeners.add_for_value,
             "unregisterListener": self.listeners.remove,
@@ -75,3 +78,9 @@ class Entity:
 
     def secure_mode_hash(self, parameters: Parameters) -> dict:
         return {"result": self.client.secure_mode_hash(contexts.of(parameters))}
+
+    def migration_variation(self, parameters: Parameters) -> dict:
+        return migrations.variation(self.client, parameters)
+
+    def migration_operation(self, parameters: Parameters) -> dict:
+        return migrations.operation(self.client, parameters)
