@@ -1,6 +1,7 @@
 """What the drivers of databases were told, in the words of their Python packages, for the native ones."""
 
 import os
+import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -130,16 +131,11 @@ def without_password(url: str) -> str:
 
     :param url: any URL
     """
-    parts = urlsplit(url)
-    netloc, query = parts.netloc, parts.query
-    if parts.password is not None:
-        credentials, host = netloc.rsplit("@", 1)
-        netloc = "%s:xxxx@%s" % (credentials.split(":", 1)[0], host)
-    if "password=" in query:
-        query = "&".join(
-            "password=xxxx" if part.startswith("password=") else part for part in query.split("&")
-        )
-    return parts._replace(netloc=netloc, query=query).geturl()
+    netloc = urlsplit(url).netloc
+    credentials, at, host = netloc.rpartition("@")
+    if ":" in credentials:
+        url = url.replace(netloc, "%s:xxxx%s%s" % (credentials.split(":", 1)[0], at, host), 1)
+    return re.sub(r"(?<=[?&]password=)[^&#]*", "xxxx", url)
 
 
 def consul_options(
