@@ -62,30 +62,27 @@ def provide(service):
         api.set_provider_and_wait(provider)
         return provider, api.get_client()
 
-    yield make
+    return make
+
+
+@pytest.fixture(autouse=True)
+def forget_providers():
+    """Closes the provider of the program, and forgets who listens to it."""
+    yield
     api.shutdown()
     api.clear_providers()
 
 
-@pytest.fixture
-def told():
+def told(event):
     """Has the program told of an event of the provider's; gives what to wait for, and the details that come."""
-    handlers = []
+    happened, details = threading.Event(), []
 
-    def tell(event):
-        happened, details = threading.Event(), []
+    def handler(found):
+        details.append(found)
+        happened.set()
 
-        def handler(found):
-            details.append(found)
-            happened.set()
-
-        handlers.append((event, handler))
-        api.add_handler(event, handler)
-        return happened, details
-
-    yield tell
-    for event, handler in handlers:
-        api.remove_handler(event, handler)
+    api.add_handler(event, handler)
+    return happened, details
 
 
 @pytest.mark.parametrize(
@@ -182,7 +179,7 @@ def test_what_is_tracked_arrives(provide, service):
     assert (event["context"]["key"], event["metricValue"], event["data"]) == ("ada", 19.5, {"currency": "EUR"})
 
 
-def test_the_provider_is_ready_and_tells_of_changed_flags(provide, told, service):
+def test_the_provider_is_ready_and_tells_of_changed_flags(provide, service):
     ready, _ = told(ProviderEvent.PROVIDER_READY)
     changed, details = told(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED)
     _, client = provide()
@@ -194,7 +191,7 @@ def test_the_provider_is_ready_and_tells_of_changed_flags(provide, told, service
     assert client.get_boolean_value("bool", True, ADA) is False
 
 
-def test_a_stream_that_drops_makes_the_provider_stale_until_it_is_back(provide, told, service):
+def test_a_stream_that_drops_makes_the_provider_stale_until_it_is_back(provide, service):
     _, client = provide(initial_reconnect_delay=0.01)
     stale, _ = told(ProviderEvent.PROVIDER_STALE)
     service.status = 503
@@ -206,18 +203,14 @@ def test_a_stream_that_drops_makes_the_provider_stale_until_it_is_back(provide, 
     assert ready.wait(TIMEOUT)
 
 
-def test_a_provider_without_flags_fails_to_start(told, service):
+def test_a_provider_without_flags_fails_to_start(service):
     service.status = 503
     failed, _ = told(ProviderEvent.PROVIDER_ERROR)
-    try:
-        config = Config("sdk-test", diagnostic_opt_out=True, **service.uris())
-        api.set_provider(LaunchDarklyProvider(config, 0.1))
-        assert failed.wait(TIMEOUT)
-        details = api.get_client().get_boolean_details("bool", False, ADA)
-        assert (details.value, details.error_code) == (False, ErrorCode.PROVIDER_NOT_READY)
-    finally:
-        api.shutdown()
-        api.clear_providers()
+    config = Config("sdk-test", diagnostic_opt_out=True, **service.uris())
+    api.set_provider(LaunchDarklyProvider(config, 0.1))
+    assert failed.wait(TIMEOUT)
+    details = api.get_client().get_boolean_details("bool", False, ADA)
+    assert (details.value, details.error_code) == (False, ErrorCode.PROVIDER_NOT_READY)
 
 
 def test_shutdown_closes_the_client(provide, service):
