@@ -80,6 +80,7 @@ def _close_all() -> None:
     _stop_event_processors()
     _native.close_all([client._native for client in _clients], _AT_MOST)
     # After this no thread of ours calls into an interpreter that is being taken down.
+    _native.end_visits(_AT_MOST)
     _native.stop_logging()
 
 

@@ -1,4 +1,4 @@
-"""Databases that keep flags and big segments, in the layouts that other SDKs share.
+"""Databases that keep flags and big segments, in the layouts that other SDKs share; and flags from files.
 
 Their drivers are part of this package: nothing else has to be installed.
 
@@ -17,10 +17,11 @@ from ldclient.feature_store import CacheConfig
 from ldclient.feature_store_helpers import CachingStoreWrapper
 from ldclient.impl.native_stores import NativeBigSegmentStore, NativeFeatureStoreCore
 from ldclient.impl.store_options import consul_options, dynamodb_options, redis_options, without_password
+from ldclient.integrations.files import Files
 from ldclient.interfaces import BigSegmentStore
 from ldclient.util import log
 
-__all__ = ["Consul", "DynamoDB", "Redis"]
+__all__ = ["Consul", "DynamoDB", "Files", "Redis"]
 
 
 class Redis:

@@ -32,6 +32,9 @@ class FlagBuilder:
     A variation is named by its index, or by ``True`` and ``False``, which makes a boolean flag of it.
     """
 
+    #: What builds its rules.
+    _rule_builder: Any = None
+
     def __init__(self, key: str):
         """
         :param key: the flag key
@@ -143,7 +146,7 @@ class FlagBuilder:
         :param attribute: the attribute
         :param values: the values
         """
-        return FlagRuleBuilder(self).and_match(attribute, *values)
+        return self._rule_builder(self).and_match(attribute, *values)
 
     def if_match_context(self, context_kind: str, attribute: str, *values: Any) -> "FlagRuleBuilder":
         """Begins a rule: the attribute of the context of this kind is one of these values.
@@ -152,7 +155,7 @@ class FlagBuilder:
         :param attribute: the attribute
         :param values: the values
         """
-        return FlagRuleBuilder(self).and_match_context(context_kind, attribute, *values)
+        return self._rule_builder(self).and_match_context(context_kind, attribute, *values)
 
     def if_not_match(self, attribute: str, *values: Any) -> "FlagRuleBuilder":
         """Begins a rule: the user has the attribute, and it is none of these values.
@@ -160,7 +163,7 @@ class FlagBuilder:
         :param attribute: the attribute
         :param values: the values
         """
-        return FlagRuleBuilder(self).and_not_match(attribute, *values)
+        return self._rule_builder(self).and_not_match(attribute, *values)
 
     def if_not_match_context(self, context_kind: str, attribute: str, *values: Any) -> "FlagRuleBuilder":
         """Begins a rule: the context of this kind has the attribute, and it is none of these values.
@@ -169,7 +172,7 @@ class FlagBuilder:
         :param attribute: the attribute
         :param values: the values
         """
-        return FlagRuleBuilder(self).and_not_match_context(context_kind, attribute, *values)
+        return self._rule_builder(self).and_not_match_context(context_kind, attribute, *values)
 
     def clear_rules(self) -> "FlagBuilder":
         """Takes all rules away."""
@@ -298,6 +301,9 @@ class FlagRuleBuilder:
         }
 
 
+FlagBuilder._rule_builder = FlagRuleBuilder
+
+
 class TestData:
     """A data source whose flags a test sets and changes. It may be given to several clients.
 
@@ -307,16 +313,19 @@ class TestData:
     # It is no test.
     __test__ = False
 
+    #: What builds its flags.
+    _flag_builder: Any = FlagBuilder
+
     def __init__(self) -> None:
         self._lock = Lock()
         self._builders: Dict[str, FlagBuilder] = {}
         self._flags: Dict[str, dict] = {}
-        self._instances: List["_TestDataSource"] = []
+        self._instances: List[Any] = []
 
-    @staticmethod
-    def data_source() -> "TestData":
+    @classmethod
+    def data_source(cls) -> Any:
         """Makes one without flags."""
-        return TestData()
+        return cls()
 
     def flag(self, key: str) -> FlagBuilder:
         """What builds a flag: as it was last, or a new one, which serves true to everybody, and false when off.
@@ -327,7 +336,7 @@ class TestData:
         """
         with self._lock:
             known = self._builders.get(key)
-            return FlagBuilder(key).boolean_flag() if known is None else known.copy()
+            return self._flag_builder(key) if known is None else known.copy()
 
     def update(self, flag_builder: FlagBuilder) -> "TestData":
         """Sets a flag, for all clients there are and will be.
@@ -354,12 +363,12 @@ class TestData:
         """
         return _TestDataSource(self, config, store, ready)
 
-    def _begin(self, instance: "_TestDataSource") -> Dict[str, dict]:
+    def _begin(self, instance: Any) -> Dict[str, dict]:
         with self._lock:
             self._instances.append(instance)
             return dict(self._flags)
 
-    def _end(self, instance: "_TestDataSource") -> None:
+    def _end(self, instance: Any) -> None:
         with self._lock:
             if instance in self._instances:
                 self._instances.remove(instance)
