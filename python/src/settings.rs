@@ -6,6 +6,7 @@ use std::time::Duration;
 use flagstaff_sdk::{AttributeRef, Config, LogLevel, Platform, Sdk};
 use pyo3::prelude::*;
 
+use crate::data_system;
 use crate::logging::{self, Bridge};
 use crate::stores;
 
@@ -13,6 +14,9 @@ use crate::stores;
 const SDK_NAME: &str = "python-server-sdk";
 /// The least the originals poll at. Only a program that replaces the property gets below it.
 const LEAST_POLL_INTERVAL: f64 = 30.0;
+/// Where proxies are named; the last says that this is a CGI program.
+const PROXY_VARIABLES: [&str; 7] =
+    ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY", "REQUEST_METHOD"];
 /// Longer than anything runs: ten years.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
@@ -55,6 +59,9 @@ pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str, start_wait: f64) ->
     if let Some(store) = stores::data_store(config)? {
         made = made.data_store(store).daemon_mode(flag("use_ldd")?);
     }
+    if let Some(system) = data_system::read(config)? {
+        made = made.data_system(system);
+    }
     if let Some(asked) = stores::big_segments(config)? {
         made = made.big_segments(asked);
     }
@@ -64,14 +71,15 @@ pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str, start_wait: f64) ->
     if let Some(events) = config.getattr("events_upload_max_batch_size")?.extract::<Option<usize>>()? {
         made = made.max_batch_size(events);
     }
+    made = made.proxy_environment(proxy_environment(py)?);
     if let Some(proxy) = http.getattr("http_proxy")?.extract::<Option<String>>()? {
         made = made.http_proxy(proxy);
     }
     if let Some(path) = http.getattr("ca_certs")?.extract::<Option<String>>()? {
         made = made.ca_file(path);
     }
-    if http.getattr("cert_file")?.is_truthy()? {
-        logging::log(py, LogLevel::Warn, "HTTPConfig option cert_file is not supported yet and is ignored");
+    if let Some(path) = http.getattr("cert_file")?.extract::<Option<String>>()? {
+        made = made.client_certificate(path);
     }
     if let Some(filter) = text("payload_filter_key")? {
         made = made.payload_filter(filter);
@@ -101,6 +109,19 @@ pub(crate) fn may_wait(config: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// No longer than what can be added to the time of day.
 pub(crate) fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).map_or(LONGEST, |duration| duration.min(LONGEST))
+}
+
+/// What `os.environ` says of proxies, which is not always what the process's own environment says; and
+/// whoever changes that on another thread has the interpreter, which this thread has now.
+fn proxy_environment(py: Python<'_>) -> PyResult<Vec<(String, String)>> {
+    let environment = py.import("os")?.getattr("environ")?;
+    let mut found = Vec::new();
+    for name in PROXY_VARIABLES {
+        if let Ok(value) = environment.call_method1("get", (name,))?.extract::<String>() {
+            found.push((name.to_owned(), value));
+        }
+    }
+    Ok(found)
 }
 
 fn private_attributes(config: &Bound<'_, PyAny>) -> PyResult<Vec<AttributeRef>> {

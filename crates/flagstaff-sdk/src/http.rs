@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use flagstaff_wire::headers;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use reqwest::{Client, NoProxy, Proxy, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -15,8 +15,9 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::config::{Config, ConfigError, check_uri, without_password};
+use crate::config::{Config, ConfigError};
 use crate::fork::{self, Connection};
+use crate::proxies::proxies;
 
 /// Sends requests on behalf of one client.
 pub(crate) struct Http {
@@ -160,36 +161,6 @@ impl ServerCertVerifier for AnyCertificate {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
     }
-}
-
-/// Whether requests may go through a proxy, by the configuration or the environment.
-pub(crate) fn uses_proxy(config: &Config) -> bool {
-    proxies(config).is_ok_and(|proxies| !proxies.is_empty())
-}
-
-/// The proxy of the configuration, for everything; else those of the environment.
-fn proxies(config: &Config) -> Result<Vec<Proxy>, ConfigError> {
-    type Make = fn(String) -> reqwest::Result<Proxy>;
-    let proxy = |which, make: Make, url: &str| {
-        // The environment may leave out the scheme.
-        let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        check_uri(which, Some(&full))?;
-        make(full).map_err(|_| ConfigError::BadUri { which, uri: without_password(url) })
-    };
-    if let Some(url) = &config.http_proxy {
-        return Ok(vec![proxy("proxy", Proxy::all, url)?]);
-    }
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let mut proxies = Vec::new();
-    if let Some(url) = variable("https_proxy").or_else(|| variable("HTTPS_PROXY")) {
-        proxies.push(proxy("https_proxy", Proxy::https, &url)?.no_proxy(NoProxy::from_env()));
-    }
-    // A CGI program's `HTTP_PROXY` is what a visitor sent it as the header `Proxy`.
-    let in_cgi = std::env::var_os("REQUEST_METHOD").is_some();
-    if let Some(url) = variable("http_proxy").or_else(|| variable("HTTP_PROXY").filter(|_| !in_cgi)) {
-        proxies.push(proxy("http_proxy", Proxy::http, &url)?.no_proxy(NoProxy::from_env()));
-    }
-    Ok(proxies)
 }
 
 /// What an answer's status means for whoever asked.

@@ -148,6 +148,7 @@ pub mod migrations;
 #[cfg(doctest)]
 mod pages;
 mod plugins;
+mod proxies;
 mod runtime;
 mod shared;
 mod snapshot;

@@ -6,6 +6,7 @@ mod events;
 mod names;
 mod network;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub struct Config {
     pub(crate) connect_timeout: Duration,
     pub(crate) read_timeout: Duration,
     pub(crate) http_proxy: Option<String>,
+    /// None for the process's own.
+    pub(crate) proxy_environment: Option<Arc<HashMap<String, String>>>,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) client_certificate: Option<PathBuf>,
     /// What stands in that file, once the configuration is checked.
@@ -119,6 +122,7 @@ impl Config {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(15),
             http_proxy: None,
+            proxy_environment: None,
             ca_file: None,
             client_certificate: None,
             certified_key: None,

@@ -26,10 +26,18 @@ impl Config {
     }
 
     /// Sends all requests through this HTTP proxy, which may carry `user:password@`. Without it,
-    /// `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` of the environment count, in either case; in a CGI
-    /// program not `HTTP_PROXY`, which a visitor could set there.
+    /// `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` of the environment count, in either case, small letters
+    /// first; in a CGI program not `HTTP_PROXY`, which a visitor could set there. `NO_PROXY` lists hosts,
+    /// with all below them, and addresses or ranges of them; each may have a port.
     pub fn http_proxy(mut self, url: impl Into<String>) -> Self {
         self.http_proxy = Some(url.into());
+        self
+    }
+
+    /// Takes these variables for the environment that proxies are named in, instead of the process's own:
+    /// for languages that keep an environment of their own.
+    pub fn proxy_environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.proxy_environment = Some(Arc::new(variables.into_iter().collect()));
         self
     }
 

@@ -13,7 +13,7 @@ use crate::clock::{millis, now_ms};
 use crate::config::Config;
 use crate::data_store::PersistentDataStore;
 use crate::log::Log;
-use crate::{fork, http};
+use crate::{fork, proxies};
 
 /// More attempts to open the stream are not kept between two reports.
 const MOST_STREAM_INITS: usize = 1_000;
@@ -129,7 +129,7 @@ fn configuration(config: &Config, log: &Log) -> Configuration {
         using_relay_daemon: config.daemon_mode,
         offline: config.offline,
         all_attributes_private: config.redaction.all_attributes_private,
-        using_proxy: http::uses_proxy(config),
+        using_proxy: proxies::uses_proxy(config),
         start_wait_millis: millis(config.start_wait),
         connect_timeout_millis: millis(config.connect_timeout),
         socket_timeout_millis: millis(config.read_timeout),
