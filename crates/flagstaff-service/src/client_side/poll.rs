@@ -3,19 +3,16 @@
 //! The same question at the same version of the environment has the same answer, so an ETag is known
 //! before anything is evaluated.
 
-use std::io::Write as _;
-
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use bytes::Bytes;
 use flagstaff_wire::all_flags::AllFlags;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 
 use super::viewer::Viewer;
 use crate::SharedApp;
-use crate::delivery::poll::{WORTH_COMPRESSING, json, json_compressed, matches, takes_gzip, unchanged};
+use crate::delivery::poll::{
+    WORTH_COMPRESSING, compressed, json, json_compressed, matches, takes_gzip, unchanged,
+};
 
 /// `…/evalx/…`: values with all that an SDK has to know.
 pub(super) async fn evaluations(
@@ -48,12 +45,5 @@ fn answer(
     if body.len() < WORTH_COMPRESSING || !takes_gzip(headers) {
         return json(&viewer.live, &tag, body.into());
     }
-    json_compressed(&viewer.live, &tag, gzip(&body))
-}
-
-/// Made for this answer alone, so quickly.
-fn gzip(body: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    let written = encoder.write_all(body).and_then(|()| encoder.finish());
-    written.unwrap_or_else(|error| unreachable!("memory takes every byte: {error}")).into()
+    json_compressed(&viewer.live, &tag, compressed(&body))
 }

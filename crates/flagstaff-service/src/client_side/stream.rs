@@ -7,7 +7,6 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::future::pending;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -25,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::viewer::Viewer;
 use crate::SharedApp;
 use crate::auth::{BrowserEnvironment, MobileEnvironment};
+use crate::delivery::stream::until;
 use crate::delivery::{Filtered, environment_id};
 use crate::error::ApiError;
 use crate::extract::Asked;
@@ -216,11 +216,4 @@ fn write(out: &mut Vec<u8>, event: &str, data: &impl Serialize) {
 
 fn write_ping(out: &mut Vec<u8>) {
     out.extend_from_slice(b"event: ping\ndata: {}\n\n");
-}
-
-async fn until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => tokio::time::sleep_until(instant).await,
-        None => pending().await,
-    }
 }

@@ -3,10 +3,11 @@
 //! Everything sent is made once per environment version and shared by all connections: see
 //! [`crate::live_environment::Image`].
 
+mod fdv2;
 pub mod metrics;
 pub(crate) mod poll;
 mod status;
-mod stream;
+pub(crate) mod stream;
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue};
@@ -28,6 +29,8 @@ pub fn router() -> Router<SharedApp> {
         .route(&format!("{}/{{key}}", paths::POLL_FLAGS), get(poll::flag))
         .route(paths::POLL_SEGMENTS, get(poll::segments))
         .route(&format!("{}/{{key}}", paths::POLL_SEGMENTS), get(poll::segment))
+        .route(paths::FDV2_STREAM, get(fdv2::stream))
+        .route(paths::FDV2_POLL, get(fdv2::poll))
         .route(paths::STATUS, get(status::status))
         .route("/metrics", get(metrics::metrics))
 }

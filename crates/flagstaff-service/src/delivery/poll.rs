@@ -1,10 +1,13 @@
 //! Everything at once, with an ETag: `/sdk/latest-all` and its older parts.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use super::{Filtered, environment_id};
 use crate::auth::SdkEnvironment;
@@ -112,6 +115,13 @@ pub(crate) fn json_compressed(live: &LiveEnvironment, tag: &str, body: Bytes) ->
     let mut response = json(live, &format!("{tag}{GZIP}"), body);
     response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     response
+}
+
+/// A body that is made for one answer alone, compressed quickly.
+pub(crate) fn compressed(body: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    let written = encoder.write_all(body).and_then(|()| encoder.finish());
+    written.unwrap_or_else(|error| unreachable!("memory takes every byte: {error}")).into()
 }
 
 pub(crate) fn unchanged(live: &LiveEnvironment, tag: &str) -> Response {

@@ -219,7 +219,8 @@ impl Drop for Subscriber {
     }
 }
 
-async fn until(instant: Option<Instant>) {
+/// Comes to pass then, or never.
+pub(crate) async fn until(instant: Option<Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep_until(instant).await,
         None => std::future::pending().await,

@@ -20,6 +20,8 @@ pub struct Image {
     all: OnceLock<Packed>,
     all_flags: OnceLock<Packed>,
     all_segments: OnceLock<Packed>,
+    transfer_stream: OnceLock<Bytes>,
+    transfer_poll: OnceLock<Bytes>,
 }
 
 /// A body, and its compressed form once somebody asked for it.
@@ -46,6 +48,8 @@ impl Image {
             all: OnceLock::new(),
             all_flags: OnceLock::new(),
             all_segments: OnceLock::new(),
+            transfer_stream: OnceLock::new(),
+            transfer_poll: OnceLock::new(),
         }
     }
 
@@ -75,6 +79,24 @@ impl Image {
     /// `{KEY: segment}`.
     pub fn all_segments(&self) -> &Packed {
         self.all_segments.get_or_init(|| object(&self.segments))
+    }
+
+    /// Everything for who holds nothing, in second-generation delivery, as a stream begins.
+    pub(super) fn transfer_stream(&self, write: impl FnOnce() -> Bytes) -> Bytes {
+        self.transfer_stream.get_or_init(write).clone()
+    }
+
+    /// The same as the answer to a poll.
+    pub(super) fn transfer_poll(&self, write: impl FnOnce() -> Bytes) -> Bytes {
+        self.transfer_poll.get_or_init(write).clone()
+    }
+
+    pub(super) fn flags(&self) -> &[(Arc<str>, Item)] {
+        &self.flags
+    }
+
+    pub(super) fn segments(&self) -> &[(Arc<str>, Item)] {
+        &self.segments
     }
 
     /// One flag and its version.

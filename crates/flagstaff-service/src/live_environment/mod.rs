@@ -6,6 +6,7 @@
 mod follow;
 mod image;
 mod subject;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub use follow::{LiveEnvironments, follow};
 pub use image::{Image, Packed};
 pub use subject::{Audience, Subject};
+pub use transfer::Transfer;
 
 use crate::store::EnvironmentId;
 use crate::store::change_log::ItemKind;
@@ -57,6 +59,8 @@ pub struct About {
 #[derive(Debug)]
 struct State {
     sequence: u64,
+    /// What it was at first: deletions before that are not known.
+    loaded_sequence: u64,
     flags: BTreeMap<Arc<str>, Item>,
     segments: BTreeMap<Arc<str>, Item>,
     /// Made when somebody first asks after a change.
@@ -77,6 +81,8 @@ pub struct Change {
     pub all: Bytes,
     /// For a stream of flags alone; none if a segment changed.
     pub flags: Option<Bytes>,
+    /// For a stream of second-generation delivery.
+    pub transferred: Bytes,
     /// For those who are sent values.
     pub subject: Arc<Subject>,
 }
@@ -113,6 +119,7 @@ impl LiveEnvironment {
     fn new(about: About, flags: Vec<model::Flag>, segments: Vec<model::Segment>) -> Self {
         let state = State {
             sequence: about.environment.sequence,
+            loaded_sequence: about.environment.sequence,
             flags: flags
                 .iter()
                 .map(|flag| (flag.key.as_str().into(), Item::new(flag.version, flag)))
@@ -232,13 +239,14 @@ impl LiveEnvironment {
     fn apply_one(&self, state: &mut State, update: Update) -> Option<Change> {
         let (kind, key) = update.item();
         let subject = Subject::new(kind, key, &self.data.load());
+        let lineage = &self.about.load().environment.lineage;
         match update {
             Update::Flag(flag) => {
                 let (key, item) = (Arc::<str>::from(flag.key.as_str()), Item::new(flag.version, &*flag));
                 if !self.data.upsert_flag(Entry::flag(&key, *flag)) {
                     return None;
                 }
-                let change = Change::patch(ItemKind::Flag, &key, &item, subject);
+                let change = Change::patch(ItemKind::Flag, &key, &item, lineage, subject);
                 state.flags.insert(key, item);
                 Some(change)
             }
@@ -248,7 +256,7 @@ impl LiveEnvironment {
                 if !self.data.upsert_segment(Entry::segment(&key, *segment)) {
                     return None;
                 }
-                let change = Change::patch(ItemKind::Segment, &key, &item, subject);
+                let change = Change::patch(ItemKind::Segment, &key, &item, lineage, subject);
                 state.segments.insert(key, item);
                 Some(change)
             }
@@ -261,7 +269,7 @@ impl LiveEnvironment {
                     ItemKind::Flag => state.flags.remove(key.as_str()),
                     ItemKind::Segment => state.segments.remove(key.as_str()),
                 };
-                gone.then(|| Change::delete(kind, &key, version, subject))
+                gone.then(|| Change::delete(kind, &key, version, lineage, subject))
             }
         }
     }
@@ -280,7 +288,7 @@ impl Item {
 }
 
 impl Change {
-    fn patch(kind: ItemKind, key: &str, item: &Item, subject: Subject) -> Self {
+    fn patch(kind: ItemKind, key: &str, item: &Item, lineage: &str, subject: Subject) -> Self {
         // Checked JSON of our own: taken over as it is, not read again.
         let json =
             String::from_utf8(item.json.to_vec()).ok().and_then(|json| RawValue::from_string(json).ok());
@@ -289,15 +297,17 @@ impl Change {
             all: message(|out| write_patch(out, kind.on_the_wire(), key, &json)),
             flags: (kind == ItemKind::Flag)
                 .then(|| message(|out| write_patch_at(out, &format!("/{key}"), &json))),
+            transferred: Self::transferred(lineage, kind, key, item.version, Some(&item.json)),
             subject: Arc::new(subject),
         }
     }
 
-    fn delete(kind: ItemKind, key: &str, version: u64, subject: Subject) -> Self {
+    fn delete(kind: ItemKind, key: &str, version: u64, lineage: &str, subject: Subject) -> Self {
         Self {
             all: message(|out| write_delete(out, kind.on_the_wire(), key, version)),
             flags: (kind == ItemKind::Flag)
                 .then(|| message(|out| write_delete_at(out, &format!("/{key}"), version))),
+            transferred: Self::transferred(lineage, kind, key, version, None),
             subject: Arc::new(subject),
         }
     }

@@ -4,6 +4,7 @@ mod analytics;
 mod client_side;
 mod dashboard;
 mod events;
+mod fdv2;
 mod flags;
 mod json_patches;
 mod openapi;

@@ -42,7 +42,7 @@ impl Stream {
     }
 
     /// The next event and its data; none at the end.
-    async fn next(&mut self) -> Option<(String, Value)> {
+    pub(crate) async fn next(&mut self) -> Option<(String, Value)> {
         let mut event = String::new();
         loop {
             let line = self.line().await?;

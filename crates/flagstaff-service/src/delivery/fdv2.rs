@@ -1,0 +1,154 @@
+//! Second-generation delivery: transfers that can be resumed, by stream and by poll.
+//!
+//! A client says by `basis` what it holds, and gets what is missing: nothing, some changes, or everything.
+//! Source: the protocol's *FDv2*.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use flagstaff_wire::fdv2::{Event, Goodbye, write_event};
+use futures_util::stream;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::poll::{WORTH_COMPRESSING, compressed, json, json_compressed, matches, takes_gzip, unchanged};
+use super::stream::until;
+use super::{Filtered, environment_id};
+use crate::SharedApp;
+use crate::auth::SdkEnvironment;
+use crate::error::ApiError;
+use crate::extract::Asked;
+use crate::live_environment::{Change, LiveEnvironment, MOST_BEHIND};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Basis {
+    basis: Option<String>,
+}
+
+impl Basis {
+    fn held(&self) -> Option<&str> {
+        self.basis.as_deref().filter(|basis| !basis.is_empty())
+    }
+}
+
+/// `GET /sdk/poll`
+pub(super) async fn poll(
+    SdkEnvironment(live): SdkEnvironment,
+    Asked(filtered): Asked<Filtered>,
+    Asked(basis): Asked<Basis>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    filtered.check()?;
+    let tag = format!("{}-2", live.image().tag());
+    if matches(&headers, &tag) {
+        return Ok(unchanged(&live, &tag));
+    }
+    let transfer = live.transfer(basis.held());
+    let body = transfer.poll();
+    if body.len() < WORTH_COMPRESSING || !takes_gzip(&headers) {
+        return Ok(json(&live, &tag, body));
+    }
+    let packed = tokio::task::spawn_blocking(move || compressed(&body)).await.map_err(ApiError::internal)?;
+    Ok(json_compressed(&live, &tag, packed))
+}
+
+/// `GET /sdk/stream`
+pub(super) async fn stream(
+    State(app): State<SharedApp>,
+    SdkEnvironment(live): SdkEnvironment,
+    Asked(filtered): Asked<Filtered>,
+    Asked(basis): Asked<Basis>,
+) -> Result<Response, ApiError> {
+    filtered.check()?;
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate")),
+        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+        environment_id(&live),
+    ];
+    let subscriber = Subscriber::new(app, live, &basis);
+    let body = stream::unfold(subscriber, |mut subscriber| async move {
+        let chunk = subscriber.next().await?;
+        Some((Ok::<_, Infallible>(chunk), subscriber))
+    });
+    Ok((headers, Body::from_stream(body)).into_response())
+}
+
+/// One connected SDK.
+struct Subscriber {
+    app: SharedApp,
+    changes: Receiver<Change>,
+    revoked: CancellationToken,
+    /// What is sent first.
+    first: Option<Bytes>,
+    is_over: bool,
+}
+
+impl Subscriber {
+    fn new(app: SharedApp, live: Arc<LiveEnvironment>, basis: &Basis) -> Self {
+        let revoked = live.key_revoked();
+        let (transfer, changes) = live.subscribe_after_transfer(basis.held());
+        app.metrics.stream_opened();
+        Self { app, changes, revoked, first: Some(transfer.stream()), is_over: false }
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        if self.is_over {
+            return None;
+        }
+        let quiet_until = self.app.config.heartbeat_interval.map(|interval| Instant::now() + interval);
+        let received = tokio::select! {
+            biased;
+            () = self.app.stopping.cancelled() => return Some(self.goodbye("the service is stopping")),
+            () = self.revoked.cancelled() => return None,
+            received = self.changes.recv() => received,
+            () = until(quiet_until) => return Some(heart_beat()),
+        };
+        match received {
+            Ok(change) => {
+                self.app.metrics.change_sent();
+                Some(change.transferred)
+            }
+            Err(RecvError::Lagged(_)) => {
+                // It comes again, and is told what it missed.
+                tracing::info!("a stream is cut: its reader fell more than {MOST_BEHIND} changes behind");
+                self.app.metrics.stream_cut();
+                Some(self.goodbye("too far behind"))
+            }
+            Err(RecvError::Closed) => None,
+        }
+    }
+
+    fn goodbye(&mut self, reason: &str) -> Bytes {
+        self.is_over = true;
+        let goodbye = Goodbye { reason: reason.to_owned(), ..Goodbye::default() };
+        event(&Event::Goodbye(&goodbye))
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.app.metrics.stream_closed();
+    }
+}
+
+fn heart_beat() -> Bytes {
+    event(&Event::HeartBeat)
+}
+
+fn event(event: &Event<'_, RawValue>) -> Bytes {
+    let mut out = Vec::new();
+    write_event(&mut out, event).unwrap_or_else(|error| unreachable!("it has JSON: {error}"));
+    out.into()
+}

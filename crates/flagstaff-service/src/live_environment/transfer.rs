@@ -1,0 +1,237 @@
+//! Second-generation delivery: what brings whoever holds some version up to the one of now.
+//!
+//! An item's version is the environment's sequence number of its last change, so what changed after a number
+//! is what has a greater version. Deletions are remembered from when the environment was loaded on; who holds
+//! something older gets everything. Source: the protocol's *FDv2*.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flagstaff_wire::fdv2::{Event, Intent, IntentCode, write_event, write_poll};
+use flagstaff_wire::stream::ItemKind as WireKind;
+use serde_json::value::RawValue;
+use tokio::sync::broadcast::Receiver;
+
+use super::{Change, Image, Item, LiveEnvironment, State, message};
+use crate::store::change_log::ItemKind;
+
+/// What brings a client up to date.
+#[derive(Debug)]
+pub struct Transfer {
+    lineage: String,
+    sequence: u64,
+    contents: Contents,
+}
+
+#[derive(Debug)]
+enum Contents {
+    /// It is.
+    Nothing,
+    /// By these changes, in their order.
+    Changes(Vec<Changed>),
+    /// By everything.
+    Everything { image: Arc<Image>, reason: &'static str },
+}
+
+#[derive(Debug)]
+struct Changed {
+    kind: WireKind,
+    key: Arc<str>,
+    version: u64,
+    /// None if it was deleted.
+    json: Option<Bytes>,
+}
+
+impl LiveEnvironment {
+    /// What brings whoever holds `basis` up to date; nobody holds anything before the first transfer.
+    pub fn transfer(&self, basis: Option<&str>) -> Transfer {
+        self.transfer_in(&mut self.state(), basis)
+    }
+
+    /// The same, and every change after it.
+    pub fn subscribe_after_transfer(&self, basis: Option<&str>) -> (Transfer, Receiver<Change>) {
+        let mut state = self.state();
+        (self.transfer_in(&mut state, basis), self.changes.subscribe())
+    }
+
+    fn transfer_in(&self, state: &mut State, basis: Option<&str>) -> Transfer {
+        let lineage = self.about.load().environment.lineage.clone();
+        let sequence = state.sequence;
+        let contents = match basis {
+            None => Contents::Everything { image: self.image_of(state), reason: "payload-missing" },
+            Some(basis) => match sequence_in(basis, &lineage) {
+                Some(held) if held == sequence => Contents::Nothing,
+                Some(held) if held < sequence && held >= state.loaded_sequence => {
+                    Contents::Changes(self.changes_since(state, held))
+                }
+                _ => Contents::Everything { image: self.image_of(state), reason: "cant-catchup" },
+            },
+        };
+        Transfer { lineage, sequence, contents }
+    }
+
+    fn changes_since(&self, state: &State, held: u64) -> Vec<Changed> {
+        let put = |kind, (key, item): (&Arc<str>, &Item)| {
+            let json = Some(item.json.clone());
+            (item.version > held).then(|| Changed { kind, key: key.clone(), version: item.version, json })
+        };
+        let data = self.data.load();
+        let gone = |kind, key: &str, version, is_gone| {
+            (is_gone && version > held).then(|| Changed { kind, key: key.into(), version, json: None })
+        };
+        let mut changes: Vec<Changed> = (state.flags.iter().filter_map(|item| put(WireKind::Flag, item)))
+            .chain(state.segments.iter().filter_map(|item| put(WireKind::Segment, item)))
+            .chain(data.flag_entries().filter_map(|entry| {
+                gone(WireKind::Flag, entry.key(), entry.version(), entry.live().is_none())
+            }))
+            .chain(data.segment_entries().filter_map(|entry| {
+                gone(WireKind::Segment, entry.key(), entry.version(), entry.live().is_none())
+            }))
+            .collect();
+        changes.sort_by_key(|changed| changed.version);
+        changes
+    }
+}
+
+impl Transfer {
+    /// Whether there is nothing to transfer.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self.contents, Contents::Nothing)
+    }
+
+    /// As a stream begins.
+    pub fn stream(&self) -> Bytes {
+        if let Contents::Everything { image, reason: "payload-missing" } = &self.contents {
+            return image.transfer_stream(|| self.write_stream());
+        }
+        self.write_stream()
+    }
+
+    /// As the answer to a poll.
+    pub fn poll(&self) -> Bytes {
+        if let Contents::Everything { image, reason: "payload-missing" } = &self.contents {
+            return image.transfer_poll(|| self.write_poll());
+        }
+        self.write_poll()
+    }
+
+    fn write_stream(&self) -> Bytes {
+        let mut out = Vec::new();
+        self.with_events(|event| {
+            write_event(&mut out, &event)
+                .unwrap_or_else(|error| unreachable!("what is written is JSON already: {error}"));
+        });
+        out.into()
+    }
+
+    fn write_poll(&self) -> Bytes {
+        // In one piece: a list has commas between its elements.
+        let (mut out, mut first) = (b"{\"events\":[".to_vec(), true);
+        self.with_events(|event| {
+            let mut body = Vec::new();
+            write_poll(&mut body, [event])
+                .unwrap_or_else(|error| unreachable!("what is written is JSON already: {error}"));
+            if !std::mem::take(&mut first) {
+                out.push(b',');
+            }
+            out.extend_from_slice(&body[b"{\"events\":[".len()..body.len() - b"]}".len()]);
+        });
+        out.extend_from_slice(b"]}");
+        out.into()
+    }
+
+    /// Hands each event on, in order.
+    fn with_events(&self, mut write: impl FnMut(Event<'_, RawValue>)) {
+        let (code, reason) = match &self.contents {
+            Contents::Nothing => (IntentCode::None, "up-to-date"),
+            Contents::Changes(_) => (IntentCode::TransferChanges, "stale"),
+            Contents::Everything { reason, .. } => (IntentCode::TransferFull, *reason),
+        };
+        let intent = Intent { id: &self.lineage, target: self.sequence, code, reason };
+        write(Event::ServerIntent(&[intent]));
+        match &self.contents {
+            Contents::Nothing => return,
+            Contents::Changes(changes) => {
+                for Changed { kind, key, version, json } in changes {
+                    write_item(*kind, key, *version, json.as_ref(), &mut write);
+                }
+            }
+            Contents::Everything { image, .. } => {
+                for (kind, items) in [(WireKind::Segment, image.segments()), (WireKind::Flag, image.flags())]
+                {
+                    for (key, item) in items {
+                        write_item(kind, key, item.version, Some(&item.json), &mut write);
+                    }
+                }
+            }
+        }
+        let state = selector(&self.lineage, self.sequence);
+        write(Event::PayloadTransferred { state: &state, version: self.sequence });
+    }
+}
+
+impl Change {
+    /// A change as second-generation delivery sends it, complete with the version it leads to. Changes come
+    /// in the order of their versions, each of which is the environment's at that moment.
+    pub(super) fn transferred(
+        lineage: &str,
+        kind: ItemKind,
+        key: &str,
+        version: u64,
+        json: Option<&Bytes>,
+    ) -> Bytes {
+        message(|out| {
+            let mut result = Ok(());
+            write_item(kind.on_the_wire(), key, version, json, &mut |event| {
+                result = write_event(&mut *out, &event);
+            });
+            result?;
+            let state = selector(lineage, version);
+            write_event::<RawValue>(out, &Event::PayloadTransferred { state: &state, version })
+        })
+    }
+}
+
+fn write_item(
+    kind: WireKind,
+    key: &str,
+    version: u64,
+    json: Option<&Bytes>,
+    write: &mut impl FnMut(Event<'_, RawValue>),
+) {
+    match json {
+        None => write(Event::DeleteObject { kind, key, version }),
+        Some(json) => {
+            let object: &RawValue = serde_json::from_slice(json)
+                .unwrap_or_else(|error| unreachable!("an item is JSON of our own: {error}"));
+            write(Event::PutObject { kind, key, version, object });
+        }
+    }
+}
+
+/// By what a client says which version it holds. Clients do not look into it.
+fn selector(lineage: &str, sequence: u64) -> String {
+    format!("(p:{lineage}:{sequence})")
+}
+
+/// The version that a selector of this lineage names.
+fn sequence_in(selector: &str, lineage: &str) -> Option<u64> {
+    let (own, sequence) = selector.strip_prefix("(p:")?.strip_suffix(')')?.rsplit_once(':')?;
+    if own == lineage { sequence.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selector_is_understood_in_its_own_lineage_alone() {
+        let state = selector("a:b", 53);
+        assert_eq!(sequence_in(&state, "a:b"), Some(53));
+        for (state, lineage) in
+            [(&*state, "a"), ("(p:a:b:x)", "a:b"), ("", "a:b"), ("(p:53)", ""), ("53", "")]
+        {
+            assert_eq!(sequence_in(state, lineage), None, "{state}");
+        }
+    }
+}
