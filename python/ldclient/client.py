@@ -70,17 +70,11 @@ class LDClient:
         config, start_wait = _settled(sdk_key, config, start_wait)
         check_uwsgi()
         config._validate()
-        ignored = config._ignored()
-        if ignored:
-            log.warning(
-                "This version of ldclient has no support for the Config options %s yet; they are ignored",
-                ", ".join(ignored),
-            )
         self._config = config
         self._start(start_wait)
         closed_at_exit(self)
 
-    def _start(self, start_wait: float) -> None:
+    def _start(self, start_wait: float, before: Any = None) -> None:
         config = self._config
         plugins = Plugins(config)
         self._hooks = [*config.hooks, *plugins.hooks()]
@@ -88,6 +82,8 @@ class LDClient:
         self._source = source = data_source_of(config)
 
         def before_connecting(native: Any) -> None:
+            if before is not None:
+                _native.remind_of(native, before)
             self._use(native)
             plugins.register(self)
 
@@ -349,9 +345,17 @@ class LDClient:
     def postfork(self, start_wait: float = 5) -> None:
         """Makes the client anew in a process made by ``fork``, instead of when it is first used there.
 
+        It has what its config says: components are made again, plugins are registered again; listeners, and
+        hooks that were added, are gone. Evaluations go on with the flags that it had until others come.
+
         :param start_wait: how long to wait for flags, in seconds; 0 does not wait
         """
-        self._start(start_wait)
+        before = self._native
+        # If it was used here already, there may be something to be sent.
+        if self._events is not None:
+            self._events.stop()
+        before.close()
+        self._start(start_wait, before)
 
     @property
     def data_source_status_provider(self) -> DataSourceStatusProvider:

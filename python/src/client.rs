@@ -279,8 +279,9 @@ impl Client {
             let ready = py.detach(|| self.inner.wait_until_ready(slice));
             logging::finish(py)?;
             py.check_signals()?;
-            // Back before its time without flags: there will be none soon.
-            if ready || slice.is_zero() || begun.elapsed() < slice {
+            // Back before its time: the flags have come, or there will be none soon. At the end of its time
+            // it is also ready if there are some that were known before, but newer ones may still come.
+            if slice.is_zero() || begun.elapsed() < slice {
                 return Ok(ready);
             }
         }
@@ -448,6 +449,13 @@ impl Client {
             None
         }
     }
+}
+
+/// Has a client begin with the flags of one whose place it takes; that may be one of a parent process.
+#[pyfunction]
+#[pyo3(signature = (client, other, /))]
+pub(crate) fn remind_of(py: Python<'_>, client: &Client, other: &Client) {
+    py.detach(|| client.inner.remind_of(&other.inner));
 }
 
 /// Closes several clients at once, within a time limit.

@@ -326,6 +326,13 @@ impl Client {
         self.shared().environment_id.get()
     }
 
+    /// All flags and segments as they were last known, if they are, also in a child process where the client
+    /// was not used.
+    pub(crate) fn last_known(&self) -> Option<Arc<DataSet>> {
+        let shared = &self.handle.0;
+        shared.is_initialized().then(|| shared.data.snapshot())
+    }
+
     /// The client's hooks, which a child process has too.
     #[inline]
     pub(crate) fn hooks(&self) -> &Hooks {

@@ -9,6 +9,7 @@ use flagstaff_wire::migration::MigrationOpEvent;
 use crate::client::{AllFlagsState, Client};
 use crate::context::EventContext;
 use crate::data_source::DataSourceUpdates;
+use crate::data_source::receive::remind;
 use crate::data_store::StoreError;
 use crate::evaluation::Question;
 use crate::runtime::{Command, Done};
@@ -77,6 +78,19 @@ impl Client {
     pub fn report_migration_op(&self, event: MigrationOpEvent) {
         if let Some(events) = self.shared().reporting() {
             events.migration_op(event);
+        }
+    }
+
+    /// Begins with the flags of a client of the same environment, whose place this one takes, unless it has
+    /// had flags already, or keeps them elsewhere too: then they come from there. `other` may be one that a
+    /// child process has of its parent; it is not used.
+    pub fn remind_of(&self, other: &Client) {
+        let shared = self.shared();
+        if shared.texts.is_none()
+            && !shared.config.offline
+            && let Some(known) = other.last_known()
+        {
+            remind(shared, DataSet::clone(&known), Vec::new());
         }
     }
 

@@ -74,6 +74,30 @@ fn flags_can_be_put_into_any_client_beside_its_source() {
 }
 
 #[test]
+fn a_client_begins_with_the_flags_of_the_one_whose_place_it_takes() {
+    let flags = TestData::new();
+    flags.update(flags.flag("known"));
+    let before = started(Config::new(KEY).data_source(flags).send_events(false));
+    let away = || Config::new(KEY).base_uri("http://127.0.0.1:9").send_events(false);
+    let after = Client::start(away()).unwrap();
+    after.remind_of(&Client::start(away()).unwrap());
+    assert!(!after.is_initialized());
+    after.remind_of(&before);
+    assert!(after.variation("known", &user("u"), false));
+
+    // One that has had flags keeps its own.
+    let own = TestData::new();
+    own.update(own.flag("own"));
+    let other = started(Config::new(KEY).data_source(own).send_events(false));
+    other.remind_of(&before);
+    assert!(other.variation("own", &user("u"), false) && !other.variation("known", &user("u"), false));
+
+    let offline = Client::start(Config::new("").offline(true)).unwrap();
+    offline.remind_of(&before);
+    assert!(!offline.variation("known", &user("u"), false));
+}
+
+#[test]
 fn whatever_keeps_a_caller_waiting_is_waited_for_inside_what_the_glue_wants_around_it() {
     static WAITS: AtomicUsize = AtomicUsize::new(0);
     around_waits(|wait| {
