@@ -55,8 +55,8 @@ def _gather(key: str, flags: Dict[str, Any], segments: Dict[str, Any], store: An
     while wanted:
         kind, item = wanted.pop()
         if kind is FEATURES:
-            for prerequisite in FEATURES.get_dependency_keys(item) or ():
-                wanted += _found(FEATURES, prerequisite, flags, store)
+            for prerequisite in item.get("prerequisites") or ():
+                wanted += _found(FEATURES, prerequisite.get("key"), flags, store)
         for rule in item.get("rules") or ():
             for clause in rule.get("clauses") or ():
                 for segment in clause.get("values") or () if clause.get("op") == "segmentMatch" else ():
