@@ -93,17 +93,17 @@ TABLE = {
         LDClient.postfork(start_wait=5)
         -- ?.big_segment_status
         LDClient.{big_segment_store_status_provider}
-        -- ?.data_source_status
+        -- test_listeners.test_the_status_is_told_of_until_the_client_is_closed
         LDClient.{data_source_status_provider}
-        -- ?.data_store_status
+        -- test_stores.test_an_outage_is_told_and_ends
         LDClient.{data_store_status_provider}
-        -- ?.flag_tracker
+        -- test_listeners.test_each_flag_that_changes_is_told_of_on_a_thread_of_the_clients
         LDClient.{flag_tracker}
-        -- ?.add_hook
+        -- test_hooks.test_a_client_without_hooks_gets_one_while_it_runs
         LDClient.add_hook(hook)
-        -- ?.migration_variation
+        -- test_migrations.test_a_stage_comes_with_a_tracker_that_knows_the_flag
         LDClient.migration_variation(key, context, default_stage)
-        -- ?.track_migration_op
+        -- test_migrations.test_what_a_program_notes_is_reported
         LDClient.track_migration_op(tracker)
     """,
     "ldclient.config": """
@@ -135,8 +135,9 @@ TABLE = {
         BigSegmentsConfig(store=None, context_cache_size, context_cache_time, status_poll_interval=5, stale_after=120)
         BigSegmentsConfig.{store, context_cache_size, context_cache_time, user_cache_size, user_cache_time}
         BigSegmentsConfig.{status_poll_interval, stale_after}
-        -- ?.datasystem
+        -- test_data_system.test_a_config_says_what_it_was_built_of
         DataSystemConfig
+        -- test_data_system.test_a_builder_of_a_programs_own_is_asked_each_time_that_it_is_its_turn
         DataSourceBuilder
         -- test_names.test_the_table
         GET_LATEST_FEATURES_PATH = "/sdk/latest-flags"
@@ -227,7 +228,7 @@ TABLE = {
         FeatureFlagsState.add_flag(flag, *args)
     """,
     "ldclient.interfaces": """
-        -- ?.custom_store
+        -- test_python_stores.test_what_is_received_is_in_the_store_once_the_client_is_ready
         FeatureStore.get(kind, key, callback)
         FeatureStore.all(kind, callback)
         FeatureStore.init(all_data)
@@ -248,14 +249,15 @@ TABLE = {
         UpdateProcessor.stop()
         UpdateProcessor.is_alive()
         UpdateProcessor.initialized()
-        -- ?.event_processor
+        -- test_event_processors.test_each_evaluation_is_told_by_the_names_of_both_eras
         EventProcessor.send_event(event)
+        -- test_event_processors.test_flush_and_close_are_passed_on_and_nothing_comes_afterwards
         EventProcessor.flush()
         EventProcessor.stop()
         -- ?.feature_requester
         FeatureRequester.get_all_data()
         FeatureRequester.get_one(kind, key)
-        -- ?.describe_configuration
+        -- test_python_stores.test_the_report_names_the_kind_of_store
         DiagnosticDescription.describe_configuration(config)
         -- ?.big_segment_store
         BigSegmentStore.get_metadata()
@@ -269,7 +271,7 @@ TABLE = {
         BigSegmentStoreStatusProvider.{status}
         BigSegmentStoreStatusProvider.add_listener(listener)
         BigSegmentStoreStatusProvider.remove_listener(listener)
-        -- ?.data_source_status
+        -- test_listeners.test_the_status_is_told_of_until_the_client_is_closed
         DataSourceState.INITIALIZING = "initializing"
         DataSourceState.VALID = "valid"
         DataSourceState.INTERRUPTED = "interrupted"
@@ -291,7 +293,7 @@ TABLE = {
         DataSourceUpdateSink.upsert(kind, item)
         DataSourceUpdateSink.delete(kind, key, version)
         DataSourceUpdateSink.update_status(new_state, new_error)
-        -- ?.data_store_status
+        -- test_stores.test_an_outage_is_told_and_ends
         DataStoreStatus(available, stale)
         DataStoreStatus.{available, stale}
         DataStoreUpdateSink
@@ -299,25 +301,27 @@ TABLE = {
         DataStoreStatusProvider.is_monitoring_enabled()
         DataStoreStatusProvider.add_listener(listener)
         DataStoreStatusProvider.remove_listener(listener)
-        -- ?.flag_tracker
+        -- test_listeners.test_each_flag_that_changes_is_told_of_on_a_thread_of_the_clients
         FlagChange(key)
         FlagChange.{key}
         FlagTracker.add_listener(listener)
         FlagTracker.remove_listener(listener)
-        -- ?.flag_value_change
+        -- test_listeners.test_a_value_is_told_of_only_if_it_changed
         FlagValueChange(key, old_value, new_value)
         FlagValueChange.{key, old_value, new_value}
         FlagTracker.add_flag_value_change_listener(key, context, fn)
-        -- ?.datasystem
+        -- test_data_system.test_a_store_that_is_somebody_elses_is_not_written
         DataStoreMode.READ_ONLY
         DataStoreMode.READ_WRITE
         ReadOnlyStore
+        -- test_data_system.test_an_initializer_written_in_python_brings_the_first_flags
+        Initializer
+        Basis
         Selector
         ChangeSet
-        Basis
-        Update
-        Initializer
+        -- test_data_system.test_a_synchronizer_written_in_python_keeps_flags_up_to_date
         Synchronizer
+        Update
     """,
     "ldclient.feature_store": """
         -- test_feature_store.test_cache_config
@@ -360,7 +364,7 @@ TABLE = {
         VersionedDataKindWithOrdering.{priority, get_dependency_keys}
     """,
     "ldclient.integrations": """
-        -- ?.redis_store
+        -- test_stores.test_the_layout_in_redis
         Redis.DEFAULT_URL = "redis://localhost:6379/0"
         Redis.DEFAULT_PREFIX = "launchdarkly"
         Redis.DEFAULT_MAX_CONNECTIONS = 16
@@ -369,16 +373,16 @@ TABLE = {
         -- ?.redis_big_segments
         Redis.new_big_segment_store(url="redis://localhost:6379/0", prefix="launchdarkly", max_connections=16, \
             redis_opts)
-        -- ?.consul_store
+        -- test_stores.test_the_layout_in_consul
         Consul.DEFAULT_PREFIX = "launchdarkly"
         Consul.new_feature_store(host=None, port=None, prefix=None, consul_opts=None, caching)
-        -- ?.dynamodb_store
+        -- test_stores.test_the_layout_in_dynamodb
         DynamoDB.new_feature_store(table_name, prefix=None, dynamodb_opts, caching)
         -- ?.dynamodb_big_segments
         DynamoDB.new_big_segment_store(table_name, prefix=None, dynamodb_opts)
         -- ?.files
         Files.new_data_source(paths, auto_update=False, poll_interval=1, force_polling=False)
-        -- ?.files_v2
+        -- test_data_system.test_files_are_used_until_flags_come_that_are_up_to_date
         Files.new_data_source_v2(paths, poll_interval=1, force_polling=False)
         -- ?.async_stores
         Redis.async_feature_store(url="redis://localhost:6379/0", prefix=None, caching, redis_opts)
@@ -430,7 +434,7 @@ TABLE = {
         FlagRuleBuilderV2
     """,
     "ldclient.redis_feature_store": """
-        -- ?.old_redis
+        -- test_stores.test_the_class_of_old_is_the_same_store
         RedisFeatureStore(url="redis://localhost:6379/0", prefix="launchdarkly", max_connections=16, expiration=15, \
             capacity=1000)
         RedisFeatureStore.get(kind, key, callback)
@@ -445,7 +449,7 @@ TABLE = {
         FileDataSource.factory(**kwargs)
     """,
     "ldclient.hook": """
-        -- ?.hooks
+        -- test_hooks.test_a_hook_sees_question_and_answer
         Hook.{metadata}
         Hook.before_evaluation(series_context, data)
         Hook.after_evaluation(series_context, data, detail)
@@ -455,7 +459,7 @@ TABLE = {
         EvaluationSeriesContext.[key, context, default_value, method, environment_id]
     """,
     "ldclient.plugin": """
-        -- ?.plugins
+        -- test_plugins.test_plugins_are_told_where_they_are
         Plugin.{metadata}
         Plugin.register(client, metadata)
         Plugin.get_hooks(metadata)
@@ -470,7 +474,7 @@ TABLE = {
         AsyncPlugin
     """,
     "ldclient.migrations": """
-        -- ?.stages
+        -- test_migrations.test_stages_are_found_by_their_names_and_by_nothing_else
         Stage.OFF = "off"
         Stage.DUALWRITE = "dualwrite"
         Stage.SHADOW = "shadow"
@@ -485,24 +489,28 @@ TABLE = {
         Operation.WRITE = "write"
         Origin.OLD = "old"
         Origin.NEW = "new"
-        -- ?.results
+        -- test_migrations.test_results_say_what_came_of_it
         Result.success(value)
         Result.fail(error, exception=None)
         Result.is_success()
         Result.{value, error, exception}
         OperationResult.{origin}
         WriteResult.{authoritative, nonauthoritative}
-        -- ?.migrator
+        -- test_migrations.test_a_migrator_lacks_nothing
         MigratorBuilder(client)
+        MigratorBuilder.build()
+        -- test_migrations.test_an_order_may_be_given_by_its_name_and_nonsense_is_named
         MigratorBuilder.read_execution_order(order)
+        -- test_migrations.test_what_is_measured_can_be_chosen
         MigratorBuilder.track_latency(enabled)
         MigratorBuilder.track_errors(enabled)
+        -- test_migrations.test_the_old_and_the_new_answer_are_compared_in_this_order
         MigratorBuilder.read(old, new, comparison=None)
-        MigratorBuilder.write(old, new)
-        MigratorBuilder.build()
         Migrator.read(key, context, default_stage, payload=None)
+        -- test_migrations.test_each_stage_writes_what_it_should_the_believed_one_first
+        MigratorBuilder.write(old, new)
         Migrator.write(key, context, default_stage, payload=None)
-        -- ?.op_tracker
+        -- test_migrations.test_what_a_program_notes_is_reported
         OpTracker.operation(op)
         OpTracker.invoked(origin)
         OpTracker.consistent(is_consistent)
@@ -511,20 +519,28 @@ TABLE = {
         OpTracker.build()
     """,
     "ldclient.datasystem": """
-        -- ?.datasystem
+        -- test_data_system.test_the_default_is_a_poll_and_then_a_stream
         default()
+        -- test_data_system.test_a_stream_alone_asks_for_no_poll
         streaming()
+        -- test_data_system.test_polls_alone_go_on
         polling()
+        -- test_data_system.test_sources_may_ask_other_hosts_each
         custom()
-        daemon(store)
-        persistent_store(store)
         polling_ds_builder()
         streaming_ds_builder()
-        fdv1_fallback_ds_builder()
+        ConfigBuilder.synchronizers(*synchronizers)
+        -- test_data_system.test_a_daemon_reads_its_store_alone
+        daemon(store)
+        -- test_data_system.test_a_store_is_read_until_there_are_fresh_flags_and_then_written
+        persistent_store(store)
+        -- test_data_system.test_files_are_used_until_flags_come_that_are_up_to_date
         file_ds_builder(paths)
         ConfigBuilder.initializers(initializers)
-        ConfigBuilder.synchronizers(*synchronizers)
+        -- test_data_system.test_first_generation_delivery_is_used_when_the_service_asks_for_it
+        fdv1_fallback_ds_builder()
         ConfigBuilder.fdv1_compatible_synchronizer(_)
+        -- test_data_system.test_a_config_says_what_it_was_built_of
         ConfigBuilder.data_store(data_store, store_mode)
         ConfigBuilder.build()
     """,
@@ -583,7 +599,7 @@ TABLE = {
         log
     """,
     "ldclient.twisted_client": """
-        -- ?.twisted
+        -- test_twisted.test_every_answer_is_a_deferred_that_fires_on_the_reactors_thread
         TwistedLDClient(sdk_key=None, config=None, start_wait=5)
         TwistedLDClient.variation(key, user, default)
         TwistedLDClient.variation_detail(key, user, default)
@@ -613,7 +629,7 @@ TABLE = {
         TwistedConfig
     """,
     "ldclient.twisted_event_consumer": """
-        -- ?.twisted_consumer
+        -- test_event_processors.test_the_event_consumer_that_stands_for_the_client_itself_draws_no_warning
         TwistedEventConsumer
     """,
     "ldclient.twisted_redis_feature_store": """

@@ -136,3 +136,25 @@ def test_small_things_that_programs_import():
     assert UnsuccessfulResponseException(401).status == 401
     assert "401" in str(UnsuccessfulResponseException(401))
     assert Event is threading.Event
+
+
+def test_the_stub_of_the_native_half_names_what_is_there():
+    from ldclient import _native
+
+    def members(nodes):
+        for node in nodes:
+            if isinstance(node, ast.AnnAssign):
+                yield node.target.id
+            elif isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+                yield node.name
+
+    def there(of):
+        """Names, without those that every object has, and those that stand for an operator."""
+        return {name for name in vars(of) if not name.startswith("__")} - {"native"}
+
+    tree = ast.parse(Path(_native.__file__).with_name("_native.pyi").read_text())
+    assert set(members(tree.body)) == there(_native)
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            stub = {name for name in members(node.body) if not name.startswith("__")}
+            assert stub == there(getattr(_native, node.name)), node.name
