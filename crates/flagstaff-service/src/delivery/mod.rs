@@ -5,6 +5,7 @@
 
 mod fdv2;
 pub mod metrics;
+mod php;
 pub(crate) mod poll;
 mod status;
 pub(crate) mod stream;
@@ -29,6 +30,9 @@ pub fn router() -> Router<SharedApp> {
         .route(&format!("{}/{{key}}", paths::POLL_FLAGS), get(poll::flag))
         .route(paths::POLL_SEGMENTS, get(poll::segments))
         .route(&format!("{}/{{key}}", paths::POLL_SEGMENTS), get(poll::segment))
+        .route("/sdk/flags", get(php::flags))
+        .route("/sdk/flags/{key}", get(php::flag))
+        .route("/sdk/segments/{key}", get(php::segment))
         .route(paths::FDV2_STREAM, get(fdv2::stream))
         .route(paths::FDV2_POLL, get(fdv2::poll))
         .route(paths::STATUS, get(status::status))

@@ -104,6 +104,11 @@ impl Image {
         find(&self.flags, key)
     }
 
+    /// Every flag's key and version, in the order of the keys.
+    pub fn flag_versions(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.flags.iter().map(|(key, item)| (&**key, item.version))
+    }
+
     /// One segment and its version.
     pub fn segment(&self, key: &str) -> Option<(u64, Bytes)> {
         find(&self.segments, key)

@@ -149,3 +149,37 @@ async fn status_and_metrics_tell_how_it_is_and_no_secrets() {
         "{text}"
     );
 }
+
+#[tokio::test]
+async fn the_php_sdk_polls_one_flag_at_a_time() {
+    let service = Service::demo().await;
+    let all = poll(&service, "/sdk/latest-all", None).await.json();
+    let flag = poll(&service, "/sdk/flags/wish-lists", None).await;
+    assert_eq!(flag.json(), all["flags"]["wish-lists"]);
+    let tag = flag.header("etag").unwrap();
+    assert_eq!(tag, format!("relay-{}", all["flags"]["wish-lists"]["version"]));
+    let again = poll(&service, "/sdk/flags/wish-lists", Some(("if-none-match", tag))).await;
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    let expires = flag.header("expires");
+    assert_eq!(expires, None, "the demo sets no lifetime");
+    assert_eq!(
+        poll(&service, "/sdk/segments/beta-testers", None).await.json(),
+        all["segments"]["beta-testers"]
+    );
+    assert_refused(&poll(&service, "/sdk/flags/nothing", None).await, 404, "not_found", "`nothing`");
+
+    let flags = poll(&service, "/sdk/flags", None).await;
+    assert_eq!(flags.json(), all["flags"]);
+    let tag = flags.header("etag").unwrap();
+    assert!(tag.starts_with("relay-") && tag.len() == "relay-".len() + 15, "{tag}");
+    assert_eq!(poll(&service, "/sdk/flags", Some(("if-none-match", tag))).await.status, 304);
+    service.instruct("wish-lists", json!([{"kind": "turnFlagOff"}])).await;
+    assert_eq!(poll(&service, "/sdk/flags", Some(("if-none-match", tag))).await.status, 200);
+
+    let lifetime = json!([{"op": "replace", "path": "/defaultTtl", "value": 5}]);
+    service.rest("PATCH", "/api/v2/projects/demo/environments/production", Some(lifetime)).await;
+    let flag = poll(&service, "/sdk/flags/wish-lists", None).await;
+    assert_eq!(flag.header("vary"), Some("Authorization"));
+    assert!(flag.header("expires").is_some_and(|date| date.ends_with(" GMT")), "{flag:?}");
+    service.stop().await;
+}
