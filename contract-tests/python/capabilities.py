@@ -9,6 +9,7 @@ CAPABILITIES = [
     "all-flags-client-side-only",
     "all-flags-details-only-for-tracked-flags",
     "client-prereq-events",
+    "big-segments",
     "evaluation-hooks",
     "track-hooks",
     "hook-environment-id",
@@ -42,4 +43,8 @@ CAPABILITIES = [
     "inline-context-all",
     "anonymous-redaction",
     "omit-anonymous-contexts",
+    # Databases.
+    "persistent-data-store-redis",
+    "persistent-data-store-consul",
+    "persistent-data-store-dynamodb",
 ]

@@ -25,6 +25,7 @@ class Entity:
             "contextBuild": contexts.build,
             "contextConvert": contexts.convert,
             "contextComparison": contexts.compare,
+            "getBigSegmentStoreStatus": self.big_segment_store_status,
             "secureModeHash": self.secure_mode_hash,
             "migrationVariation": self.migration_variation,
             "migrationOperation": self.migration_operation,
@@ -75,6 +76,10 @@ class Entity:
 
     def flush(self, _: Parameters) -> None:
         self.client.flush()
+
+    def big_segment_store_status(self, _: Parameters) -> dict:
+        status = self.client.big_segment_store_status_provider.status
+        return {"available": status.available, "stale": status.stale}
 
     def secure_mode_hash(self, parameters: Parameters) -> dict:
         return {"result": self.client.secure_mode_hash(contexts.of(parameters))}

@@ -2,6 +2,8 @@
 
 from typing import Any, Dict, Optional
 
+import stores
+from big_segments import big_segments
 from hooks import hooks
 from ldclient import Config, LDClient
 from ldclient.config import HTTPConfig
@@ -63,6 +65,11 @@ def _config(wanted: Parameters) -> Config:
         settings.update(wrapper_name=wrapper.given("name"), wrapper_version=wrapper.given("version"))
     settings["http"] = _http(wanted.object("proxy"), wanted.object("tls"))
     settings["hooks"] = hooks(wanted.object("hooks"))
+    settings["big_segments"] = big_segments(wanted.object("bigSegments"))
+    store = wanted.object("persistentDataStore")
+    if store is not None:
+        settings["feature_store"] = stores.store(store)
+        settings["use_ldd"] = streaming is None and polling is None
     interval = None if polling is None else polling.seconds("pollIntervalMs")
     return FastConfig(wanted.text("credential") or "", interval=interval, **settings)
 
