@@ -1,15 +1,19 @@
 //! What SDKs of other languages are built on.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use flagstaff_sdk::migrations::{ByOrigin, MigrationOpEvent, Operation, StageEvaluation};
 use flagstaff_sdk::model::FlagData;
-use flagstaff_sdk::{AllFlagsOptions, Client, Config, DataSet, ErrorKind, Seen, TestData, around_waits};
+use flagstaff_sdk::{
+    AllFlagsOptions, Client, Config, DataSet, ErrorKind, ReasonKind, Seen, TestData, around_waits,
+};
 use flagstaff_testkit::user;
 use serde_json::{Value, json};
 
-use crate::support::{KEY, started};
+use crate::support::{KEY, flush, service_and_client, started};
 
 fn data_set(flags: Value) -> DataSet {
     let data: FlagData = serde_json::from_value(json!({"flags": flags, "segments": {}})).unwrap();
@@ -95,6 +99,42 @@ fn a_client_begins_with_the_flags_of_the_one_whose_place_it_takes() {
     let offline = Client::start(Config::new("").offline(true)).unwrap();
     offline.remind_of(&before);
     assert!(!offline.variation("known", &user("u"), false));
+}
+
+#[test]
+fn a_step_of_a_migration_that_the_glue_took_down_is_reported_as_it_is() {
+    let (service, client) = service_and_client(vec![]);
+    let step = |sampling_ratio| MigrationOpEvent {
+        creation_date_ms: 1,
+        operation: Operation::Read,
+        context: Arc::new(user("u")),
+        evaluation: StageEvaluation {
+            key: "m".to_owned(),
+            version: Some(7),
+            variation: Some(0),
+            value: "live",
+            default: "off",
+            reason: ReasonKind::Fallthrough.into(),
+        },
+        invoked: ByOrigin { old: true, new: false },
+        consistency: None,
+        latency: ByOrigin::default(),
+        error: ByOrigin::default(),
+        sampling_ratio,
+    };
+    client.report_migration_op(step(0));
+    client.report_migration_op(step(1));
+    flush(&client);
+    assert_eq!(
+        service.events_of_kind("migration_op"),
+        [json!({"kind": "migration_op", "creationDate": 1, "operation": "read",
+            "context": {"kind": "user", "key": "u"},
+            "evaluation": {"key": "m", "version": 7, "variation": 0, "value": "live", "default": "off",
+                "reason": {"kind": "FALLTHROUGH"}},
+            "measurements": [{"key": "invoked", "values": {"old": true}}]})]
+    );
+    client.close();
+    client.report_migration_op(step(1));
 }
 
 #[test]
