@@ -63,7 +63,7 @@ pub trait TransferSource: Send + Sync + 'static {
 
     /// Brings flags. The thread is the source's own until this returns; or it starts something else, hands
     /// that `transfers`, and returns at once. The source has ended when `transfers` and all its clones are
-    /// gone: an initializer once it has brought what it has, a synchronizer after [`Transfers::is_stopped`].
+    /// gone, or with [`Transfers::end`]: an initializer once it has brought what it has, a synchronizer after [`Transfers::is_stopped`].
     fn run(&self, transfers: Transfers);
 
     /// Another source has taken over, or the client was closed: [`TransferSource::run`] should return.
@@ -101,6 +101,7 @@ enum Said {
     Failed(DataSourceError),
     Off(DataSourceError),
     FallBack,
+    Ended,
 }
 
 impl Transfers {
@@ -159,6 +160,12 @@ impl Transfers {
         self.say(Said::FallBack);
     }
 
+    /// There is nothing more to come: the same as letting go of all clones, for whoever cannot tell when that
+    /// is.
+    pub fn end(&self) {
+        self.say(Said::Ended);
+    }
+
     /// Whether another source has taken over, or the client was closed.
     pub fn is_stopped(&self) -> bool {
         self.sender.is_closed()
@@ -213,6 +220,7 @@ pub(super) async fn ask_once(held: &Held, source: &OwnSource) -> Option<Directiv
                 held.failed(error, false);
             }
             Said::FallBack => return Some(Directive { time: None }),
+            Said::Ended => break,
         }
         drop(heard);
         if held.selector().is_some() {
@@ -238,6 +246,7 @@ pub(super) async fn run(held: &Held, source: &OwnSource) -> End {
             }
             Said::Off(error) => return End::Off(error),
             Said::FallBack => return End::Fallback(Directive { time: None }),
+            Said::Ended => break,
         }
         drop(heard);
     }

@@ -129,6 +129,26 @@ fn a_synchronizer_that_ends_or_gives_up_is_followed_by_the_next() {
 }
 
 #[test]
+fn a_source_that_keeps_its_end_of_the_line_may_say_that_it_has_ended() {
+    let service = FakeService::start([]);
+    let (keeper, kept) = channel();
+    let keeper = Mutex::new(keeper);
+    let (source, _stops) = own(move |transfers| {
+        keeper.lock().unwrap().send(transfers.clone()).unwrap();
+        transfers.end();
+    });
+    let (next, _stops) = own(|transfers| {
+        take(transfers, &Fdv2Events::full([serving("next")], "s1"));
+        wait(transfers);
+    });
+    let system =
+        DataSystem::custom().initializer(Initializer::own(source)).synchronizer(Synchronizer::own(next));
+    let client = started(config(&service, system));
+    assert_eq!(value(&client), "next");
+    assert!(kept.recv_timeout(PATIENCE).unwrap().is_stopped());
+}
+
+#[test]
 fn the_last_synchronizer_to_end_releases_whoever_waits() {
     let service = FakeService::start([]);
     let (source, _stops) = own(|_| {});
