@@ -286,11 +286,17 @@ class LDClient:
         series = None
         if hooked is not None:
             series = hooked.begin("migration_variation", key, context, default_stage.value)
-        value, index, reason, flag = _native.migration_variation(self._native, key, context, default_stage.value)
-        detail = EvaluationDetail(value, index, reason)
+        stage, tracker, detail = self._migration_variation(key, context, default_stage)
         if series is not None:
             series.end(detail)
-        return Stage(value), OpTracker(key, flag, context, detail, default_stage)
+        return stage, tracker
+
+    def _migration_variation(
+        self, key: str, context: Any, default_stage: Stage
+    ) -> Tuple[Stage, OpTracker, EvaluationDetail]:
+        value, index, reason, flag = _native.migration_variation(self._native, key, context, default_stage.value)
+        detail = EvaluationDetail(value, index, reason)
+        return Stage(value), OpTracker(key, flag, context, detail, default_stage), detail
 
     def track_migration_op(self, tracker: OpTracker) -> None:
         """Reports one step of a migration. What does not add up is logged, and not reported. Never raises.

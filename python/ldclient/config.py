@@ -4,13 +4,15 @@ import copy
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Iterable, List, Optional, Pattern
 
 from ldclient.hook import Hook
+from ldclient.impl.transfers import DataStoreMode
 from ldclient.plugin import Plugin
 from ldclient.util import log
 
-__all__ = ["BigSegmentsConfig", "Config", "HTTPConfig"]
+__all__ = ["BigSegmentsConfig", "Config", "DataSourceBuilder", "DataSystemConfig", "HTTPConfig"]
 
 GET_LATEST_FEATURES_PATH = "/sdk/latest-flags"
 STREAM_FLAGS_PATH = "/flags"
@@ -45,7 +47,7 @@ class HTTPConfig:
         :param read_timeout: how long an answer may take, in seconds; does not apply to the stream
         :param http_proxy: a proxy for all requests; without it the environment decides
         :param ca_certs: path of a file of certificate authorities to trust instead of the usual ones
-        :param cert_file: path of a client certificate
+        :param cert_file: path of a PEM file with a client certificate and its private key
         :param disable_ssl_verification: trust any certificate
         """
         self.__connect_timeout = _number("connect_timeout", connect_timeout, 10, above=0)
@@ -77,7 +79,7 @@ class HTTPConfig:
 
     @property
     def cert_file(self) -> Optional[str]:
-        """Path of a client certificate."""
+        """Path of a PEM file with a client certificate and its private key."""
         return self.__cert_file
 
     @property
@@ -144,6 +146,33 @@ class BigSegmentsConfig:
         return self.__stale_after
 
 
+class DataSourceBuilder:
+    """Makes a source of a data system: see :mod:`ldclient.datasystem`."""
+
+    def build(self, config: "Config") -> Any:
+        """Makes an :class:`ldclient.interfaces.Initializer` or :class:`ldclient.interfaces.Synchronizer`. Called
+        each time that it is the source's turn.
+
+        :param config: the client's config
+        """
+
+
+@dataclass(frozen=True)
+class DataSystemConfig:
+    """Where flags come from and are kept: see :mod:`ldclient.datasystem`, which makes one."""
+
+    #: Asked once each, in this order, for the first flags.
+    initializers: Optional[List[DataSourceBuilder]] = None
+    #: Keep flags up to date; one takes over from another, in this order.
+    synchronizers: Optional[List[DataSourceBuilder]] = None
+    #: Whether the store is written.
+    data_store_mode: DataStoreMode = DataStoreMode.READ_WRITE
+    #: Where flags are kept besides memory.
+    data_store: Any = None
+    #: Takes the place of all when the service asks for first-generation delivery.
+    fdv1_fallback_synchronizer: Optional[DataSourceBuilder] = None
+
+
 def _setting(name: str, doc: str) -> property:
     """A read-only property for one setting."""
     return property(lambda self: self._settings[name], doc=doc)
@@ -161,6 +190,8 @@ class Config:
     """
 
     #: Set by the client as long as a data source of the program's own lives.
+    #: What requests say the client is.
+    _user_agent = "PythonClient"
     _data_source_update_sink: Any = None
 
     def __init__(
@@ -258,7 +289,8 @@ class Config:
         :param event_processor_class: makes what takes events: called with the config
         :param event_consumer_class: accepted, and ignored with a warning unless it is the one for Twisted
         :param big_segments: where memberships in big segments are looked up
-        :param datasystem_config: another way to say where flags come from and are kept
+        :param datasystem_config: another way to say where flags come from and are kept; takes the place of
+            ``feature_store``, ``update_processor_class``, ``stream`` and ``use_ldd``
         :param hooks: called around each evaluation
         :param plugins: called when a client is made
         """
@@ -320,10 +352,19 @@ class Config:
             "event_processor_class": event_processor_class,
             "event_consumer_class": event_consumer_class,
             "big_segments": _of_type("big_segments", big_segments, BigSegmentsConfig) or BigSegmentsConfig(),
-            "datasystem_config": datasystem_config,
+            "datasystem_config": _of_type("datasystem_config", datasystem_config, DataSystemConfig),
             "hooks": [hook for hook in _of_type("hooks", hooks, (list, tuple)) or () if isinstance(hook, Hook)],
             "plugins": [one for one in _of_type("plugins", plugins, (list, tuple)) or () if isinstance(one, Plugin)],
         }
+        system = self._settings["datasystem_config"]
+        if system is not None:
+            self._settings.update(
+                stream=True,
+                feature_requester_class=None,
+                update_processor_class=None,
+                feature_store=system.data_store or None,
+                use_ldd=bool(system.data_store) and not (system.initializers or system.synchronizers),
+            )
 
     @classmethod
     def default(cls) -> "Config":
@@ -492,16 +533,11 @@ class Config:
         """What is called when a client is made."""
         return list(self._settings["plugins"])
 
-    def _ignored(self) -> List[str]:
-        """The parameters that were given and that this version has no use for."""
-        ignored = [
-            name
-            for name in (
-                "datasystem_config",
-            )
-            if self._settings[name]
-        ]
-        return ignored
+    @property
+    def _reads_store_only(self) -> bool:
+        """Whether the store of a data system is somebody else's to write."""
+        system = self.datasystem_config
+        return system is not None and system.data_store_mode is DataStoreMode.READ_ONLY
 
     def _validate(self) -> None:
         if not self.offline and not self.sdk_key:

@@ -6,6 +6,23 @@ The abstract classes do not insist on every method, so that a partial stand-in i
 from enum import Enum
 from typing import Any, Callable, Dict, Mapping, Optional
 
+from ldclient.impl.transfers import (  # noqa: F401, to be imported from here
+    Basis,
+    Change,
+    ChangeSet,
+    ChangeType,
+    DataStoreMode,
+    Initializer,
+    IntentCode,
+    ObjectKind,
+    Payload,
+    ReadOnlyStore,
+    Selector,
+    SelectorStore,
+    ServerIntent,
+    Synchronizer,
+    Update,
+)
 from ldclient.versioned_data_kind import VersionedDataKind
 
 
@@ -487,3 +504,19 @@ class FlagTracker:
         :param fn: called on a thread of the client
         :return: what :meth:`remove_listener` takes
         """
+
+
+# The same with coroutines. They build on what stands above.
+from ldclient.impl.async_interfaces import (  # noqa: E402, F401
+    AsyncBackgroundOperation,
+    AsyncBigSegmentStore,
+    AsyncBigSegmentStoreStatusProvider,
+    AsyncDataSourceStatusProvider,
+    AsyncDataStoreStatusProvider,
+    AsyncEventProcessor,
+    AsyncFeatureRequester,
+    AsyncFeatureStore,
+    AsyncFeatureStoreCore,
+    AsyncFlagTracker,
+    AsyncUpdateProcessor,
+)

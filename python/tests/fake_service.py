@@ -5,6 +5,7 @@ import json
 import queue
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
 
 #: Ten times what anything here takes.
 TIMEOUT = 20
@@ -13,13 +14,16 @@ TIMEOUT = 20
 class FakeService:
     """Serves ``flags`` and ``segments`` on a free port of this machine.
 
-    ``status`` other than 200 is what all requests for flags are answered with.
+    ``status`` other than 200 is what all requests for flags are answered with, ``statuses`` what those for one
+    path are. It speaks second-generation delivery too, and asks for the first if ``fallback`` is set.
     """
 
     def __init__(self, flags=None, segments=None, status=200):
         self.flags = {key: dict(flag, key=key) for key, flag in (flags or {}).items()}
         self.segments = {key: dict(segment, key=key) for key, segment in (segments or {}).items()}
         self.status = status
+        self.statuses = {}
+        self.fallback = False
         #: Said to clients, if it is set before they connect.
         self.environment_id = None
         self.requests = []
@@ -27,6 +31,8 @@ class FakeService:
         # Held while flags change and while a stream begins, so that no stream misses a change.
         self._changing = threading.Lock()
         self._streams = []
+        self._transfer_streams = []
+        self._changes = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"service": self}))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
@@ -49,11 +55,32 @@ class FakeService:
             flag = dict(self.flags.get(key, {"key": key}), **changes)
             flag["version"] = flag.get("version", 1) + 1
             self.flags[key] = flag
+            self._changes += 1
             self._send("patch", {"path": "/flags/" + key, "data": flag})
+            for stream in list(self._transfer_streams):
+                for message in self._transfer("xfer-changes", [_put("flag", flag)]):
+                    stream.put(as_sse(*message))
 
     def _send(self, event, data):
         for stream in list(self._streams):
-            stream.put("event: %s\ndata: %s\n\n" % (event, json.dumps(data)))
+            stream.put(as_sse(event, data))
+
+    @property
+    def selector(self):
+        """What the flags are called as they are now."""
+        return "(p:%d)" % self._changes
+
+    def transfer(self, basis=None):
+        """All flags as second-generation delivery says them, unless whoever asks has them."""
+        if basis == self.selector:
+            return self._transfer("none", [])[:1]
+        flags, segments = self.flags.values(), self.segments.values()
+        return self._transfer("xfer-full", [_put("segment", one) for one in segments] + [_put("flag", one) for one in flags])
+
+    def _transfer(self, code, items):
+        payload = {"id": "p", "target": self._changes, "intentCode": code, "reason": "test"}
+        transferred = {"state": self.selector, "version": self._changes}
+        return [("server-intent", {"payloads": [payload]}), *items, ("payload-transferred", transferred)]
 
     def received(self, method, path):
         """What has been asked for by this method at this path, oldest first."""
@@ -86,7 +113,7 @@ class FakeService:
 
     def drop_streams(self):
         """Hangs up on all streams."""
-        for stream in list(self._streams):
+        for stream in self._streams + self._transfer_streams:
             stream.put(None)
 
     def close(self):
@@ -95,21 +122,37 @@ class FakeService:
         self._server.server_close()
 
 
+def as_sse(event, data):
+    return "event: %s\ndata: %s\n\n" % (event, json.dumps(data))
+
+
+def _put(kind, item):
+    return ("put-object", {"version": item.get("version", 1), "kind": kind, "key": item["key"], "object": item})
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     service: FakeService
 
     def do_GET(self):
         self._keep(None)
-        path = self.path.split("?")[0]
-        if path not in ("/all", "/sdk/latest-all"):
+        path, _, query = self.path.partition("?")
+        basis = parse_qs(query).get("basis", [None])[0]
+        answers = {
+            "/all": lambda: self._stream(self.service._streams, self._put),
+            "/sdk/latest-all": lambda: self._poll(json.dumps(self.service.data()).encode()),
+            "/sdk/stream": lambda: self._stream(
+                self.service._transfer_streams, lambda: "".join(as_sse(*one) for one in self.service.transfer(basis))
+            ),
+            "/sdk/poll": lambda: self._poll(self._transfer(basis)),
+        }
+        status = self.service.statuses.get(path, self.service.status)
+        if path not in answers:
             self._answer(404)
-        elif self.service.status != 200:
-            self._answer(self.service.status)
-        elif path == "/all":
-            self._stream()
+        elif status != 200:
+            self._answer(status)
         else:
-            self._poll()
+            answers[path]()
 
     def do_CONNECT(self):
         # As a proxy that has no way to anybody.
@@ -123,25 +166,36 @@ class _Handler(BaseHTTPRequestHandler):
         self._keep(json.loads(body))
         self._answer(202)
 
-    def _poll(self):
-        body = json.dumps(self.service.data()).encode()
+    def _put(self):
+        return as_sse("put", {"path": "/", "data": self.service.data()})
+
+    def _transfer(self, basis):
+        events = [{"event": event, "data": data} for event, data in self.service.transfer(basis)]
+        return json.dumps({"events": events}).encode()
+
+    def _fallback(self):
+        return {"X-LD-FD-Fallback": "true"} if self.service.fallback else {}
+
+    def _poll(self, body):
         etag = '"%x"' % (hash(body) & 0xFFFFFFFF)
         if self.headers.get("If-None-Match") == etag:
             self._answer(304)
         else:
-            self._answer(200, body, {"ETag": etag, "Content-Type": "application/json"})
+            self._answer(200, body, {"ETag": etag, "Content-Type": "application/json", **self._fallback()})
 
-    def _stream(self):
+    def _stream(self, streams, first):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Connection", "close")
+        for name, value in self._fallback().items():
+            self.send_header(name, value)
         if self.service.environment_id is not None:
             self.send_header("X-LD-EnvID", self.service.environment_id)
         self.end_headers()
         messages = queue.SimpleQueue()
         with self.service._changing:
-            messages.put("event: put\ndata: %s\n\n" % json.dumps({"path": "/", "data": self.service.data()}))
-            self.service._streams.append(messages)
+            messages.put(first())
+            streams.append(messages)
         try:
             while (message := messages.get()) is not None:
                 self.wfile.write(message.encode())
@@ -149,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             pass  # the client hung up
         finally:
-            self.service._streams.remove(messages)
+            streams.remove(messages)
             self.close_connection = True
 
     def _answer(self, status, body=b"", headers=None):

@@ -55,18 +55,30 @@ impl Store {
 
 /// What the client core is given to keep flags in, if there is anything.
 pub(crate) fn data_store(config: &Bound<'_, PyAny>) -> PyResult<Option<PersistentDataStore>> {
-    Ok(match Store::of(config)? {
-        Store::None => None,
+    let store = match Store::of(config)? {
+        Store::None => return Ok(None),
         Store::Database { database, caching } => {
-            Some(PersistentDataStore::shared(database.get().shared()).caching(caching))
+            PersistentDataStore::shared(database.get().shared()).caching(caching)
         }
-        // The core only writes it. What it evaluates for itself, for listeners, is in memory.
-        Store::Python(kept) => Some(
-            PersistentDataStore::shared(Arc::new(PythonStore(kept)))
-                .caching(Caching::Forever)
-                .timeout(PATIENCE),
-        ),
-    })
+        Store::Python(kept) => {
+            // Listeners evaluate with what is written there.
+            let store =
+                PersistentDataStore::shared(Arc::new(PythonStore(kept))).timeout(PATIENCE).written_first();
+            if memory_counts(config)? {
+                store
+            } else {
+                // The core only writes it. What it evaluates for itself, for listeners, is in memory.
+                store.caching(Caching::Forever)
+            }
+        }
+    };
+    Ok(Some(if config.getattr("_reads_store_only")?.is_truthy()? { store.read_only() } else { store }))
+}
+
+/// Whether a store written in Python is read by the client core, until the first flags have come: that is
+/// what a data system does with any store.
+fn memory_counts(config: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(!config.getattr("datasystem_config")?.is_none() && !config.getattr("use_ldd")?.is_truthy()?)
 }
 
 /// What evaluations read flags with, if it is not the client core that does.
@@ -75,7 +87,7 @@ pub(crate) fn lookup(
     core: &flagstaff_sdk::Client,
 ) -> PyResult<Option<Box<dyn FlagLookup>>> {
     Ok(match Store::of(config)? {
-        Store::Python(kept) if !core.is_offline() => Some(Box::new(Lookup::new(kept, core.clone()))),
+        Store::Python(kept) if !core.is_offline() && !memory_counts(config)? => Some(Box::new(Lookup::new(kept, core.clone()))),
         _ => None,
     })
 }

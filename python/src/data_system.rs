@@ -1,0 +1,215 @@
+//! `ldclient.datasystem`, read into the client core's data system; and the sources in it that are written
+//! in Python.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flagstaff_sdk::{
+    DataSourceErrorKind, DataSystem, FileDataSource, Initializer, LogLevel, PollingSource, StreamingSource,
+    Synchronizer, TransferSource,
+};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::interrupts;
+use crate::logging;
+use crate::settings::duration;
+use crate::value::text_of;
+use crate::visits::visit;
+
+/// `ldclient.impl.system_sources.NativeSource`: a source that the client core has.
+#[derive(FromPyObject)]
+struct NativeSource {
+    kind: String,
+    base_uri: Option<String>,
+    seconds: Option<f64>,
+    paths: Vec<PathBuf>,
+}
+
+impl NativeSource {
+    fn polling(self) -> PollingSource {
+        let mut source = PollingSource::new();
+        if let Some(uri) = self.base_uri {
+            source = source.base_uri(uri);
+        }
+        if let Some(seconds) = self.seconds {
+            source = source.interval(duration(seconds));
+        }
+        source
+    }
+
+    fn streaming(self) -> StreamingSource {
+        let mut source = StreamingSource::new();
+        if let Some(uri) = self.base_uri {
+            source = source.base_uri(uri);
+        }
+        if let Some(seconds) = self.seconds {
+            source = source.initial_reconnect_delay(duration(seconds));
+        }
+        source
+    }
+
+    fn files(self) -> FileDataSource {
+        let files = FileDataSource::new(self.paths);
+        match self.seconds {
+            Some(seconds) => files.poll_interval(duration(seconds)),
+            None => files,
+        }
+    }
+}
+
+/// The data system that a config has, if it has one that something is received with.
+pub(crate) fn read(config: &Bound<'_, PyAny>) -> PyResult<Option<DataSystem>> {
+    let py = config.py();
+    let is_none = config.getattr("datasystem_config")?.is_none();
+    if is_none || config.getattr("use_ldd")?.is_truthy()? || config.getattr("offline")?.is_truthy()? {
+        return Ok(None);
+    }
+    let (initializers, synchronizers, fallback) =
+        py.import("ldclient.impl.system_sources")?.call_method1("sources", (config,))?.extract()?;
+    let (initializers, synchronizers): (Vec<Bound<'_, PyAny>>, Vec<Bound<'_, PyAny>>) =
+        (initializers, synchronizers);
+    let fallback: Option<NativeSource> = fallback;
+
+    let mut system = DataSystem::custom();
+    for source in initializers {
+        match initializer(&source)? {
+            Some(initializer) => system = system.initializer(initializer),
+            None => misplaced(&source, "an initializer"),
+        }
+    }
+    for source in synchronizers {
+        match synchronizer(&source)? {
+            Some(synchronizer) => system = system.synchronizer(synchronizer),
+            None => misplaced(&source, "a synchronizer"),
+        }
+    }
+    if let Some(source) = fallback {
+        system = system.fdv1_fallback(source.polling());
+    }
+    Ok(Some(system))
+}
+
+fn initializer(source: &Bound<'_, PyAny>) -> PyResult<Option<Initializer>> {
+    let Some(native) = native(source)? else {
+        return Ok(Some(Initializer::own(PythonSource::new(source, "initialize")?)));
+    };
+    Ok(match &*native.kind {
+        "polling" => Some(native.polling().into()),
+        "files" => Some(native.files().into()),
+        _ => None,
+    })
+}
+
+fn synchronizer(source: &Bound<'_, PyAny>) -> PyResult<Option<Synchronizer>> {
+    let Some(native) = native(source)? else {
+        return Ok(Some(Synchronizer::own(PythonSource::new(source, "synchronize")?)));
+    };
+    Ok(match &*native.kind {
+        "polling" => Some(native.polling().into()),
+        "streaming" => Some(native.streaming().into()),
+        "files" => Some(native.files().into()),
+        _ => None,
+    })
+}
+
+/// None for a source written in Python.
+fn native(source: &Bound<'_, PyAny>) -> PyResult<Option<NativeSource>> {
+    if source.hasattr("kind")? { source.extract().map(Some) } else { Ok(None) }
+}
+
+fn misplaced(source: &Bound<'_, PyAny>, place: &str) {
+    let message = format!("A data source cannot be {place} and is ignored: {}", text_of(source));
+    logging::log(source.py(), LogLevel::Warn, &message);
+}
+
+/// `ldclient.impl.system_sources.OwnSource`, in its place in the order.
+struct PythonSource {
+    source: Py<PyAny>,
+    name: String,
+    /// What it is called by.
+    method: &'static str,
+}
+
+impl PythonSource {
+    fn new(source: &Bound<'_, PyAny>, method: &'static str) -> PyResult<Self> {
+        let name = source.getattr("name")?.extract()?;
+        Ok(Self { source: source.clone().unbind(), name, method })
+    }
+
+    /// The Python half contains what the source raises. What comes through is meant for the program, or a
+    /// fault of ours.
+    fn call(&self, call: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<()>) {
+        visit(|py| {
+            if let Err(error) = call(self.source.bind(py))
+                && let Some(ordinary) = interrupts::put_by(py, error)
+            {
+                ordinary.write_unraisable(py, None);
+            }
+        });
+    }
+}
+
+impl TransferSource for PythonSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn run(&self, transfers: flagstaff_sdk::Transfers) {
+        let ending = transfers.clone();
+        self.call(|source| source.call_method1(self.method, (Transfers(transfers),)).map(drop));
+        // Somebody may still have the Python object, if only by the traceback of an exception.
+        ending.end();
+    }
+
+    fn stop(&self) {
+        self.call(|source| source.call_method0("stop").map(drop));
+    }
+}
+
+/// Where a source written in Python says what it has. All of it waits until it was heard.
+#[pyclass(module = "ldclient._native", frozen)]
+struct Transfers(flagstaff_sdk::Transfers);
+
+#[pymethods]
+impl Transfers {
+    /// What the data that is held is called.
+    fn selector(&self, py: Python<'_>) -> Option<String> {
+        py.detach(|| self.0.selector())
+    }
+
+    /// Takes messages of second-generation delivery, as a poll is answered with.
+    fn take_json(&self, py: Python<'_>, json: &str) -> PyResult<()> {
+        py.detach(|| self.0.take_json(json.as_bytes()))
+            .map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    fn interrupted(&self, py: Python<'_>, kind: &str, message: &str) {
+        py.detach(|| self.0.interrupted(error_kind(kind), message));
+    }
+
+    fn off(&self, py: Python<'_>, kind: &str, message: &str) {
+        py.detach(|| self.0.off(error_kind(kind), message));
+    }
+
+    /// Asks for first-generation delivery.
+    fn fall_back(&self, py: Python<'_>) {
+        py.detach(|| self.0.fall_back());
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.0.is_stopped()
+    }
+
+    fn wait_until_stopped(&self, py: Python<'_>, seconds: f64) -> bool {
+        let at_most: Duration = duration(seconds);
+        py.detach(|| self.0.wait_until_stopped(at_most))
+    }
+}
+
+/// The kind of error that Python calls so.
+fn error_kind(name: &str) -> DataSourceErrorKind {
+    use DataSourceErrorKind::{ErrorResponse, InvalidData, NetworkError, StoreError};
+    let known = [NetworkError, ErrorResponse, InvalidData, StoreError];
+    known.into_iter().find(|kind| kind.as_str() == name).unwrap_or(DataSourceErrorKind::Unknown)
+}
