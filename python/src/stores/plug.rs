@@ -87,7 +87,9 @@ pub(crate) fn lookup(
     core: &flagstaff_sdk::Client,
 ) -> PyResult<Option<Box<dyn FlagLookup>>> {
     Ok(match Store::of(config)? {
-        Store::Python(kept) if !core.is_offline() && !memory_counts(config)? => Some(Box::new(Lookup::new(kept, core.clone()))),
+        Store::Python(kept) if !core.is_offline() && !memory_counts(config)? => {
+            Some(Box::new(Lookup::new(kept, core.clone())))
+        }
         _ => None,
     })
 }
