@@ -35,6 +35,7 @@ CAPABILITIES = [
     "tls:custom-ca",
     "retry-conformance-fdv1-streaming",
     "retry-conformance-fdv1-polling",
+    "fdv1-fallback",
     # Events.
     "event-gzip",
     "optional-event-gzip",

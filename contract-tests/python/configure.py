@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, Optional
 
+import data_system
 import stores
 from big_segments import big_segments
 from hooks import hooks
@@ -16,7 +17,7 @@ DEFAULT_START_WAIT = 5
 class FastConfig(Config):
     """A config whose polls may come as often as the harness wants them, which is more often than is good."""
 
-    def __init__(self, *arguments: Any, interval: Optional[float], **settings: Any):
+    def __init__(self, *arguments: Any, interval: Optional[float] = None, **settings: Any):
         super().__init__(*arguments, **settings)
         self.__interval = interval
 
@@ -51,7 +52,7 @@ def _config(wanted: Parameters) -> Config:
             "payload_filter_key": streaming.text("filter"),
         }))
     if polling is not None:
-        settings.update(_present({"base_uri": polling.given("baseUri")}))
+        settings.update(_present({"base_uri": polling.given("baseUri"), "interval": polling.seconds("pollIntervalMs")}))
     if polling is not None and streaming is None:
         settings["stream"] = False
         settings.update(_present({"payload_filter_key": polling.text("filter")}))
@@ -70,8 +71,10 @@ def _config(wanted: Parameters) -> Config:
     if store is not None:
         settings["feature_store"] = stores.store(store)
         settings["use_ldd"] = streaming is None and polling is None
-    interval = None if polling is None else polling.seconds("pollIntervalMs")
-    return FastConfig(wanted.text("credential") or "", interval=interval, **settings)
+    system = wanted.object("dataSystem")
+    if system is not None:
+        settings.update(data_system.settings(system))
+    return FastConfig(wanted.text("credential") or "", **settings)
 
 
 def _events(wanted: Optional[Parameters]) -> Dict[str, Any]:
