@@ -189,9 +189,9 @@ class Config:
     takes the place of all three.
     """
 
-    #: Set by the client as long as a data source of the program's own lives.
     #: What requests say the client is.
     _user_agent = "PythonClient"
+    #: Set by the client as long as a data source of the program's own lives.
     _data_source_update_sink: Any = None
 
     def __init__(

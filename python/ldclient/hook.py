@@ -23,7 +23,7 @@ from typing import Any, Optional
 from ldclient.context import Context
 from ldclient.evaluation import EvaluationDetail
 
-__all__ = ["EvaluationSeriesContext", "Hook", "Metadata", "TrackSeriesContext"]
+__all__ = ["AsyncHook", "EvaluationSeriesContext", "Hook", "Metadata", "TrackSeriesContext"]
 
 
 @dataclass
@@ -103,6 +103,39 @@ class Hook:
     def after_track(self, series_context: TrackSeriesContext) -> None:
         """Runs after ``track`` has put its event into the queue, also if events are not sent; not for a context
         that is of no use, and not once the client is closed.
+
+        :param series_context: what was tracked
+        """
+
+
+class AsyncHook(Hook):
+    """A hook whose stages are coroutines, for :class:`ldclient.async_client.AsyncLDClient`, which awaits them."""
+
+    async def before_evaluation(  # type: ignore[override]
+        self, series_context: EvaluationSeriesContext, data: dict
+    ) -> dict:
+        """Runs before an evaluation.
+
+        :param series_context: what is evaluated
+        :param data: empty
+        :return: what :meth:`after_evaluation` of this hook is given, for this evaluation
+        """
+        return data
+
+    async def after_evaluation(  # type: ignore[override]
+        self, series_context: EvaluationSeriesContext, data: dict, detail: EvaluationDetail
+    ) -> dict:
+        """Runs after an evaluation.
+
+        :param series_context: what was evaluated
+        :param data: what :meth:`before_evaluation` of this hook gave; empty if it raised something
+        :param detail: what the caller gets, and why
+        :return: for stages to come
+        """
+        return data
+
+    async def after_track(self, series_context: TrackSeriesContext) -> None:  # type: ignore[override]
+        """Runs soon after ``track``, which does not wait for it.
 
         :param series_context: what was tracked
         """

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, List, Optional
 from ldclient.hook import Hook
 
 if TYPE_CHECKING:
+    from ldclient.async_client import AsyncLDClient
     from ldclient.client import LDClient
 
-__all__ = ["ApplicationMetadata", "EnvironmentMetadata", "Plugin", "PluginMetadata", "SdkMetadata"]
+__all__ = ["ApplicationMetadata", "AsyncPlugin", "EnvironmentMetadata", "Plugin", "PluginMetadata", "SdkMetadata"]
 
 
 @dataclass
@@ -94,6 +95,20 @@ class Plugin:
     def register(self, client: "LDClient", metadata: EnvironmentMetadata) -> None:
         """Runs while the client is made, once it can be used: there are no flags yet, and none come before
         this returns.
+
+        :param client: the client
+        :param metadata: where the plugin finds itself
+        """
+
+
+class AsyncPlugin(Plugin):
+    """A plugin that is registered by a coroutine, for :class:`ldclient.async_client.AsyncLDClient`."""
+
+    async def register(  # type: ignore[override]
+        self, client: "AsyncLDClient", metadata: EnvironmentMetadata
+    ) -> None:
+        """Runs on the event loop while the client is started, once it can be used: there are no flags yet, and
+        none come before this is done.
 
         :param client: the client
         :param metadata: where the plugin finds itself

@@ -105,7 +105,8 @@ class TwistedLDClient:
             self.__connect()
 
     def __connect(self) -> None:
-        session = self.__session = Session(self._config, self.__start_wait)
+        session = self.__session = Session(self._config)
+        session.begin(self._config, self.__start_wait)
         self.__waiting = []
         session.made.add_done_callback(
             lambda made: self.__reactor.callFromThread(self.__made, session)
@@ -248,7 +249,7 @@ class TwistedLDClient:
         :param metric_value: a number, for metrics that measure one
         :param context: another name of ``user``
         """
-        self.__tell("track", event_name, _one_of("track", user, context), data, metric_value)
+        self.__report("track", event_name, _one_of("track", user, context), data, metric_value)
 
     def identify(self, user: Union[Context, dict, None] = _MISSING,
                  *, context: Union[Context, dict, None] = _MISSING) -> None:
@@ -257,13 +258,13 @@ class TwistedLDClient:
         :param user: who or what exists
         :param context: another name of ``user``
         """
-        self.__tell("identify", _one_of("identify", user, context))
+        self.__report("identify", _one_of("identify", user, context))
 
-    def __tell(self, method: str, *args: Any) -> None:
+    def __report(self, method: str, *args: Any) -> None:
         if self.__session is None:
             getattr(self.__resting, method)(*args)
         else:
-            self.__session.tell(method, *args)
+            self.__session.report(method, *args)
 
     def add_hook(self, hook: Hook) -> None:
         """Adds a hook to those of the config.
@@ -272,7 +273,8 @@ class TwistedLDClient:
         """
         if isinstance(hook, Hook):
             self._config = changed(self._config, hooks=[*self._config.hooks, hook])
-            self.__tell("add_hook", hook)
+            if self.__session is not None:
+                self.__session.run(lambda client: client.add_hook(hook))
 
     def secure_mode_hash(self, user: Union[Context, dict, None] = _MISSING,
                          *, context: Union[Context, dict, None] = _MISSING) -> str:

@@ -33,7 +33,11 @@ pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str, start_wait: f64) ->
         .sdk_key_may_be_missing()
         .answer_when_closed(true)
         .log_to(Arc::new(Bridge::new(flag("stream")?)))
-        .identity(format!("{}/{version}", config.getattr("_user_agent")?.extract::<String>()?), sdk(version), platform(py)?)
+        .identity(
+            format!("{}/{version}", config.getattr("_user_agent")?.extract::<String>()?),
+            sdk(version),
+            platform(py)?,
+        )
         .poll_uri(config.getattr("base_uri")?.extract::<String>()?)
         .stream_uri(config.getattr("stream_base_uri")?.extract::<String>()?)
         .events_uri(config.getattr("events_base_uri")?.extract::<String>()?)

@@ -133,7 +133,7 @@ def test_a_client_made_before_the_reactor_runs_keeps_what_it_is_told_and_answers
         client.track("early", user, {"n": 1}, 2.5)
         user["key"] = "changed"
         answers = [client.variation("bool", USER, False), client.variation_detail("off", USER, None)]
-        print(client.is_initialized(), client.get_sdk_key())
+        print(client.get_sdk_key())
 
         def main():
             print((yield answers[0]), (yield answers[1]).reason, client.is_initialized())
@@ -142,7 +142,7 @@ def test_a_client_made_before_the_reactor_runs_keeps_what_it_is_told_and_answers
         run(main)
         """,
     )
-    assert printed == ["False YOUR_SDK_KEY", "True {'kind': 'OFF'} True"]
+    assert printed == ["YOUR_SDK_KEY", "True {'kind': 'OFF'} True"]
     event = service.wait_for_events(kind="custom")[0]
     assert (event["key"], event["data"], event["metricValue"]) == ("early", {"n": 1}, 2.5)
     assert event["context"]["key"] == "aa0ceb"

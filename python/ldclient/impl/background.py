@@ -1,9 +1,10 @@
 """A client for an event loop: made, and closed, on a thread of its own, so that the loop never waits."""
 
 import copy
+import os
 from collections import deque
 from concurrent.futures import Future
-from typing import Any, Callable, Deque, Optional, Tuple
+from typing import Any, Callable, Deque, Optional
 
 from ldclient import _native
 from ldclient.client import LDClient
@@ -98,57 +99,85 @@ class Behind(LDClient):
 class Session:
     """The time from connecting to disconnecting: a client that is being made, and what it is told meanwhile."""
 
-    def __init__(
-        self,
-        config: Config,
-        start_wait: float,
-        before_connecting: Callable[[LDClient], None] = lambda client: None,
-    ):
+    def __init__(self, config: Config):
+        """
+        :param config: how the client is set up
+        """
+        #: The client once it can be used.
+        self.client: Optional[Behind] = None
+        #: The client once it is made; fails if it cannot be made.
+        self.made: "Future[Behind]" = Future()
+        self.__capacity = config.events_max_pending
+        self.__later: Deque[Callable[[LDClient], Any]] = deque()
+        self.__begun_in = 0
+        self.__overflown = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether the client is being made, or was."""
+        return self.__begun_in != 0
+
+    def begin(
+        self, config: Config, start_wait: float, before_connecting: Callable[[LDClient], None] = lambda client: None
+    ) -> None:
         """Begins to make the client.
 
         :param config: how the client is set up
         :param start_wait: how long somebody will wait for flags, in seconds
         :param before_connecting: called on another thread, with the client once it can be used
         """
-        #: The client once it is made.
-        self.client: Optional[Behind] = None
-        self.__later: Deque[Tuple[str, tuple]] = deque(maxlen=config.events_max_pending)
-        #: Fails if the client cannot be made.
-        self.made: "Future[Behind]" = in_own_thread(
-            "ldclient.start", self.__make, config, start_wait, before_connecting
-        )
+        self.__begun_in = os.getpid()
 
-    def __make(self, config: Config, start_wait: float, before_connecting: Callable[[LDClient], None]) -> Behind:
-        try:
-            client = Behind(config, start_wait, before_connecting)
-        except Exception as error:
-            log.error("The client could not be started, evaluations give defaults: %r", error)
-            raise
-        self.client = client
-        self.__catch_up(client)
-        return client
+        def usable(client: Behind) -> None:
+            self.client = client
+            self.__catch_up()
+            before_connecting(client)
 
-    def tell(self, method: str, *args: Any) -> None:
-        """Calls a method of the client that gives nothing; as soon as there is one.
+        def make() -> None:
+            try:
+                client = Behind(config, start_wait, usable)
+            except BaseException as error:
+                log.error("The client could not be started, evaluations give defaults: %r", error)
+                self.made.set_exception(error)
+            else:
+                self.made.set_result(client)
 
-        :param method: the method
+        in_own_thread("ldclient.start", make)
+
+    def run(self, call: Callable[[LDClient], Any]) -> None:
+        """Calls something with the client; as soon as there is one.
+
+        :param call: what is called
+        """
+        self.__later.append(call)
+        self.__catch_up()
+
+    def report(self, method: str, *args: Any) -> None:
+        """Has the client report something; as soon as there is one.
+
+        :param method: the client's method
         :param args: what it is called with
         """
-        if self.client is None:
-            self.__later.append((method, tuple(_kept(arg) for arg in args)))
-            if self.client is not None:
-                self.__catch_up(self.client)
-        else:
+        if self.client is not None:
             getattr(self.client, method)(*args)
+        elif len(self.__later) < self.__capacity:
+            kept = tuple(_kept(arg) for arg in args)
+            self.run(lambda client: getattr(client, method)(*kept))
+        elif not self.__overflown:
+            self.__overflown = True
+            log.warning("Exceeded event queue capacity. Increase capacity to avoid dropping events.")
 
-    def __catch_up(self, client: Behind) -> None:
+    def __catch_up(self) -> None:
         # Taking from a deque needs no lock, which a process made by `fork` might find held.
-        while self.__later:
+        while self.client is not None and self.__later:
             try:
-                method, args = self.__later.popleft()
+                call = self.__later.popleft()
             except IndexError:
-                break
-            getattr(client, method)(*args)
+                break  # another thread was faster
+            try:
+                call(self.client)
+            except Exception as error:
+                log.exception("Unexpected error in what was to be done once the client is there: %r", error)
 
     def flush(self, tell: Callable[[bool], None]) -> None:
         """Has events sent now, once the client is made.
@@ -174,8 +203,10 @@ class Session:
         return in_own_thread("ldclient.close", self.__end)
 
     def __end(self) -> None:
-        if self.made.exception() is None:
-            self.made.result().close()
+        # A client that was being made when this process was forked off is never made here.
+        if self.made.done() or self.__begun_in == os.getpid():
+            if self.made.exception() is None:
+                self.made.result().close()
 
 
 def _kept(arg: Any) -> Any:

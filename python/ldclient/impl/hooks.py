@@ -28,7 +28,7 @@ class Stages:
             return stage(hook)
         except BaseException as error:
             log.error("An error occurred in %s of the hook %s: #%s", name, name_of(hook), error)
-            if _is_interrupt(error):
+            if is_interrupt(error):
                 self.__interrupt = error
             return {}
 
@@ -133,6 +133,9 @@ def name_of(component: Any) -> str:
         return type(component).__name__
 
 
-def _is_interrupt(error: BaseException) -> bool:
-    """Whether it comes from outside: Ctrl-C, an exit, a task or greenlet that is cancelled."""
+def is_interrupt(error: BaseException) -> bool:
+    """Whether it comes from outside: Ctrl-C, an exit, a task or greenlet that is cancelled.
+
+    :param error: what was raised
+    """
     return not isinstance(error, Exception) and type(error) is not BaseException

@@ -1,0 +1,21 @@
+"""How a client for asyncio is set up."""
+
+from ldclient.config import BigSegmentsConfig, Config
+
+__all__ = ["AsyncBigSegmentsConfig", "AsyncConfig"]
+
+
+class AsyncConfig(Config):
+    """How an :class:`ldclient.async_client.AsyncLDClient` is set up: a :class:`ldclient.config.Config` whose
+    components may be written as coroutines.
+
+    Stores, hooks, plugins, data sources, event processors and the like may be of the types of
+    :mod:`ldclient.interfaces` or of their ``Async…`` twins.
+    """
+
+    _user_agent = "PythonAsyncClient"
+
+
+class AsyncBigSegmentsConfig(BigSegmentsConfig):
+    """A :class:`ldclient.config.BigSegmentsConfig` whose store may be a
+    :class:`ldclient.interfaces.AsyncBigSegmentStore`."""

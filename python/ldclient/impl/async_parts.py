@@ -1,0 +1,93 @@
+"""The components of a client for asyncio, as the client behind it calls them."""
+
+import inspect
+from typing import Any, Callable
+
+from ldclient.config import BigSegmentsConfig, Config
+from ldclient.impl.async_stores import BigSegmentStoreOverSync, StoreForSource, StoreOverSync
+from ldclient.impl.background import changed
+from ldclient.impl.coroutines import Home, Waited, WaitedStore, has_coroutines
+from ldclient.interfaces import FeatureStore
+
+
+def called_without_awaiting(config: Config, home: Home) -> Config:
+    """A config whose components have no coroutines; without hooks and plugins, which are run elsewhere.
+
+    :param config: the client's
+    :param home: where coroutines run
+    """
+    return changed(
+        config,
+        hooks=[],
+        plugins=[],
+        feature_store=_store(config.feature_store, home),
+        big_segments=_big_segments(config.big_segments, home),
+        update_processor_class=_factory(config.update_processor_class, home),
+        feature_requester_class=_factory(config.feature_requester_class, home),
+        event_processor_class=_factory(config.event_processor_class, home),
+    )
+
+
+def enter_homes(config: Config, home: Home) -> None:
+    """Has coroutines of a client's components run on the caller's event loop, if they have no other one.
+
+    :param config: the client's
+    :param home: the client's
+    """
+    home.enter()
+    for part in (config.feature_store, config.big_segments.store):
+        if isinstance(part, (StoreOverSync, BigSegmentStoreOverSync)):
+            part._home.enter()
+
+
+def may_wait_for_coroutines(config: Config) -> bool:
+    """Whether something that an evaluation asks may be written as coroutines.
+
+    :param config: the client's
+    """
+    return any((config.feature_store, config.big_segments.store, config.update_processor_class,
+                config.feature_requester_class, config.datasystem_config))
+
+
+def _store(store: Any, home: Home) -> Any:
+    if isinstance(store, StoreOverSync):
+        return store._sync
+    return WaitedStore(store, home) if has_coroutines(store) else store
+
+
+def _big_segments(config: BigSegmentsConfig, home: Home) -> BigSegmentsConfig:
+    store = config.store
+    if isinstance(store, BigSegmentStoreOverSync):
+        store = store._sync
+    elif has_coroutines(store):
+        store = Waited(store, home)
+    return BigSegmentsConfig(
+        store, config.context_cache_size, config.context_cache_time, config.status_poll_interval, config.stale_after
+    )
+
+
+def _factory(factory: Any, home: Home) -> Any:
+    return _Factory(factory, home) if factory else factory
+
+
+class _Factory:
+    """A factory of components that may have coroutines. Takes what the one behind it takes."""
+
+    def __init__(self, factory: Callable[..., Any], home: Home):
+        self.__wrapped__ = factory
+        self.__home = home
+
+    def __call__(self, *args: Any) -> Any:
+        stores = [StoreForSource(arg) if isinstance(arg, FeatureStore) else None for arg in args]
+        made = self.__wrapped__(*(store or arg for store, arg in zip(stores, args)))
+        if inspect.isawaitable(made):
+            made = self.__home.wait(made)
+        if has_coroutines(made):
+            return Waited(made, self.__home)
+        for store in stores:
+            if store is not None:
+                store.awaited = False
+        return made
+
+    def __str__(self) -> str:
+        return str(self.__wrapped__)
