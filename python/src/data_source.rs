@@ -103,10 +103,13 @@ pub(crate) fn unusable_items<'py>(
     Ok(unusable)
 }
 
+/// Of flags, of values by flag key, and of segments.
+type Pairs<'py> = (Bound<'py, PyList>, Bound<'py, PyList>, Bound<'py, PyList>);
+
 /// What stands in a file of flags, JSON or YAML: pairs of key and item, of flags, values and segments.
 #[pyfunction]
 #[pyo3(signature = (file, /))]
-pub(crate) fn read_flags_file<'py>(py: Python<'py>, file: &[u8]) -> PyResult<[Bound<'py, PyList>; 3]> {
+pub(crate) fn read_flags_file<'py>(py: Python<'py>, file: &[u8]) -> PyResult<Pairs<'py>> {
     let document =
         py.detach(|| read_flags_document(file)).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let pairs = |items: Vec<(String, Value)>| {
@@ -116,7 +119,7 @@ pub(crate) fn read_flags_file<'py>(py: Python<'py>, file: &[u8]) -> PyResult<[Bo
         }
         Ok::<_, PyErr>(pairs)
     };
-    Ok([pairs(document.flags)?, pairs(document.flag_values)?, pairs(document.segments)?])
+    Ok((pairs(document.flags)?, pairs(document.flag_values)?, pairs(document.segments)?))
 }
 
 #[pymethods]

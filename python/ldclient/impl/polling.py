@@ -55,6 +55,9 @@ class RequesterPolling(UpdateProcessor):
         """Asks once; gives how long the next time is from now."""
         try:
             data = self.__requester.get_all_data()
+            if data is None and not self.__initialized:
+                # It knows of nothing new, and there is nothing yet.
+                return self.__config.poll_interval
             if data is not None and not self.__stopped.is_set():
                 self.__store.init(data)
         except UnsuccessfulResponseException as error:
