@@ -172,6 +172,16 @@ impl Shared {
     /// Changes the data set; false if `next` makes nothing of it. Listeners are told. No other change is
     /// made while `next` runs, which holds a fork guard; whatever changes with the data set changes there.
     pub(crate) fn change_data(&self, next: impl FnOnce(&DataSet) -> Option<DataSet>) -> bool {
+        self.change_data_then(next, || None)
+    }
+
+    /// As [`Shared::change_data`]. `then` is done before listeners are told, who wait for what it gives, for so
+    /// long at most.
+    pub(crate) fn change_data_then(
+        &self,
+        next: impl FnOnce(&DataSet) -> Option<DataSet>,
+        then: impl FnOnce() -> Option<(Waiting<()>, Duration)>,
+    ) -> bool {
         let listeners = &self.flag_listeners;
         let mut noted = false;
         let changed = {
@@ -180,7 +190,13 @@ impl Shared {
                 noted = listeners.any() && listeners.note(DataChange::new(before, after));
             })
         };
+        let awaited = then();
         if noted {
+            if let Some((awaited, at_most)) = awaited {
+                self.callbacks.call(flag_tracker::WHAT, move || {
+                    awaited.wait(at_most);
+                });
+            }
             listeners.call();
             // Listeners have the old data set until then.
             let retired = self.data.retired();

@@ -92,7 +92,8 @@ fn put_in_force(
 ) -> Option<(Waiting<()>, std::time::Duration)> {
     let is_first = !shared.has_received();
     let mut texts = by_key(texts);
-    shared.change_data(|_| {
+    let mut written = None;
+    let next = |_: &DataSet| {
         if let Some(kept) = &shared.texts {
             kept.swap(&mut texts);
         }
@@ -100,6 +101,11 @@ fn put_in_force(
             backing.receiving_everything();
         }
         Some(data)
+    };
+    shared.change_data_then(next, || {
+        let backing = shared.backing.as_ref()?;
+        written = backing.received_everything(shared);
+        backing.written_first(shared)
     });
     // What was there before is let go here, under no lock.
     drop(texts);
@@ -110,31 +116,33 @@ fn put_in_force(
         snapshot.changed(shared);
     }
     let backing = shared.backing.as_ref()?;
-    let written = backing.received_everything(shared)?;
-    is_first.then_some((written, backing.timeout()))
+    is_first.then_some((written?, backing.timeout()))
 }
 
 fn receive(shared: &Arc<Shared>, items: Items, in_order: bool) {
     let Items { mut flags, mut segments, texts } = items;
     flags.iter().filter_map(Entry::live).for_each(|flag| warn_of_flag(shared, flag));
     segments.iter().filter_map(Entry::live).for_each(|segment| warn_of_segment(shared, segment));
-    shared.change_data(|data| {
+    let to_keep = texts.clone();
+    let next = |data: &DataSet| {
         if let Some(kept) = &shared.texts {
-            kept.put_all(texts.iter().cloned(), !in_order);
+            kept.put_all(to_keep, !in_order);
         }
         if !in_order {
             flags.retain(|flag| is_newer(data.flag_version(flag.key()), flag.version()));
             segments.retain(|segment| is_newer(data.segment_version(segment.key()), segment.version()));
         }
         (!flags.is_empty() || !segments.is_empty()).then(|| data.with_all(flags, segments))
+    };
+    shared.change_data_then(next, || {
+        let backing = shared.backing.as_ref()?;
+        backing.received(shared, texts, in_order);
+        backing.written_first(shared)
     });
     // What comes before the first full data set is kept with that, and not alone.
     let has_everything = shared.has_received() || shared.is_from_snapshot();
     if let Some(snapshot) = shared.snapshot.as_ref().filter(|_| has_everything) {
         snapshot.changed(shared);
-    }
-    if let Some(backing) = &shared.backing {
-        backing.received(shared, texts, in_order);
     }
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Backing {
     timeout: Duration,
     /// Whether what is received is written to the database.
     writes: bool,
+    /// Whether listeners of flag changes wait until that was done.
+    written_first: bool,
     /// Whether memory counts alone once a full data set was received: second-generation delivery.
     read_until_received: bool,
     log: Log,
@@ -63,6 +65,7 @@ impl Backing {
             caching: options.caching,
             timeout: options.timeout,
             writes: !options.read_only && !config.daemon_mode,
+            written_first: options.written_first,
             read_until_received: config.data_system.is_some(),
             readers: Workers::new("flagstaff-reads", MOST_READERS, log.clone()),
             log,
@@ -145,6 +148,15 @@ impl Backing {
         // Nothing is read any more until that was tried.
         self.age.fetch_add(1, Ordering::AcqRel);
         written
+    }
+
+    /// What listeners of flag changes wait for, and how long: until what was received so far was written, or
+    /// could not be. None if they need not.
+    pub(crate) fn written_first(&self, shared: &Arc<Shared>) -> Option<(Waiting<()>, Duration)> {
+        if !self.written_first || !self.is_written() {
+            return None;
+        }
+        self.keeper.tried(shared).map(|tried| (tried, self.timeout))
     }
 
     /// Items were received, and are in memory. `in_order` has them written whatever their versions.

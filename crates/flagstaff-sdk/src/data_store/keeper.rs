@@ -105,13 +105,21 @@ impl Keeper {
         inner.writing || !inner.work.is_empty()
     }
 
+    /// What comes once what is to be written now was tried; none if there is nothing.
+    pub(crate) fn tried(&self, shared: &Arc<Shared>) -> Option<Waiting<()>> {
+        if !self.is_behind() {
+            return None;
+        }
+        let tried = Slot::new();
+        let waiting = tried.taking();
+        self.add(shared, |work| work.waiting.push(tried));
+        Some(waiting)
+    }
+
     /// Waits until what is to be written was tried, for so long at most; then lets the thread end.
     pub(crate) fn end(&self, shared: &Arc<Shared>, deadline: Instant) {
-        if self.is_behind() {
-            let tried = Slot::new();
-            let waiting = tried.taking();
-            self.add(shared, |work| work.waiting.push(tried));
-            waiting.wait(deadline.saturating_duration_since(Instant::now()));
+        if let Some(tried) = self.tried(shared) {
+            tried.wait(deadline.saturating_duration_since(Instant::now()));
         }
         let _unforked = fork::guard();
         let mut inner = self.lock();

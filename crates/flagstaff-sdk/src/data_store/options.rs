@@ -28,6 +28,7 @@ pub struct PersistentDataStore {
     pub(crate) caching: Caching,
     pub(crate) timeout: Duration,
     pub(crate) read_only: bool,
+    pub(crate) written_first: bool,
 }
 
 /// For how long an item that was read from a database is not read again.
@@ -54,6 +55,7 @@ impl PersistentDataStore {
             caching: Caching::For(Duration::from_secs(15)),
             timeout: Duration::from_secs(1),
             read_only: false,
+            written_first: false,
         }
     }
 
@@ -77,6 +79,13 @@ impl PersistentDataStore {
         self.read_only = true;
         self
     }
+
+    /// Tells listeners of a flag change only once it was written to the database, or could not be: for
+    /// those who then read the database themselves. They wait for the time-out at most.
+    pub fn written_first(mut self) -> Self {
+        self.written_first = true;
+        self
+    }
 }
 
 impl fmt::Debug for PersistentDataStore {
@@ -87,6 +96,7 @@ impl fmt::Debug for PersistentDataStore {
             .field("caching", &self.caching)
             .field("timeout", &self.timeout)
             .field("read_only", &self.read_only)
+            .field("written_first", &self.written_first)
             .finish()
     }
 }

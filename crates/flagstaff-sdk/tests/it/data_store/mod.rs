@@ -2,6 +2,7 @@
 
 pub(crate) mod database;
 
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use flagstaff_sdk::{
@@ -568,6 +569,25 @@ fn a_read_only_database_is_not_written() {
     service.patch(serving("f", 2, "patched"));
     eventually("the patch came", || (value(&client, "f") == "patched").then_some(()));
     assert_eq!((database.flags(), database.inits()), (0, 0));
+}
+
+#[test]
+fn listeners_hear_of_a_change_once_it_was_written_if_that_is_wanted() {
+    let service = FakeService::start([serving("f", 1, "old")]);
+    let database = Database::default();
+    let store = store(&database, Caching::Forever).timeout(PATIENCE).written_first();
+    let client = started(config(&service).data_store(store));
+    let (tell, heard) = channel();
+    let read = database.clone();
+    client.flag_tracker().add_listener(move |_| {
+        let _nobody_listens_in_the_end = tell.send(read.flag("f").unwrap()["version"].clone());
+    });
+    database.hang(true);
+    service.patch(serving("f", 2, "new"));
+    eventually("the patch came", || (value(&client, "f") == "new").then_some(()));
+    assert_eq!(heard.recv_timeout(A_MOMENT), Err(RecvTimeoutError::Timeout), "it is still being written");
+    database.hang(false);
+    assert_eq!(heard.recv_timeout(PATIENCE), Ok(json!(2)));
 }
 
 #[test]
