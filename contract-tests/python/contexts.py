@@ -3,7 +3,8 @@
 import json
 from typing import Any, Dict, Union
 
-from ldclient import Context, ContextBuilder
+from ldclient import Config, Context, ContextBuilder, LDClient
+from ldclient.hook import Hook
 from parameters import Parameters
 from refusals import Bad, Failed
 
@@ -29,7 +30,8 @@ def convert(parameters: Parameters) -> Dict[str, str]:
         properties = json.loads(parameters.text("input", needed=True))
     except ValueError as error:
         return {"error": str(error)}
-    return _told(Context.from_dict(properties))
+    is_user = isinstance(properties, dict) and "kind" not in properties
+    return _told(_of_user(properties) if is_user else Context.from_dict(properties))
 
 
 def compare(parameters: Parameters) -> Dict[str, bool]:
@@ -38,6 +40,24 @@ def compare(parameters: Parameters) -> Dict[str, bool]:
         if not context.valid:
             raise Failed(context.error or "")
     return {"equals": pair[0] == pair[1]}
+
+
+class _Seen(Hook):
+    """Keeps the context that was evaluated."""
+
+    context = Context.from_dict(None)
+
+    def before_evaluation(self, series_context: Any, data: dict) -> dict:
+        self.context = series_context.context
+        return data
+
+
+def _of_user(user: dict) -> Context:
+    """The context that a user dictionary stands for: hooks are shown it."""
+    seen = _Seen()
+    with LDClient(config=Config(offline=True, hooks=[seen])) as client:
+        client.variation("any", user, None)
+    return seen.context
 
 
 def _either(parameters: Parameters, build_one: Any) -> Context:

@@ -20,8 +20,8 @@ pub(crate) const CAPABILITIES: &[&str] = &[
     "context-type",
     "context-comparison",
     "user-type",
-    // No name of the public harness: the SDK's own reading of contexts takes users of old, too.
-    "user-conversion",
+    // No name of the public harness: users of old whose attributes have wrong types are refused.
+    "strict-users",
     "secure-mode-hash",
     // Delivery.
     "server-side-polling",

@@ -231,7 +231,7 @@ fn add_convert(suite: &mut Suite) {
 }
 
 fn add_legacy(suite: &mut Suite) {
-    let group = suite.group("1.5 contexts: convert a user").needs("context-type").needs("user-conversion");
+    let group = suite.group("1.5 contexts: convert a user").needs("context-type").needs("user-type");
     let converted = [
         (r#"{"key":"a"}"#, r#"{"kind":"user","key":"a"}"#),
         (r#"{"key":""}"#, r#"{"kind":"user","key":""}"#),
@@ -272,9 +272,14 @@ fn add_legacy(suite: &mut Suite) {
             outputs(scene, "contextConvert", json!({"input": text}), expected).await
         });
     }
+    let nobody = [r#"{"name":"a"}"#, r#"{"key":null}"#];
+    for text in nobody {
+        group.test(format!("{text} is refused"), move |scene| {
+            refuses(scene, "contextConvert", json!({"input": text}))
+        });
+    }
+    let group = suite.group("1.5 contexts: users of wrong types").needs("context-type").needs("strict-users");
     let refused = [
-        r#"{"name":"a"}"#,
-        r#"{"key":null}"#,
         r#"{"key":3}"#,
         r#"{"key":"a","name":3}"#,
         r#"{"key":"a","firstName":3}"#,
