@@ -29,7 +29,7 @@ def data_source_of(config: Any) -> Optional["ProgramDataSource"]:
 
     :param config: the :class:`ldclient.config.Config`
     """
-    if config.offline:
+    if config.offline or config.datasystem_config is not None:
         return None
     if config.use_ldd:
         # Whatever there is to read is in a store, and nobody is connected to.
@@ -49,6 +49,8 @@ def keeps_items(config: Any) -> bool:
     :param config: the :class:`ldclient.config.Config`
     """
     store = config.feature_store
+    if config.datasystem_config is not None:
+        return False
     if type(store) is InMemoryFeatureStore:
         return True
     return store is None and bool(config.update_processor_class or config.feature_requester_class or config.use_ldd)
@@ -62,7 +64,7 @@ def share_memory(config: Any, native: Any, has_source: bool) -> None:
     :param has_source: whether nothing but a source of the program's own brings the client flags
     """
     store = config.feature_store
-    if type(store) is InMemoryFeatureStore and not config.offline:
+    if type(store) is InMemoryFeatureStore and keeps_items(config) and not config.offline:
         store._attach(_native.data_source_updates(native), has_source)
 
 
