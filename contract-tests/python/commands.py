@@ -1,6 +1,6 @@
 """What a client is asked to do."""
 
-from typing import Any, Optional
+from typing import Optional
 
 import contexts
 import migrations
