@@ -1,8 +1,8 @@
 """How a client for asyncio is set up."""
 
-from ldclient.config import BigSegmentsConfig, Config
+from ldclient.config import BigSegmentsConfig, Config, DataSystemConfig
 
-__all__ = ["AsyncBigSegmentsConfig", "AsyncConfig"]
+__all__ = ["AsyncBigSegmentsConfig", "AsyncConfig", "AsyncDataSystemConfig"]
 
 
 class AsyncConfig(Config):
@@ -19,3 +19,9 @@ class AsyncConfig(Config):
 class AsyncBigSegmentsConfig(BigSegmentsConfig):
     """A :class:`ldclient.config.BigSegmentsConfig` whose store may be a
     :class:`ldclient.interfaces.AsyncBigSegmentStore`."""
+
+
+class AsyncDataSystemConfig(DataSystemConfig):
+    """A :class:`ldclient.config.DataSystemConfig` whose builders may make an
+    :class:`ldclient.interfaces.AsyncInitializer` or :class:`ldclient.interfaces.AsyncSynchronizer`, and whose store
+    may be a :class:`ldclient.interfaces.AsyncFeatureStore`."""

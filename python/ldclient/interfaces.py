@@ -518,5 +518,7 @@ from ldclient.impl.async_interfaces import (  # noqa: E402, F401
     AsyncFeatureStore,
     AsyncFeatureStoreCore,
     AsyncFlagTracker,
+    AsyncInitializer,
+    AsyncSynchronizer,
     AsyncUpdateProcessor,
 )

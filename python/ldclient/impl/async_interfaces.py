@@ -1,6 +1,6 @@
 """What a program may implement with coroutines: see :mod:`ldclient.interfaces`, where these stand too."""
 
-from typing import Any, Awaitable, Callable, Dict, Mapping, Optional, Union
+from typing import Any, AsyncGenerator, Awaitable, Callable, Dict, Mapping, Optional, Union
 
 from ldclient.interfaces import (
     BackgroundOperation,
@@ -8,6 +8,8 @@ from ldclient.interfaces import (
     DiagnosticDescription,
     FlagChange,
     FlagValueChange,
+    SelectorStore,
+    Update,
 )
 from ldclient.versioned_data_kind import VersionedDataKind
 
@@ -22,6 +24,8 @@ __all__ = [
     "AsyncFeatureStore",
     "AsyncFeatureStoreCore",
     "AsyncFlagTracker",
+    "AsyncInitializer",
+    "AsyncSynchronizer",
     "AsyncUpdateProcessor",
 ]
 
@@ -163,6 +167,42 @@ class AsyncBigSegmentStore:
 
     async def stop(self) -> None:
         """Closes connections."""
+
+
+class AsyncInitializer:
+    """Is asked once for the first flags."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for log lines."""
+        return type(self).__name__
+
+    async def fetch(self, ss: SelectorStore) -> Any:
+        """Gives a :class:`ldclient.interfaces.Basis`, bare or as the ``value`` of a result; raises, or gives a
+        failed result or ``None``, if there is none.
+
+        :param ss: knows what the data is called that the client holds
+        """
+
+
+class AsyncSynchronizer:
+    """Keeps flags up to date."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for log lines."""
+        return type(self).__name__
+
+    async def sync(self, ss: SelectorStore) -> AsyncGenerator[Update, None]:
+        """Gives updates as they come, until :meth:`stop`.
+
+        :param ss: knows what the data is called that the client holds
+        """
+        for update in ():
+            yield update
+
+    async def stop(self) -> None:
+        """Has :meth:`sync` end."""
 
 
 class _AsyncStatusProvider:

@@ -1,12 +1,14 @@
 """The components of a client for asyncio, as the client behind it calls them."""
 
 import inspect
-from typing import Any, Callable
+from dataclasses import replace
+from typing import Any, Callable, Optional
 
-from ldclient.config import BigSegmentsConfig, Config
+from ldclient.config import BigSegmentsConfig, Config, DataSourceBuilder, DataSystemConfig
 from ldclient.impl.async_stores import BigSegmentStoreOverSync, StoreForSource, StoreOverSync
 from ldclient.impl.background import changed
 from ldclient.impl.coroutines import Home, Waited, WaitedStore, has_coroutines
+from ldclient.impl.system_sources import NativeBuilder
 from ldclient.interfaces import FeatureStore
 
 
@@ -25,6 +27,7 @@ def called_without_awaiting(config: Config, home: Home) -> Config:
         update_processor_class=_factory(config.update_processor_class, home),
         feature_requester_class=_factory(config.feature_requester_class, home),
         event_processor_class=_factory(config.event_processor_class, home),
+        datasystem_config=_data_system(config.datasystem_config, home),
     )
 
 
@@ -64,6 +67,31 @@ def _big_segments(config: BigSegmentsConfig, home: Home) -> BigSegmentsConfig:
     return BigSegmentsConfig(
         store, config.context_cache_size, config.context_cache_time, config.status_poll_interval, config.stale_after
     )
+
+
+def _data_system(system: Optional[DataSystemConfig], home: Home) -> Optional[DataSystemConfig]:
+    if system is None:
+        return None
+    return replace(
+        system,
+        initializers=[_builder(builder, home) for builder in system.initializers or ()],
+        synchronizers=[_builder(builder, home) for builder in system.synchronizers or ()],
+        data_store=_store(system.data_store, home),
+    )
+
+
+def _builder(builder: Any, home: Home) -> Any:
+    return builder if isinstance(builder, NativeBuilder) else _Builder(builder, home)
+
+
+class _Builder(DataSourceBuilder):
+    """A builder of sources that may have coroutines."""
+
+    def __init__(self, builder: DataSourceBuilder, home: Home):
+        self.__build = _Factory(builder.build, home)
+
+    def build(self, config: Config) -> Any:
+        return self.__build(config)
 
 
 def _factory(factory: Any, home: Home) -> Any:

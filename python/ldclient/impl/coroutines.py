@@ -9,7 +9,7 @@ import contextvars
 import inspect
 import os
 from concurrent.futures import TimeoutError as LateError
-from typing import Any, Awaitable, Callable, Optional, Set, Tuple
+from typing import Any, Awaitable, Callable, Iterator, Optional, Set, Tuple
 
 from ldclient.impl.threads import in_pool
 from ldclient.interfaces import FeatureStore
@@ -151,10 +151,27 @@ class Waited:
         return call
 
     def _settled(self, result: Any) -> Any:
+        if inspect.isasyncgen(result):
+            return self.__each(result)
         return self._home.wait(result) if inspect.isawaitable(result) else result
+
+    def __each(self, generator: Any) -> Iterator[Any]:
+        try:
+            while (item := self._home.wait(_next(generator))) is not _END:
+                yield item
+        finally:
+            with contextlib.suppress(HomeGone):
+                self._home.wait(generator.aclose())
 
     def __str__(self) -> str:
         return str(self._component)
+
+
+_END: Any = object()
+
+
+async def _next(generator: Any) -> Any:
+    return await anext(generator, _END)
 
 
 class WaitedStore(Waited, FeatureStore):
@@ -232,5 +249,5 @@ def has_coroutines(component: Any) -> bool:
     :param component: the component
     """
     kind = type(component)
-    names = (name for name in dir(kind) if not name.startswith("__"))
-    return any(inspect.iscoroutinefunction(getattr(kind, name, None)) for name in names)
+    methods = [getattr(kind, name, None) for name in dir(kind) if not name.startswith("__")]
+    return any(inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method) for method in methods)

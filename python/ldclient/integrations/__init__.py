@@ -15,10 +15,11 @@ from typing import Any, Mapping, Optional
 from ldclient import _native
 from ldclient.feature_store import CacheConfig
 from ldclient.feature_store_helpers import CachingStoreWrapper
+from ldclient.impl.async_stores import BigSegmentStoreOverSync, StoreOverSync
 from ldclient.impl.native_stores import NativeBigSegmentStore, NativeFeatureStoreCore
 from ldclient.impl.store_options import consul_options, dynamodb_options, redis_options, without_password
 from ldclient.integrations.files import Files
-from ldclient.interfaces import BigSegmentStore
+from ldclient.interfaces import AsyncBigSegmentStore, AsyncFeatureStore, BigSegmentStore
 from ldclient.util import log
 
 __all__ = ["Consul", "DynamoDB", "Files", "Redis"]
@@ -66,6 +67,36 @@ class Redis:
         """
         arguments = _redis("RedisBigSegmentStore", url, prefix, max_connections, redis_opts)
         return NativeBigSegmentStore(_native.BigSegmentDatabase.redis(*arguments))
+
+    @staticmethod
+    def async_feature_store(
+        url: str = DEFAULT_URL,
+        prefix: Optional[str] = None,
+        caching: CacheConfig = CacheConfig.default(),
+        redis_opts: Optional[Mapping[str, Any]] = None,
+    ) -> AsyncFeatureStore:
+        """As :meth:`new_feature_store`, for :class:`ldclient.async_config.AsyncConfig`.
+
+        :param url: where Redis is
+        :param prefix: what all keys begin with
+        :param caching: for how long what was read is not read again
+        :param redis_opts: more about connecting, in the words of the package ``redis``
+        """
+        return StoreOverSync(Redis.new_feature_store(url, prefix, caching=caching, redis_opts=redis_opts))
+
+    @staticmethod
+    def async_big_segment_store(
+        url: str = DEFAULT_URL,
+        prefix: Optional[str] = None,
+        redis_opts: Optional[Mapping[str, Any]] = None,
+    ) -> AsyncBigSegmentStore:
+        """As :meth:`new_big_segment_store`, for :class:`ldclient.async_config.AsyncBigSegmentsConfig`.
+
+        :param url: where Redis is
+        :param prefix: what all keys begin with
+        :param redis_opts: more about connecting, in the words of the package ``redis``
+        """
+        return BigSegmentStoreOverSync(Redis.new_big_segment_store(url, prefix, redis_opts=redis_opts))
 
 
 class Consul:
@@ -133,6 +164,23 @@ class DynamoDB:
         """
         arguments = _dynamodb("DynamoDBBigSegmentStore", table_name, prefix, dynamodb_opts)
         return NativeBigSegmentStore(_native.BigSegmentDatabase.dynamodb(*arguments))
+
+    @staticmethod
+    def async_feature_store(
+        table_name: str,
+        prefix: Optional[str] = None,
+        dynamodb_opts: Optional[Mapping[str, Any]] = None,
+        caching: CacheConfig = CacheConfig.default(),
+    ) -> AsyncFeatureStore:
+        """As :meth:`new_feature_store`, for :class:`ldclient.async_config.AsyncConfig`.
+
+        :param table_name: the table
+        :param prefix: what all namespaces begin with; nothing if not given
+        :param dynamodb_opts: more about connecting, in the words of the package ``boto3``; otherwise what
+            the environment says
+        :param caching: for how long what was read is not read again
+        """
+        return StoreOverSync(DynamoDB.new_feature_store(table_name, prefix, dynamodb_opts, caching))
 
 
 def _cached(database: _native.FlagDatabase, prefix: str, caching: Optional[CacheConfig]) -> CachingStoreWrapper:
