@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use flagstaff_eval::{
-    DataSet, Detail, ErrorKind, PreparedFlag, PrerequisiteResult, Value, evaluate, evaluate_with_big_segments,
+    DataSet, Detail, ErrorKind, PreparedFlag, PrerequisiteResult, ReasonKind, Value, evaluate,
+    evaluate_with_big_segments,
 };
 
 use crate::big_segments::{Asking, Gathered, Manager};
@@ -189,7 +190,7 @@ where
     let context = question.context;
     let Some(events) = shared.reporting() else {
         let detail = walked(shared, data, flag, context, question.gathered, &mut |result| seen(&result));
-        return checked(shared, flag, detail, question);
+        return checked(shared, data, flag, detail, question);
     };
     let now_ms = now_ms();
     let with_reason = question.with_reason;
@@ -198,7 +199,7 @@ where
         let of = Evaluated { context, default: &(), with_reason, now_ms };
         events.prerequisite(&result, || data.flag(result.flag.key()), &of);
     });
-    let detail = checked(shared, flag, detail, question);
+    let detail = checked(shared, data, flag, detail, question);
     let of = Evaluated { context, default: question.default, with_reason, now_ms };
     events.evaluated(flag, || Some(flag), &detail, &of);
     detail
@@ -242,6 +243,7 @@ fn walked_asking<'d, C: EventContext + ?Sized>(
 #[inline]
 fn checked<'d, C, D, A>(
     shared: &Shared,
+    data: &DataSet,
     flag: &PreparedFlag,
     detail: Detail<'d>,
     question: &Question<'_, C, D, A>,
@@ -251,6 +253,9 @@ where
     D: EventDefault + ?Sized,
     A: Fn(&Value) -> bool,
 {
+    if let ReasonKind::PrerequisiteFailed { key } = &detail.reason.kind {
+        warn_if_missing(shared, data, flag, key);
+    }
     match (detail.variation_index, detail.value) {
         (Some(_), Some(value)) if (question.accepts)(value) => detail,
         (Some(_), Some(_)) => {
@@ -272,5 +277,16 @@ where
             }
             Detail { value: None, variation_index: None, reason: detail.reason }
         }
+    }
+}
+
+/// A prerequisite that there is not is somebody's mistake; one that serves something else is daily life.
+#[inline(never)]
+fn warn_if_missing(shared: &Shared, data: &DataSet, flag: &PreparedFlag, key: &str) {
+    if data.flag(key).is_none() {
+        shared.log.once(
+            LogLevel::Warn,
+            format_args!("flag `{}` has the prerequisite `{key}`, but there is no such flag", flag.key()),
+        );
     }
 }

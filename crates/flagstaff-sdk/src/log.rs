@@ -81,7 +81,33 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    #[test]
+    fn a_line_that_nobody_wants_is_not_put_together() {
+        struct Counts<'c>(&'c Cell<u32>);
+        impl fmt::Display for Counts<'_> {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.set(self.0.get() + 1);
+                Ok(())
+            }
+        }
+        struct Quiet;
+        impl LogSink for Quiet {
+            fn enabled(&self, level: LogLevel) -> bool {
+                level > LogLevel::Debug
+            }
+            fn log(&self, _: LogLevel, _: &str) {}
+        }
+        let log = Log::new(Some(Arc::new(Quiet)));
+        let counted = Cell::new(0);
+        log.write(LogLevel::Debug, format_args!("{}", Counts(&counted)));
+        assert_eq!(counted.get(), 0);
+        log.write(LogLevel::Info, format_args!("{}", Counts(&counted)));
+        assert_eq!(counted.get(), 1);
+    }
 
     #[test]
     fn a_sink_that_panics_takes_nobody_with_it() {

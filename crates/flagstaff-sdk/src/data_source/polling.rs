@@ -71,7 +71,11 @@ async fn poll(
         request = request.header(IF_NONE_MATCH, etag.clone());
     }
     let mut response = begin(shared, http, request).await?;
-    match response.status().as_u16() {
+    let new_etag = response.headers().get(ETAG).cloned();
+    let status = response.status().as_u16();
+    let shown = new_etag.as_ref().and_then(|etag| etag.to_str().ok()).unwrap_or("none");
+    shared.log.write(LogLevel::Debug, format_args!("polled {url}: {status}, ETag {shown}"));
+    match status {
         200 => {}
         304 if etag.is_some() => {
             shared.status.valid();
@@ -79,7 +83,6 @@ async fn poll(
         }
         _ => return Err(Failure::response(response.status())),
     }
-    let new_etag = response.headers().get(ETAG).cloned();
     let body = read_body(&mut response, shared.config.read_timeout).await?;
     let invalid = |error| {
         Failure::ordinary(DataSourceErrorKind::InvalidData, format!("the flags cannot be read: {error}"))

@@ -162,11 +162,12 @@ impl Processor<'_> {
             return Flush::Taken;
         }
         self.events.diagnostics.sent(batch.len());
+        let payload = Payload::Events(batch.len() as u64);
         let (shared, http, number) = (self.shared.clone(), self.http.clone(), self.begin());
         self.probe = self.refused_until.map(|_| number);
         self.sending.spawn(async move {
             let (outcome, lost) = deliver_events(&shared, &http, batch).await;
-            Sent { number, payload: Payload::Events, lost, outcome }
+            Sent { number, payload, lost, outcome }
         });
         Flush::Taken
     }
@@ -189,7 +190,7 @@ impl Processor<'_> {
         self.running.remove(&number);
         self.probe.take_if(|probe| *probe == number);
         self.events.dropped.fetch_add(lost, Ordering::Relaxed);
-        if payload == Payload::Events {
+        if let Payload::Events(_) = payload {
             match outcome {
                 Outcome::Delivered { server_time_ms } => {
                     self.refused_until = None;
@@ -277,7 +278,7 @@ async fn deliver_events(shared: &Shared, http: &Http, mut batch: Vec<Event>) -> 
         let events = batch.len() as u64;
         let json = serde_json::to_vec(&Batch { events: &batch, redaction: &shared.config.redaction });
         drop(batch);
-        let outcome = deliver_written(shared, http, Payload::Events, json).await;
+        let outcome = deliver_written(shared, http, Payload::Events(events), json).await;
         if !matches!(outcome, Outcome::Delivered { .. }) {
             lost += events;
         }

@@ -2,6 +2,7 @@
 //!
 //! Source: the protocol's *Delivery*.
 
+use std::fmt;
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
@@ -34,36 +35,50 @@ pub(super) enum Outcome {
 /// What is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Payload {
-    Events,
+    /// So many.
+    Events(u64),
     Diagnostic,
 }
 
 impl Payload {
     fn path(self) -> &'static str {
         match self {
-            Payload::Events => paths::EVENTS,
+            Payload::Events(_) => paths::EVENTS,
             Payload::Diagnostic => paths::DIAGNOSTIC,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Payload::Events => "events",
-            Payload::Diagnostic => "a diagnostic report",
         }
     }
 
     fn lost(self) -> &'static str {
         match self {
-            Payload::Events => "they are lost",
+            Payload::Events(_) => "they are lost",
             Payload::Diagnostic => "it is lost",
         }
+    }
+}
+
+impl fmt::Display for Payload {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Payload::Events(1) => formatter.write_str("1 event"),
+            Payload::Events(count) => write!(formatter, "{count} events"),
+            Payload::Diagnostic => formatter.write_str("a diagnostic report"),
+        }
+    }
+}
+
+/// JSON in a log line, made text only if the line is wanted.
+struct Text<'j>(&'j [u8]);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&String::from_utf8_lossy(self.0))
     }
 }
 
 /// Delivers JSON.
 pub(super) async fn deliver(shared: &Shared, http: &Http, payload: Payload, json: Vec<u8>) -> Outcome {
     let url = shared.config.url(Base::Events, payload.path());
+    shared.log.write(LogLevel::Debug, format_args!("sending {payload}: {}", Text(&json)));
     let (body, compressed) = match shared.config.compress_events {
         true => (compress(&json), true),
         false => (Bytes::from(json), false),
@@ -74,7 +89,7 @@ pub(super) async fn deliver(shared: &Shared, http: &Http, payload: Payload, json
             tokio::time::sleep(RETRY_AFTER / shared.config.time_factor).await;
         }
         let mut request = http.post(&url).header(CONTENT_TYPE, "application/json").body(body.clone());
-        if payload == Payload::Events {
+        if let Payload::Events(_) = payload {
             request = request
                 .header(headers::EVENT_SCHEMA, headers::EVENT_SCHEMA_CURRENT)
                 .header(headers::PAYLOAD_ID, &payload_id);
@@ -106,7 +121,7 @@ pub(super) async fn deliver(shared: &Shared, http: &Http, payload: Payload, json
             false => (LogLevel::Warn, "will try once more"),
             true => (LogLevel::Error, payload.lost()),
         };
-        shared.log.write(level, format_args!("could not send {}, {next}: {problem}", payload.name()));
+        shared.log.write(level, format_args!("could not send {payload}, {next}: {problem}"));
     }
     Outcome::Lost
 }
@@ -115,11 +130,11 @@ fn refused(shared: &Shared, payload: Payload, status: u16) -> Outcome {
     let next = match (status, payload) {
         // Only this payload is too large.
         (413, _) | (_, Payload::Diagnostic) => payload.lost(),
-        (_, Payload::Events) => "they are lost, and sending is tried again in 5 minutes",
+        (_, Payload::Events(_)) => "they are lost, and sending is tried again in 5 minutes",
     };
     shared.log.write(
         LogLevel::Error,
-        format_args!("could not send {}, {next}: the service answered {status}", payload.name()),
+        format_args!("could not send {payload}, {next}: the service answered {status}"),
     );
     if status == 413 { Outcome::Lost } else { Outcome::Refused }
 }
