@@ -28,13 +28,14 @@ _SUPERVISOR = '"$@" >log 2>&1 </dev/null & server=$!; read -r _; kill -9 $server
 class Server:
     """A server in a folder of its own, at a free port."""
 
-    def __init__(self, command, answers):
+    def __init__(self, command, answers, port=None):
         """
         :param command: called with the port; gives the command line
         :param answers: called with the port; whether the server answers there
+        :param port: the port, if it is not to be any that is free
         """
         self.folder = tempfile.mkdtemp(prefix="flagstaff-store-")
-        self.port = free_port()
+        self.port = port or free_port()
         self._supervisor = subprocess.Popen(
             ["sh", "-c", _SUPERVISOR, "sh", *command(self.port)], cwd=self.folder, stdin=subprocess.PIPE
         )
@@ -71,7 +72,7 @@ def find(what, variable, *places):
     return found
 
 
-def redis_server():
+def redis_server(port=None):
     file = find("redis-server", "FLAGSTAFF_REDIS_SERVER", shutil.which("redis-server"))
 
     def command(port):
@@ -83,7 +84,7 @@ def redis_server():
         except OSError:
             return False
 
-    return Server(command, answers)
+    return Server(command, answers, port)
 
 
 def dynamodb_server():

@@ -309,6 +309,24 @@ def test_an_offline_client_does_not_ask_its_store(context):
     assert store.calls == []
 
 
+def test_listeners_find_in_the_store_what_they_are_told_of(make_client, service):
+    class SlowStore(OwnStore):
+        def upsert(self, kind, item):
+            time.sleep(0.1)
+            super().upsert(kind, item)
+
+    store = SlowStore()
+    client = make_client(feature_store=store)
+    changes, values = [], []
+    client.flag_tracker.add_listener(lambda change: changes.append((change.key, store.items[FEATURES]["bool"]["version"])))
+    client.flag_tracker.add_flag_value_change_listener("bool", USER, lambda change: values.append(change.new_value))
+    service.patch("bool", on=False, offVariation=1)
+    eventually(lambda: changes and values)
+    service.patch("bool", on=True)
+    eventually(lambda: len(values) > 1)
+    assert (changes, values) == ([("bool", 8), ("bool", 9)], [False, True])
+
+
 class MonitoredStore(OwnStore):
     def __init__(self, *arguments, **more):
         super().__init__(*arguments, **more)
