@@ -91,7 +91,7 @@ TABLE = {
         LDClient.__exit__(exception_type, exception, traceback)
         -- test_process.test_postfork_makes_the_client_anew_in_place
         LDClient.postfork(start_wait=5)
-        -- ?.big_segment_status
+        -- test_big_segments.test_listeners_are_told_of_each_new_status
         LDClient.{big_segment_store_status_provider}
         -- test_listeners.test_the_status_is_told_of_until_the_client_is_closed
         LDClient.{data_source_status_provider}
@@ -235,37 +235,40 @@ TABLE = {
         FeatureStore.upsert(kind, item)
         FeatureStore.delete(kind, key, version)
         FeatureStore.{initialized}
-        -- ?.store_core
+        -- test_store_helpers.test_a_client_uses_a_wrapped_core
         FeatureStoreCore.init_internal(all_data)
         FeatureStoreCore.get_internal(kind, key)
         FeatureStoreCore.get_all_internal(kind)
         FeatureStoreCore.upsert_internal(kind, item)
         FeatureStoreCore.initialized_internal()
-        -- ?.update_processor
+        -- test_data_sources.test_a_source_is_started_once_and_stopped_once
         BackgroundOperation.start()
         BackgroundOperation.stop()
         BackgroundOperation.is_alive()
         UpdateProcessor.start()
         UpdateProcessor.stop()
         UpdateProcessor.is_alive()
+        -- test_data_sources.test_is_initialized_is_what_the_source_says
         UpdateProcessor.initialized()
         -- test_event_processors.test_each_evaluation_is_told_by_the_names_of_both_eras
         EventProcessor.send_event(event)
         -- test_event_processors.test_flush_and_close_are_passed_on_and_nothing_comes_afterwards
         EventProcessor.flush()
         EventProcessor.stop()
-        -- ?.feature_requester
+        -- test_data_sources.test_a_requester_is_asked_again_and_again
         FeatureRequester.get_all_data()
         FeatureRequester.get_one(kind, key)
         -- test_python_stores.test_the_report_names_the_kind_of_store
         DiagnosticDescription.describe_configuration(config)
-        -- ?.big_segment_store
+        -- test_big_segments.test_a_store_written_in_python_says_who_is_in
         BigSegmentStore.get_metadata()
         BigSegmentStore.get_membership(context_hash)
+        -- test_big_segments.test_the_store_is_stopped_with_the_client
         BigSegmentStore.stop()
+        -- test_big_segments.test_a_store_that_was_never_up_to_date_is_stale
         BigSegmentStoreMetadata(last_up_to_date)
         BigSegmentStoreMetadata.{last_up_to_date}
-        -- ?.big_segment_status
+        -- test_big_segments.test_listeners_are_told_of_each_new_status
         BigSegmentStoreStatus(available, stale)
         BigSegmentStoreStatus.{available, stale}
         BigSegmentStoreStatusProvider.{status}
@@ -288,7 +291,7 @@ TABLE = {
         DataSourceStatusProvider.{status}
         DataSourceStatusProvider.add_listener(listener)
         DataSourceStatusProvider.remove_listener(listener)
-        -- ?.update_sink
+        -- test_data_sources.test_the_sink_writes_and_says_how_it_is_going
         DataSourceUpdateSink.init(all_data)
         DataSourceUpdateSink.upsert(kind, item)
         DataSourceUpdateSink.delete(kind, key, version)
@@ -344,13 +347,16 @@ TABLE = {
         InMemoryFeatureStore.delete(kind, key, version)
     """,
     "ldclient.feature_store_helpers": """
-        -- ?.store_core
+        -- test_store_helpers.test_items_are_read_once_present_or_not
         CachingStoreWrapper(core, cache_config)
         CachingStoreWrapper.get(kind, key, callback)
         CachingStoreWrapper.all(kind, callback)
+        -- test_store_helpers.test_a_full_data_set_is_cached_and_in_order
         CachingStoreWrapper.init(all_data)
+        -- test_store_helpers.test_what_is_written_is_read_from_the_cache_and_all_items_anew
         CachingStoreWrapper.upsert(kind, item)
         CachingStoreWrapper.delete(kind, key, version)
+        -- test_store_helpers.test_whether_it_is_initialized_is_asked_until_it_is
         CachingStoreWrapper.{initialized}
     """,
     "ldclient.versioned_data_kind": """
@@ -370,7 +376,7 @@ TABLE = {
         Redis.DEFAULT_MAX_CONNECTIONS = 16
         Redis.new_feature_store(url="redis://localhost:6379/0", prefix="launchdarkly", max_connections=16, caching, \
             redis_opts)
-        -- ?.redis_big_segments
+        -- test_big_segments.test_big_segments_in_redis
         Redis.new_big_segment_store(url="redis://localhost:6379/0", prefix="launchdarkly", max_connections=16, \
             redis_opts)
         -- test_stores.test_the_layout_in_consul
@@ -378,9 +384,9 @@ TABLE = {
         Consul.new_feature_store(host=None, port=None, prefix=None, consul_opts=None, caching)
         -- test_stores.test_the_layout_in_dynamodb
         DynamoDB.new_feature_store(table_name, prefix=None, dynamodb_opts, caching)
-        -- ?.dynamodb_big_segments
+        -- test_big_segments.test_big_segments_in_dynamodb
         DynamoDB.new_big_segment_store(table_name, prefix=None, dynamodb_opts)
-        -- ?.files
+        -- test_files.test_json_is_read
         Files.new_data_source(paths, auto_update=False, poll_interval=1, force_polling=False)
         -- test_data_system.test_files_are_used_until_flags_come_that_are_up_to_date
         Files.new_data_source_v2(paths, poll_interval=1, force_polling=False)
@@ -390,14 +396,15 @@ TABLE = {
         DynamoDB.async_feature_store(table_name, prefix=None, dynamodb_opts, caching)
     """,
     "ldclient.integrations.test_data": """
-        -- ?.test_data
+        -- test_test_data.test_a_new_flag_is_true_for_everybody_and_false_when_off
         TRUE_VARIATION_INDEX = 0
         FALSE_VARIATION_INDEX = 1
         TestData.data_source()
         TestData.flag(key)
         TestData.update(flag_builder)
+        -- test_test_data.test_pytest_does_not_take_them_for_tests
         TestData.__test__ = False
-        -- ?.flag_builder
+        -- test_test_data.test_builders_make_the_json_that_they_say
         FlagBuilder(key)
         FlagBuilder.on(on)
         FlagBuilder.boolean_flag()
@@ -413,7 +420,7 @@ TABLE = {
         FlagBuilder.clear_rules()
         FlagBuilder.clear_targets()
         FlagBuilder._build(version)
-        -- ?.flag_rules
+        -- test_test_data.test_targets_and_rules_are_evaluated
         FlagBuilder.if_match(attribute, *values)
         FlagBuilder.if_not_match(attribute, *values)
         FlagBuilder.if_match_context(context_kind, attribute, *values)
@@ -425,7 +432,7 @@ TABLE = {
         FlagRuleBuilder.then_return(variation)
     """,
     "ldclient.integrations.test_datav2": """
-        -- ?.test_data_v2
+        -- test_test_data.test_the_second_generation_is_a_source_of_a_data_system
         TestDataV2.data_source()
         TestDataV2.flag(key)
         TestDataV2.update(flag_builder)
@@ -445,7 +452,7 @@ TABLE = {
         RedisFeatureStore.{initialized}
     """,
     "ldclient.file_data_source": """
-        -- ?.old_files
+        -- test_files.test_the_earlier_name_works_and_warns
         FileDataSource.factory(**kwargs)
     """,
     "ldclient.hook": """
@@ -540,6 +547,7 @@ TABLE = {
         -- test_data_system.test_first_generation_delivery_is_used_when_the_service_asks_for_it
         fdv1_fallback_ds_builder()
         ConfigBuilder.fdv1_compatible_synchronizer(_)
+        -- test_data_system.test_a_config_says_what_it_was_built_of
         -- test_data_system.test_a_config_says_what_it_was_built_of
         ConfigBuilder.data_store(data_store, store_mode)
         ConfigBuilder.build()

@@ -153,8 +153,10 @@ def test_the_stub_of_the_native_half_names_what_is_there():
         return {name for name in vars(of) if not name.startswith("__")} - {"native"}
 
     tree = ast.parse(Path(_native.__file__).with_name("_native.pyi").read_text())
-    assert set(members(tree.body)) == there(_native)
+    # Besides, the types of what is handed out, which nobody can make.
+    handed_out = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    assert there(_native) <= set(members(tree.body)) <= there(_native) | handed_out
     for node in tree.body:
-        if isinstance(node, ast.ClassDef):
+        if isinstance(node, ast.ClassDef) and hasattr(_native, node.name):
             stub = {name for name in members(node.body) if not name.startswith("__")}
             assert stub == there(getattr(_native, node.name)), node.name
