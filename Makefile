@@ -22,6 +22,7 @@ run: setup-rust ## set up, build and start the demo service; says what to open a
 	@scripts/run $(TARGET)/release/flagstaff $(LISTEN) $(DATA)
 
 .PHONY: example-rust example-python example-official-python-9 example-official-python-6 example-official-node
+.PHONY: example-official-go example-official-java
 example-rust: setup-rust ## with `make run` running: a program on our Rust SDK, printing a flag's value
 	@cargo build --release --package flagstaff-example
 	@$(TARGET)/release/flagstaff-example
@@ -54,6 +55,12 @@ example-official-python-6: .venv-official-6/.ready ## the same on LaunchDarkly's
 
 example-official-node: examples/official-node/node_modules/.ready ## the same on LaunchDarkly's Node.js SDK
 	@node examples/official-node/flip.js
+
+example-official-go: .tools/official-go/.ready ## the same on LaunchDarkly's Go SDK
+	@.tools/official-go/flip
+
+example-official-java: .tools/official-java/.ready ## the same on LaunchDarkly's Java SDK
+	@java -cp '.tools/official-java:.tools/official-java/*' Flip
 
 # ---- testing -------------------------------------------------------------------------------------------
 
@@ -122,12 +129,15 @@ setup-rust: ## check the Rust toolchain
 	@scripts/need rust
 setup-python: .venv/.ready ## Python environment for our package and its tests, in .venv
 setup-official: .venv-official-9/.ready .venv-official-6/.ready examples/official-node/node_modules/.ready ## the official SDKs
+setup-official: .tools/official-go/.ready .tools/official-java/.ready
 setup-browser: end-to-end/browser/node_modules/.ready ## the browser and its driver
 	@command -v chromium >/dev/null || scripts/debian-package chromium
 
 setup-stores: .tools/dynamodb-local/.ready .tools/consul/.ready ## Redis, DynamoDB Local and Consul, for the tests of stores
 	@command -v redis-server >/dev/null || scripts/debian-package redis-server
 
+.tools/official-go/.ready: $(wildcard examples/official-go/*)
+.tools/official-java/.ready: $(wildcard examples/official-java/*)
 .tools/%/.ready: scripts/%
 	@$< .tools/$*
 	@touch $@

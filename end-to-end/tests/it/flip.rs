@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::support::program::{
-    Example, OFFICIAL_NODE, OFFICIAL_PYTHON_6, OFFICIAL_PYTHON_9, PYTHON, Program, RUST,
+    Example, OFFICIAL_GO, OFFICIAL_JAVA, OFFICIAL_NODE, OFFICIAL_PYTHON_6, OFFICIAL_PYTHON_9, PYTHON,
+    Program, RUST,
 };
 use crate::support::service::Service;
 use crate::support::{alone, eventually, say};
@@ -11,8 +12,9 @@ use crate::support::{alone, eventually, say};
 /// How often the flag is flipped, there and back.
 const FLIPS: usize = 10;
 
-/// As a rule a program prints the new value within 100 ms of the request; a busy machine gets ten times that.
-const LIMIT: Duration = Duration::from_secs(1);
+/// As a rule a program prints the new value within 100 ms of the request. A machine that is busy with all of
+/// them gets much longer: what it took is printed.
+const LIMIT: Duration = Duration::from_secs(10);
 
 #[test]
 fn flip_reaches_our_rust_sdk() {
@@ -40,10 +42,21 @@ fn flip_reaches_the_official_node_sdk() {
 }
 
 #[test]
+fn flip_reaches_the_official_go_sdk() {
+    check(OFFICIAL_GO);
+}
+
+#[test]
+fn flip_reaches_the_official_java_sdk() {
+    check(OFFICIAL_JAVA);
+}
+
+#[test]
 fn one_flip_reaches_all_of_them_at_once_and_their_counts_add_up() {
     let _alone = alone();
     let service = Service::start();
-    let examples = [RUST, PYTHON, OFFICIAL_PYTHON_9, OFFICIAL_PYTHON_6, OFFICIAL_NODE];
+    let examples =
+        [RUST, PYTHON, OFFICIAL_PYTHON_9, OFFICIAL_PYTHON_6, OFFICIAL_NODE, OFFICIAL_GO, OFFICIAL_JAVA];
     let mut programs = examples.map(|example| Program::start(example, &service));
     let first = programs.each_mut().map(Program::first_value);
     assert!(first.iter().all(|value| *value == first[0]), "one flag, several values: {first:?}");

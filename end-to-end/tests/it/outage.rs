@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use crate::support::program::{Example, OFFICIAL_NODE, OFFICIAL_PYTHON_9, PYTHON, Program, RUST};
+use crate::support::program::{
+    Example, OFFICIAL_GO, OFFICIAL_JAVA, OFFICIAL_NODE, OFFICIAL_PYTHON_9, PYTHON, Program, RUST,
+};
 use crate::support::service::Service;
 use crate::support::{alone, eventually};
 
@@ -28,6 +30,16 @@ fn official_python_sdk_goes_on_through_an_outage() {
 #[test]
 fn official_node_sdk_goes_on_through_an_outage() {
     check(OFFICIAL_NODE);
+}
+
+#[test]
+fn official_go_sdk_goes_on_through_an_outage() {
+    check(OFFICIAL_GO);
+}
+
+#[test]
+fn official_java_sdk_goes_on_through_an_outage() {
+    check(OFFICIAL_JAVA);
 }
 
 #[test]

@@ -60,6 +60,26 @@ pub(crate) const OFFICIAL_NODE: Example = Example {
     },
 };
 
+pub(crate) const OFFICIAL_GO: Example = Example {
+    name: "official Go",
+    email: "official-go@example.com",
+    user: "official-go-user",
+    command: || Command::new(binaries::needed(root().join(".tools/official-go/flip"), "make setup-official")),
+};
+
+pub(crate) const OFFICIAL_JAVA: Example = Example {
+    name: "official Java",
+    email: "official-java@example.com",
+    user: "official-java-user",
+    command: || {
+        let folder = root().join(".tools/official-java");
+        binaries::needed(folder.join("Flip.class"), "make setup-official");
+        let mut command = Command::new("java");
+        command.arg("-cp").arg(format!("{0}:{0}/*", folder.display())).arg("Flip");
+        command
+    },
+};
+
 fn python(environment: &str, set_up_by: &str, program: &str) -> Command {
     let mut command = Command::new(binaries::python(environment, set_up_by));
     command.arg(root().join(program));
