@@ -53,6 +53,11 @@ class LDClient:
     A client goes on working in a process made by ``fork``: it connects again when it is first used there.
     """
 
+    #: Until the constructor has come that far.
+    _native: Any = None
+    _events: Any = None
+    _was_told_of_alias = False
+
     def __init__(
         self,
         sdk_key: Union[str, Config, None] = None,
@@ -71,7 +76,12 @@ class LDClient:
         check_uwsgi()
         config._validate()
         self._config = config
-        self._start(start_wait)
+        try:
+            self._start(start_wait)
+        except BaseException:
+            # Interrupted, and nobody has the client who could close it.
+            self._stop()
+            raise
         closed_at_exit(self)
 
     def _start(self, start_wait: float, before: Any = None) -> None:
@@ -127,7 +137,7 @@ class LDClient:
             )
 
     def _use(self, native: Any) -> None:
-        if native is not getattr(self, "_native", None):
+        if native is not self._native:
             self._data_source_status_provider = NativeDataSourceStatusProvider(native)
             self._flag_tracker = NativeFlagTracker(self, native)
             self._data_store_status_provider = NativeDataStoreStatusProvider(native, self._config)
@@ -269,7 +279,9 @@ class LDClient:
         :param current_user: who somebody is now
         :param previous_user: who that was before
         """
-        log.warning("Deprecated method: alias() called. It has no effect; put both in a multi-context instead.")
+        if not self._was_told_of_alias:
+            self._was_told_of_alias = True
+            log.warning("Deprecated method: alias() called. It has no effect; put both in a multi-context instead.")
 
     def migration_variation(self, key: str, context: Union[Context, dict, None],
                             default_stage: Stage) -> Tuple[Stage, OpTracker]:
@@ -341,10 +353,8 @@ class LDClient:
         is_own = not config.offline and not config.use_ldd and self._source is None
         if is_own and not self._native.is_closed():
             log.info("Stopping %s", "StreamingUpdateProcessor" if config.stream else "PollingUpdateProcessor")
-        if self._events is not None:
-            self._events.stop()
         was_closed = self._native.is_closed()
-        self._native.close()
+        self._stop()
         if not was_closed:
             stop_big_segment_store(config)
 
@@ -358,10 +368,14 @@ class LDClient:
         """
         before = self._native
         # If it was used here already, there may be something to be sent.
+        self._stop()
+        self._start(start_wait, before)
+
+    def _stop(self) -> None:
         if self._events is not None:
             self._events.stop()
-        before.close()
-        self._start(start_wait, before)
+        if self._native is not None:
+            self._native.close()
 
     @property
     def data_source_status_provider(self) -> DataSourceStatusProvider:

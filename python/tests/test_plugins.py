@@ -136,13 +136,19 @@ def test_an_interrupt_while_a_plugin_is_registered_ends_the_client(service):
         made.append(client)
         raise KeyboardInterrupt
 
-    made = []
+    class Processor:
+        def __init__(self, config):
+            self.is_stopped = False
+            processors.append(self)
+
+        def stop(self):
+            self.is_stopped = True
+
+    made, processors = [], []
+    settings = {**service.uris(), "event_processor_class": Processor, "diagnostic_opt_out": True}
     with pytest.raises(KeyboardInterrupt):
-        LDClient(
-            config=Config("sdk-a", plugins=[Recording(on_register=interrupt)], diagnostic_opt_out=True, **service.uris()),
-            start_wait=TIMEOUT,
-        )
-    assert made[0]._native.is_closed()
+        LDClient(config=Config("sdk-a", plugins=[Recording(on_register=interrupt)], **settings), start_wait=TIMEOUT)
+    assert made[0]._native.is_closed() and processors[0].is_stopped
     assert made[0].variation("bool", CONTEXT, "d") == "d"
 
 

@@ -297,3 +297,13 @@ def test_hostile_objects_harm_nobody(client):
         client.identify(user)
         client.all_flags_state(user)
         client.secure_mode_hash(user)
+
+
+def test_alias_has_no_effect_and_says_so_once(service, client, caplog):
+    client.alias({"key": "now"}, {"key": "before"})
+    client.alias(current_user={"key": "now"}, previous_user={"key": "before"})
+    client.close()
+    assert [message for message in caplog.messages if "alias()" in message] == [
+        "Deprecated method: alias() called. It has no effect; put both in a multi-context instead."
+    ]
+    assert service.received("POST", "/bulk") == []
