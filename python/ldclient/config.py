@@ -562,11 +562,17 @@ def _number(name: str, value: Any, default: Any, *, least: float = 0, above: Opt
     return value
 
 
+def _shown(value: Any) -> str:
+    """A value as a line in the log may show it: what stands before an ``@`` may be a password."""
+    shown = repr(value)
+    return shown if "@" not in shown else "'%s" % shown.rpartition("@")[2]
+
+
 def _of_type(name: str, value: Any, types: Any) -> Any:
     """A value of some type; ``None`` in place of one of another."""
     if value is None or isinstance(value, types):
         return value
-    log.warning("Config option %s cannot be %r; ignored", name, value)
+    log.warning("Config option %s cannot be %s; ignored", name, _shown(value))
     return None
 
 
@@ -576,7 +582,7 @@ def _text(name: str, value: Any, pattern: Pattern = re.compile(".*", re.DOTALL))
     if not text:
         return None
     if not pattern.match(text):
-        log.warning("Config option %s has characters that cannot be in it: %r; ignored", name, text)
+        log.warning("Config option %s has characters that cannot be in it: %s; ignored", name, _shown(text))
         return None
     return text
 
@@ -611,7 +617,7 @@ def _uri(name: str, uri: Any) -> Optional[str]:
     if uri is None:
         return None
     if not isinstance(uri, str) or not re.match(r"https?://[^/]", uri, re.IGNORECASE):
-        log.warning("Config option %s must be an http or https URI, not %r; ignored", name, uri)
+        log.warning("Config option %s must be an http or https URI, not %s; ignored", name, _shown(uri))
         return None
     return _strip(uri)
 

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::interrupts;
-use crate::messages::{GIVING_UP, familiar};
+use crate::messages::{GIVING_UP, Logger, familiar, logger_of};
 
 /// More lines than this are not kept for an interpreter that is busy elsewhere.
 const CAPACITY: usize = 1_000;
@@ -23,23 +23,30 @@ const CAPACITY: usize = 1_000;
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// `logging.DEBUG`.
 const DEBUG: u32 = 10;
+/// How lines about events begin.
+const ABOUT_EVENTS: &str = "Error posting";
 
 /// Whether there are lines that no thread has carried on yet.
 static PENDING: AtomicBool = AtomicBool::new(false);
 /// Whether debug lines were wanted when the logger was last asked.
 static DEBUG_WANTED: AtomicBool = AtomicBool::new(false);
-static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+/// `ldclient.util`, and `ldclient.flag`.
+static LOGGERS: [PyOnceLock<Py<PyAny>>; 2] = [PyOnceLock::new(), PyOnceLock::new()];
 
 /// Logs on `ldclient.util`, by the method named like the level: users put their own in its place.
 /// A logger that fails is none of the caller's business.
 pub(crate) fn log(py: Python<'_>, level: LogLevel, message: &str) {
+    log_on(py, Logger::Client, level, message);
+}
+
+fn log_on(py: Python<'_>, which: Logger, level: LogLevel, message: &str) {
     let method = match level {
         LogLevel::Debug => "debug",
         LogLevel::Info => "info",
         LogLevel::Warn => "warning",
         LogLevel::Error => "error",
     };
-    let written = logger(py).and_then(|logger| logger.call_method1(method, (message,)));
+    let written = logger(py, which).and_then(|logger| logger.call_method1(method, (message,)));
     if let Err(error) = written
         && let Some(ordinary) = interrupts::put_by(py, error)
     {
@@ -60,43 +67,54 @@ pub(crate) fn warn_of_other_type(py: Python<'_>, type_name: &str) {
 
 /// Asks the logger whether debug lines are wanted. Lines of other levels are few, and left to it.
 pub(crate) fn refresh_level(py: Python<'_>) {
-    match logger(py).and_then(|logger| logger.call_method0("getEffectiveLevel")?.extract::<u32>()) {
-        Ok(level) => DEBUG_WANTED.store(level <= DEBUG, Ordering::Relaxed),
+    let ask = |logger: &Bound<'_, PyAny>| logger.call_method1("isEnabledFor", (DEBUG,))?.is_truthy();
+    match logger(py, Logger::Client).and_then(ask) {
+        Ok(wanted) => DEBUG_WANTED.store(wanted, Ordering::Relaxed),
         Err(error) => {
             interrupts::put_by(py, error);
         }
     }
 }
 
-fn logger(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
-    let find = || Ok(py.import("ldclient.util")?.getattr("log")?.unbind());
-    LOGGER.get_or_try_init(py, find).map(|logger| logger.bind(py))
+fn logger(py: Python<'_>, which: Logger) -> PyResult<&Bound<'_, PyAny>> {
+    let (place, name) = match which {
+        Logger::Client => (&LOGGERS[0], "ldclient.util"),
+        Logger::Evaluator => (&LOGGERS[1], "ldclient.flag"),
+    };
+    let find = || Ok(py.import("logging")?.call_method1("getLogger", (name,))?.unbind());
+    place.get_or_try_init(py, find).map(|logger| logger.bind(py))
 }
 
 /// Where a client's lines go.
 pub(crate) struct Bridge {
     /// Whether the client streams; if not, it polls.
     streaming: bool,
-    /// Whether it was said that the service refuses the SDK key.
-    refused: AtomicBool,
+    /// Whether it was said that the service refuses flags, and events.
+    refused: [AtomicBool; 2],
 }
 
 impl Bridge {
     pub(crate) fn new(streaming: bool) -> Self {
-        Self { streaming, refused: AtomicBool::new(false) }
+        Self { streaming, refused: [const { AtomicBool::new(false) }; 2] }
     }
 }
 
 impl LogSink for Bridge {
     fn enabled(&self, level: LogLevel) -> bool {
-        level > LogLevel::Debug || DEBUG_WANTED.load(Ordering::Relaxed)
+        if level > LogLevel::Debug || DEBUG_WANTED.load(Ordering::Relaxed) {
+            return true;
+        }
+        // The next call of the program's asks again: the level may have been changed.
+        PENDING.store(true, Ordering::Relaxed);
+        false
     }
 
     fn log(&self, level: LogLevel, line: &str) {
         let Some(line) = familiar(level, line, self.streaming) else { return };
-        let refusal = line.ends_with(GIVING_UP);
         // The client does go on trying, at long intervals, but that is nothing to repeat itself about.
-        if !(refusal && self.refused.swap(true, Ordering::Relaxed)) {
+        let refusal = level == LogLevel::Error && line.contains(GIVING_UP);
+        let refused = &self.refused[usize::from(line.starts_with(ABOUT_EVENTS))];
+        if !(refusal && refused.swap(true, Ordering::Relaxed)) {
             Carrier::of_this_process().push(level, &line);
         }
     }
@@ -201,7 +219,7 @@ impl Carrier {
             (std::mem::take(&mut state.lines), std::mem::take(&mut state.lost))
         };
         for (level, line) in lines {
-            log(py, level, &line);
+            log_on(py, logger_of(&line), level, &line);
         }
         if lost > 0 {
             log(py, LogLevel::Warn, &format!("{lost} log lines were lost because too many came at once"));

@@ -6,8 +6,22 @@ use std::borrow::Cow;
 
 use flagstaff_sdk::LogLevel;
 
-/// How a line ends that says that the service refuses the client.
-pub(crate) const GIVING_UP: &str = " - giving up permanently";
+/// What is in a line that says that the service refuses the client's stream, its polls or its events.
+pub(crate) const GIVING_UP: &str = "giving up permanently";
+/// How lines about what a flag lacks begin. They are the evaluator's.
+const MISSING_PREREQUISITE: &str = "Missing prereq flag: ";
+
+/// The name of the logger for a line.
+pub(crate) fn logger_of(line: &str) -> Logger {
+    if line.starts_with(MISSING_PREREQUISITE) { Logger::Evaluator } else { Logger::Client }
+}
+
+/// Who says it.
+#[derive(Clone, Copy)]
+pub(crate) enum Logger {
+    Client,
+    Evaluator,
+}
 
 /// A line as it is logged; none if the Python side says the same at another place.
 pub(crate) fn familiar(level: LogLevel, line: &str, streaming: bool) -> Option<Cow<'_, str>> {
@@ -30,7 +44,42 @@ pub(crate) fn familiar(level: LogLevel, line: &str, streaming: bool) -> Option<C
     if line.starts_with("more than ") && line.contains(" events wait to be sent") {
         return Some("Exceeded event queue capacity. Increase capacity to avoid dropping events.".into());
     }
-    Some(connection_failure(level, line).map_or(Cow::Borrowed(line), Cow::Owned))
+    let said = connection_failure(level, line)
+        .or_else(|| about_a_flag(line))
+        .or_else(|| about_events(line))
+        .or_else(|| about_a_poll(line));
+    Some(said.map_or(Cow::Borrowed(line), Cow::Owned))
+}
+
+fn about_a_flag(line: &str) -> Option<String> {
+    let (key, rest) = line.strip_prefix("flag `")?.split_once('`')?;
+    if rest.starts_with(" contradicts itself") {
+        return Some(format!("Could not evaluate flag \"{key}\": it contradicts itself"));
+    }
+    let (prerequisite, _) = rest.strip_prefix(" has the prerequisite `")?.split_once("`, but there is no")?;
+    Some(format!("{MISSING_PREREQUISITE}{prerequisite}"))
+}
+
+fn about_events(line: &str) -> Option<String> {
+    if let Some((what, json)) = line.strip_prefix("sending ").and_then(|rest| rest.split_once(": ")) {
+        return what.contains(" event").then(|| format!("Sending events payload: {json}"));
+    }
+    let (count, rest) = line.strip_prefix("could not send ")?.split_once(" event")?;
+    let (next, problem) = rest.trim_start_matches('s').split_once(": ")?;
+    let outcome = match next {
+        ", will try once more" => "will retry",
+        ", they are lost" => "some events were dropped",
+        _ => GIVING_UP,
+    };
+    let problem = problem.replace("the service answered", "HTTP error");
+    Some(format!("Error posting {count} events ({outcome}): {problem}"))
+}
+
+fn about_a_poll(line: &str) -> Option<String> {
+    let (url, rest) = line.strip_prefix("polled ")?.split_once(": ")?;
+    let (status, etag) = rest.split_once(", ETag ")?;
+    let from_cache = if status == "304" { "True" } else { "False" };
+    Some(format!("{url} response status:[{status}] From cache? [{from_cache}] ETag:[{etag}]"))
 }
 
 fn connection_failure(level: LogLevel, line: &str) -> Option<String> {
@@ -48,6 +97,6 @@ fn connection_failure(level: LogLevel, line: &str) -> Option<String> {
         Some((status, _)) => format!("{status} (invalid SDK key)"),
         None => status.to_owned(),
     };
-    let outcome = if level == LogLevel::Error { GIVING_UP } else { " - will retry" };
-    Some(format!("Received HTTP error {status} for {request}{outcome}"))
+    let outcome = if level == LogLevel::Error { GIVING_UP } else { "will retry" };
+    Some(format!("Received HTTP error {status} for {request} - {outcome}"))
 }

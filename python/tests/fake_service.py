@@ -22,6 +22,8 @@ class FakeService:
         self.flags = {key: dict(flag, key=key) for key, flag in (flags or {}).items()}
         self.segments = {key: dict(segment, key=key) for key, segment in (segments or {}).items()}
         self.status = status
+        #: What events are answered with.
+        self.events_status = 202
         self.statuses = {}
         self.fallback = False
         #: Said to clients, if it is set before they connect.
@@ -164,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         self._keep(json.loads(body))
-        self._answer(202)
+        self._answer(self.service.events_status)
 
     def _put(self):
         return as_sse("put", {"path": "/", "data": self.service.data()})
