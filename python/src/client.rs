@@ -73,14 +73,14 @@ impl Client {
         let mut settings = settings::read(config, version, start_wait)?.keep_items(keeps_items);
         let source = source.map(ProgramSource::new);
         if let Some(source) = &source {
-            settings = settings.data_source(source.clone_ref(py));
+            settings = settings.data_source(source.clone());
         }
         let config = config.clone().unbind();
         let make = move |py: Python<'_>, core| {
             let events = events.as_ref().map(|events| EventSink::new(events.clone_ref(py)));
             let store = stores::lookup(config.bind(py), &core)?;
             let parts = OwnParts { events, store };
-            let source = source.as_ref().map(|source| source.clone_ref(py));
+            let source = source.clone();
             Py::new(py, Self { source, ..Self::of(core, config.bind(py), parts)? })
         };
         start::start(py, settings, Box::new(make), before_connecting)

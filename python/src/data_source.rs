@@ -3,6 +3,7 @@
 //! The Python half is `ldclient.impl.data_source` and `ldclient.feature_store`. What waits here for the
 //! client lets go of the interpreter.
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use flagstaff_sdk::{
@@ -11,29 +12,26 @@ use flagstaff_sdk::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 use serde_json::{Map, Value};
 
+use crate::call_outs::call_out;
 use crate::client::Client;
 use crate::interrupts;
 use crate::value::{FromPython, text_of, to_python};
-use crate::visits::visit;
 
 /// A data source of the program's, as the client core and evaluations see it: a
 /// `ldclient.impl.data_source.ProgramDataSource`.
+#[derive(Clone)]
 pub(crate) struct ProgramSource {
-    source: Py<PyAny>,
+    source: Arc<Py<PyAny>>,
     /// Where Python itself has started it.
     process: u32,
 }
 
 impl ProgramSource {
     pub(crate) fn new(source: Py<PyAny>) -> Self {
-        Self { source, process: std::process::id() }
-    }
-
-    pub(crate) fn clone_ref(&self, py: Python<'_>) -> Self {
-        Self { source: self.source.clone_ref(py), process: self.process }
+        Self { source: Arc::new(source), process: std::process::id() }
     }
 
     /// Whether it says that it has had a full data set.
@@ -48,8 +46,10 @@ impl ProgramSource {
         self.source.call_method1(py, "wait", (seconds,))?.is_truthy(py)
     }
 
-    fn call(&self, method: &str) {
-        visit(|py| interrupts::contained(py, self.source.call_method0(py, method)));
+    /// Python contains what it raises.
+    fn call(&self, method: &'static str) {
+        let source = Arc::clone(&self.source);
+        call_out(move |py| Ok((source.getattr(py, method)?, PyTuple::empty(py).unbind())));
     }
 }
 

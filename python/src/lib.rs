@@ -23,12 +23,14 @@
 //! | `value`, `names` | JSON and Python data; attribute names as Python strings |
 //! | `interrupts` | exceptions that must not be swallowed |
 //! | `listeners` | Python callables that are told of changes |
+//! | `call_outs` | code of the program's that may take any time, called from there |
 //! | `visits` | threads that were not made by Python, and run Python code |
 //! | `waits` | letting go of the interpreter while a database is asked |
 //! | `notices` | event loops told of what has come |
 //! | `logging`, `messages` | Python's `logging`, and the words used there |
 
 mod asked;
+mod call_outs;
 mod caller;
 mod client;
 mod complaints;
@@ -64,6 +66,8 @@ mod native {
 
     #[pymodule_export]
     use super::caller::context_of;
+    #[pymodule_export]
+    use super::call_outs::{CallOut, next_call};
     #[pymodule_export]
     use super::client::{Client, close_all, remind_of};
     #[pymodule_export]

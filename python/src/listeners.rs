@@ -3,6 +3,7 @@
 //! `ldclient.impl.listeners` keeps the program's listeners and calls them one by one; here is only the one
 //! callable that it has told. That callable must not hold the client: the client holds it.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use flagstaff_sdk::{BigSegmentStoreStatus, DataSourceStatus, DataStoreStatus, FlagChange, ListenerId};
@@ -10,9 +11,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::call_outs::call_out;
 use crate::client::Client;
-use crate::interrupts;
-use crate::visits::visit;
 
 /// What `DataSourceStatus` is made of: state, since when, and the last error's kind, HTTP status, time
 /// and message. Times are Unix seconds.
@@ -40,24 +40,25 @@ enum About {
 #[pyo3(signature = (client, about, told, /))]
 pub(crate) fn listen(py: Python<'_>, client: &Client, about: &str, told: Py<PyAny>) -> PyResult<Listening> {
     let inner = client.inner();
+    // Taken along on threads that do not hold the interpreter.
+    let told = Arc::new(told);
     let (id, to) = match about {
         "flags" => {
-            let tell = move |change: &FlagChange| call(&told, |_| Ok((change.key.as_str(),)));
+            let tell = move |change: &FlagChange| call(&told, (change.key.clone(),));
             (py.detach(|| inner.flag_tracker().add_listener(tell)), About::Flags)
         }
         "data_source" => {
-            let tell = move |status: &DataSourceStatus| call(&told, |_| Ok(status_parts(status)));
+            let tell = move |status: &DataSourceStatus| call(&told, status_parts(status));
             let id = py.detach(|| inner.data_source_status_provider().add_listener(tell));
             (id, About::DataSource)
         }
         "data_store" => {
-            let tell = move |status: &DataStoreStatus| call(&told, |_| Ok((status.available, status.stale)));
+            let tell = move |status: &DataStoreStatus| call(&told, (status.available, status.stale));
             let id = py.detach(|| inner.data_store_status_provider().add_listener(tell));
             (id, About::DataStore)
         }
         "big_segment_store" => {
-            let tell =
-                move |status: &BigSegmentStoreStatus| call(&told, |_| Ok((status.available, status.stale)));
+            let tell = move |status: &BigSegmentStoreStatus| call(&told, (status.available, status.stale));
             let id = py.detach(|| inner.big_segment_store_status_provider().add_listener(tell));
             (id, About::BigSegmentStore)
         }
@@ -91,13 +92,13 @@ fn unix_seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// Python contains what listeners raise. What comes through is meant for the program, or a fault of ours.
-fn call<'a, A>(told: &Py<PyAny>, parts: impl FnOnce(Python<'_>) -> PyResult<A> + 'a)
+/// Python contains what listeners raise. The next thing is told of once this was.
+fn call<A>(told: &Arc<Py<PyAny>>, parts: A)
 where
-    A: for<'py> IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = PyErr>,
+    A: for<'py> IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = PyErr>
+        + Send
+        + 'static,
 {
-    visit(|py| {
-        let done = parts(py).and_then(|parts| told.bind(py).call1(parts.into_pyobject(py)?));
-        interrupts::contained(py, done);
-    });
+    let told = Arc::clone(told);
+    call_out(move |py| Ok((told.clone_ref(py), parts.into_pyobject(py)?.unbind())));
 }

@@ -14,12 +14,23 @@ use crate::interrupts;
 /// Runs Python code on a thread that Python did not make. None if the interpreter is ending, and nothing
 /// was run: whoever called gives up quietly.
 pub(crate) fn visit<R>(run: impl FnOnce(Python<'_>) -> R) -> Option<R> {
-    let visits = Visits::of_this_process();
-    let _counted = visits.enter()?;
+    let _counted = enter()?;
     let result = Python::try_attach(run);
     // Who wants the program to exit cannot have it from this thread, as from any but the main one.
     drop(interrupts::raise());
     result
+}
+
+/// Counts a visit until what this gives is dropped; none if nobody is let in any more.
+pub(crate) fn enter() -> Option<Counted> {
+    let visits = Visits::of_this_process();
+    let mut state = visits.state();
+    if state.ended {
+        return None;
+    }
+    state.inside += 1;
+    drop(state);
+    Some(Counted(visits))
 }
 
 /// Lets nobody in any more, and waits, for so many seconds at most, until those that are in have left.
@@ -45,7 +56,7 @@ struct State {
 }
 
 /// Counted until this is dropped.
-struct Counted<'v>(&'v Visits);
+pub(crate) struct Counted(Arc<Visits>);
 
 impl Visits {
     fn of_this_process() -> Arc<Self> {
@@ -61,15 +72,6 @@ impl Visits {
         }
     }
 
-    fn enter(&self) -> Option<Counted<'_>> {
-        let mut state = self.state();
-        if state.ended {
-            return None;
-        }
-        state.inside += 1;
-        Some(Counted(self))
-    }
-
     fn end(&self, at_most: Duration) {
         let mut state = self.state();
         state.ended = true;
@@ -82,7 +84,7 @@ impl Visits {
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.state().inside -= 1;
         self.0.left.notify_all();

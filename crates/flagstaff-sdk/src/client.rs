@@ -92,7 +92,8 @@ impl Client {
 
     /// Whether the client was closed.
     pub fn is_closed(&self) -> bool {
-        self.shared().is_closed()
+        // Asking is no use: a child process need not begin anew for it.
+        self.handle.0.is_closed()
     }
 
     /// How receiving flags is going.

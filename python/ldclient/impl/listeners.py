@@ -59,7 +59,7 @@ class Listeners:
 
     def wake(self) -> None:
         """In a process made by ``fork``: has the client begin anew, as somebody waits to be told."""
-        self.__native.is_closed()
+        self.__native.data_source_status()
 
 
 class _Told:
