@@ -22,6 +22,7 @@ use crate::proxies::proxies;
 /// Sends requests on behalf of one client.
 pub(crate) struct Http {
     client: Client,
+    connect_timeout: Duration,
     read_timeout: Duration,
 }
 
@@ -43,7 +44,8 @@ impl Http {
             builder = builder.proxy(proxy);
         }
         let client = builder.build().map_err(|error| failed(error.into()))?;
-        Ok(Self { client, read_timeout: config.read_timeout })
+        let Config { connect_timeout, read_timeout, .. } = *config;
+        Ok(Self { client, connect_timeout, read_timeout })
     }
 
     /// A request whose answer takes as long as it takes: whoever reads it sees to it that it goes on.
@@ -54,6 +56,16 @@ impl Http {
     /// A request that is to be done with in time.
     pub(crate) fn post(&self, url: &str) -> RequestBuilder {
         self.client.post(url).timeout(self.read_timeout)
+    }
+
+    /// How long an answer may keep one waiting, from piece to piece.
+    pub(crate) fn read_timeout(&self) -> Duration {
+        self.read_timeout
+    }
+
+    /// How long an answer may take to begin.
+    pub(crate) fn head_timeout(&self) -> Duration {
+        self.connect_timeout + self.read_timeout
     }
 
     /// Remembers the connection an answer came on, for a child process to close its copy.

@@ -60,7 +60,7 @@ impl Config {
         self
     }
 
-    pub(super) fn read_client_certificate(&mut self) -> Result<(), ConfigError> {
+    pub(crate) fn read_client_certificate(&mut self) -> Result<(), ConfigError> {
         let Some(path) = self.client_certificate.as_ref().filter(|_| !self.offline) else { return Ok(()) };
         let bad = |reason: String| ConfigError::BadClientCertificate { path: path.clone(), reason };
         let read = CertificateDer::pem_file_iter(path).map_err(|error| bad(error.to_string()))?;

@@ -83,7 +83,7 @@ async fn poll(
         }
         _ => return Err(Failure::response(response.status())),
     }
-    let body = read_body(&mut response, shared.config.read_timeout).await?;
+    let body = read_body(&mut response, http.read_timeout()).await?;
     let invalid = |error| {
         Failure::ordinary(DataSourceErrorKind::InvalidData, format!("the flags cannot be read: {error}"))
     };

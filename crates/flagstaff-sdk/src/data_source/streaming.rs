@@ -84,7 +84,7 @@ pub(crate) async fn begin(
     http: &Http,
     request: RequestBuilder,
 ) -> Result<Response, Failure> {
-    let patience = shared.config.connect_timeout + shared.config.read_timeout;
+    let patience = http.head_timeout();
     let response = match timeout(patience, request.send()).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => return Err(Failure::request(&error)),

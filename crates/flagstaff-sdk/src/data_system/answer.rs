@@ -8,6 +8,7 @@ use reqwest::{RequestBuilder, Response};
 
 use super::held::Held;
 use crate::data_source::{Failure, begin};
+use crate::http::Http;
 
 /// For how long the draft of the protocol lets it hold if what was said makes no sense.
 const DEFAULT_TTL: Duration = Duration::from_secs(3600);
@@ -28,8 +29,8 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) async fn to(held: &Held, request: RequestBuilder) -> Result<Self, Failure> {
-        let response = begin(&held.shared, &held.http, request).await?;
+    pub(super) async fn to(held: &Held, http: &Http, request: RequestBuilder) -> Result<Self, Failure> {
+        let response = begin(&held.shared, http, request).await?;
         let directive = Directive::read(response.headers(), crate::data_source::random());
         Ok(Self { response, directive })
     }

@@ -176,7 +176,8 @@ async fn fall_back(held: &Held, source: Option<&PollingSource>, directive: Direc
     // What it brings has no selector.
     held.forget_selector();
     let (url, interval) = (source.fdv1_url(&shared.config), source.interval_by(&shared.config));
-    let polling = poll_fdv1(shared, &held.http, &url, interval);
+    let http = held.http_by(source.network.as_ref());
+    let polling = poll_fdv1(shared, &http, &url, interval);
     match directive.time {
         None => polling.await,
         Some(time) => {

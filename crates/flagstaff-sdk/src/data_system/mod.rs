@@ -9,6 +9,7 @@
 //! | `held` | what is held: the selector to go on from, and how the source of the moment is doing |
 //! | `streaming`, `polling` | one connection, one poll |
 //! | `own` | a source of the program's own |
+//! | `network` | how one source is reached, if not as the client is |
 //! | `answer` | what the head of an answer says: first-generation delivery, please |
 //! | `receive` | puts a transfer in force, whole |
 //!
@@ -18,6 +19,7 @@
 mod answer;
 mod conductor;
 mod held;
+mod network;
 mod options;
 mod own;
 mod polling;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flagstaff_wire::paths;
 
+use super::network::Network;
 use super::source::{Initializer, PollingSource, StreamingSource, Synchronizer};
 use crate::config::{Config, ConfigError, LONGEST, SHORTEST_POLL_INTERVAL, at_least, check_base_uri};
 use crate::data_store::PersistentDataStore;
@@ -240,9 +241,15 @@ impl Config {
     pub(crate) fn check_data_system(&mut self) -> Result<(), ConfigError> {
         let Some(mut system) = self.data_system.take() else { return Ok(()) };
         let log = Log::new(self.log_sink.clone());
+        let online = !self.offline;
+        let check_network = |network: &mut Option<Network>| match network {
+            Some(network) if online => network.check(),
+            _ => Ok(()),
+        };
         let least = if self.any_poll_interval { Duration::from_millis(1) } else { SHORTEST_POLL_INTERVAL };
         for source in system.polling_sources() {
             check_base_uri("poll", source.base.as_deref())?;
+            check_network(&mut source.network)?;
             leave_out_bad_filter(&mut source.filter, &log);
             if let Some(interval) = &mut source.interval {
                 at_least("the poll interval of a source", *interval, least)?;
@@ -251,6 +258,7 @@ impl Config {
         }
         for source in system.streaming_sources() {
             check_base_uri("stream", source.base.as_deref())?;
+            check_network(&mut source.network)?;
             leave_out_bad_filter(&mut source.filter, &log);
             if let Some(delay) = &mut source.initial_delay {
                 at_least("the initial reconnect delay of a source", *delay, Duration::from_millis(1))?;
@@ -286,6 +294,8 @@ mod tests {
         };
         assert_eq!(refused(DataSystem::default_mode()), Ok(()));
         let second = Duration::from_secs(1);
+        let no_ca = || Config::new("").ca_file("no-such-file");
+        let no_time = || Config::new("").read_timeout(Duration::ZERO);
         let late = StreamingSource::new().initial_reconnect_delay(Duration::ZERO);
         for (system, said) in [
             (
@@ -298,6 +308,11 @@ mod tests {
             ),
             (DataSystem::custom().fdv1_fallback(PollingSource::new().interval(second)), "is 1s"),
             (DataSystem::custom().synchronizer(late), "reconnect delay of a source is 0ns"),
+            (DataSystem::custom().initializer(PollingSource::new().network(no_ca())), "no-such-file"),
+            (
+                DataSystem::custom().synchronizer(StreamingSource::new().network(no_time())),
+                "read time-out of a source is 0ns",
+            ),
         ] {
             let error = refused(system).unwrap_err();
             assert!(error.contains(said), "{error}");

@@ -9,6 +9,7 @@
 //! | any other 4xx | the source ends |
 //! | a certificate that is not valid | asked again after 5 minutes to an hour |
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use flagstaff_wire::fdv2::{Outcome, read_poll};
@@ -20,6 +21,7 @@ use super::conductor::End;
 use super::held::{Held, Origin, Taken, ends_source};
 use super::source::PollingSource;
 use crate::data_source::{Backoff, DataSourceErrorKind, Failure, random, read_body, report};
+use crate::http::Http;
 use crate::log::LogLevel;
 
 /// A poll that went well.
@@ -40,6 +42,7 @@ pub(super) struct Refused {
 /// Polls for as long as it works.
 pub(super) struct Poller {
     source: PollingSource,
+    http: Arc<Http>,
     backoff: Backoff,
     /// The `ETag` of the last answer, and the selector that it led to.
     etag: Option<(HeaderValue, Option<String>)>,
@@ -49,7 +52,8 @@ impl Poller {
     pub(super) fn new(held: &Held, source: PollingSource) -> Self {
         let backoff = Backoff::new(source.interval_by(&held.shared.config));
         let backoff = backoff.compressed(held.shared.config.time_factor);
-        Self { source, backoff, etag: None }
+        let http = held.http_by(source.network.as_ref());
+        Self { source, http, backoff, etag: None }
     }
 
     /// Polls until the source ends. `alone` if there is no other.
@@ -87,20 +91,20 @@ impl Poller {
     /// Polls once.
     pub(super) async fn poll(&mut self, held: &Held, origin: Origin) -> Result<Polled, Refused> {
         let selector = held.selector();
-        let mut request = held.http.get(&self.source.url(&held.shared.config, selector.as_deref()));
+        let mut request = self.http.get(&self.source.url(&held.shared.config, selector.as_deref()));
         // A tag stands for the data that came with it, which another source may have changed since.
         self.etag.take_if(|(_, led_to)| *led_to != selector);
         if let Some((etag, _)) = &self.etag {
             request = request.header(IF_NONE_MATCH, etag.clone());
         }
-        let answer = Answer::to(held, request).await;
+        let answer = Answer::to(held, &self.http, request).await;
         let answer = answer.map_err(|failure| Refused { failure, directive: None })?;
         let Answer { mut response, directive } = answer;
         let refused = |failure| Refused { failure, directive };
         let new_etag = response.headers().get(ETAG).cloned();
         let outcomes = match response.status().as_u16() {
             200 => {
-                let body = read_body(&mut response, held.shared.config.read_timeout).await;
+                let body = read_body(&mut response, self.http.read_timeout()).await;
                 let body = body.map_err(refused)?;
                 read_poll(&body, held.protocol()).map_err(|error| refused(invalid(describe(&error))))?
             }

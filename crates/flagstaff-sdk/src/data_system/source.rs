@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flagstaff_wire::paths;
 
+use super::network::Network;
 use super::own::{OwnSource, TransferSource};
 use crate::config::Config;
 use crate::data_source::FileDataSource;
@@ -17,6 +18,7 @@ pub struct PollingSource {
     pub(super) base: Option<String>,
     pub(super) filter: Option<String>,
     pub(super) interval: Option<Duration>,
+    pub(super) network: Option<Network>,
 }
 
 /// A stream of second-generation delivery. What it is not told is as the [`Config`] says.
@@ -26,6 +28,7 @@ pub struct StreamingSource {
     pub(super) base: Option<String>,
     pub(super) filter: Option<String>,
     pub(super) initial_delay: Option<Duration>,
+    pub(super) network: Option<Network>,
 }
 
 /// What is asked once for the first flags.
@@ -90,6 +93,13 @@ impl PollingSource {
         self
     }
 
+    /// Connects as this configuration says: with its time-outs, proxy and certificates. Nothing else of it
+    /// counts. Without this, the source is reached as the client is.
+    pub fn network(mut self, like: Config) -> Self {
+        self.network = Some(Network::new(like));
+        self
+    }
+
     pub(super) fn interval_by(&self, config: &Config) -> Duration {
         self.interval.unwrap_or(config.poll_interval)
     }
@@ -134,6 +144,13 @@ impl StreamingSource {
     /// The first delay before a broken stream is opened again; it doubles up to 30 s. Default 1 s.
     pub fn initial_reconnect_delay(mut self, delay: Duration) -> Self {
         self.initial_delay = Some(delay);
+        self
+    }
+
+    /// Connects as this configuration says: with its time-outs, proxy and certificates. Nothing else of it
+    /// counts. Without this, the source is reached as the client is.
+    pub fn network(mut self, like: Config) -> Self {
+        self.network = Some(Network::new(like));
         self
     }
 

@@ -11,6 +11,7 @@
 //! | any other 4xx | the source ends |
 //! | a certificate that is not valid | tried again after 5 minutes to an hour |
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flagstaff_wire::fdv2::StreamReader;
@@ -26,11 +27,13 @@ use super::polling::describe;
 use super::source::StreamingSource;
 use crate::clock::now_ms;
 use crate::data_source::{Backoff, DataSourceErrorKind, Failure, next_piece, random, report};
+use crate::http::Http;
 use crate::log::LogLevel;
 
 /// Opens streams, one after the other.
 pub(super) struct Streamer {
     source: StreamingSource,
+    http: Arc<Http>,
     backoff: Backoff,
     /// The id of the last event that had one, on this connection or one before.
     last_id: Option<String>,
@@ -49,7 +52,8 @@ impl Streamer {
     pub(super) fn new(held: &Held, source: StreamingSource) -> Self {
         let backoff = Backoff::new(source.initial_delay_by(&held.shared.config));
         let backoff = backoff.compressed(held.shared.config.time_factor);
-        Self { source, backoff, last_id: None }
+        let http = held.http_by(source.network.as_ref());
+        Self { source, http, backoff, last_id: None }
     }
 
     /// Streams until the source ends. `alone` if there is no other.
@@ -80,7 +84,7 @@ impl Streamer {
     /// One connection, from its opening to its end.
     async fn connect(&mut self, held: &Held, good_since: &mut Option<Instant>) -> Stop {
         let started_ms = now_ms();
-        let opened = Answer::to(held, self.request(held)).await;
+        let opened = Answer::to(held, &self.http, self.request(held)).await;
         if let Some(events) = &held.shared.events {
             let failed = !matches!(&opened, Ok(answer) if answer.response.status() == 200);
             events.diagnostics.stream_init(started_ms, failed);
@@ -109,7 +113,7 @@ impl Streamer {
 
     fn request(&self, held: &Held) -> RequestBuilder {
         let selector = held.selector();
-        let mut request = held
+        let mut request = self
             .http
             .get(&self.source.url(&held.shared.config, selector.as_deref()))
             .header(ACCEPT, "text/event-stream")

@@ -233,3 +233,27 @@ fn a_child_process_keeps_its_flags_and_asks_for_everything_anew() {
     service.send(&Fdv2Events::changes([serving("newest")], "s9").stream());
     eventually_serves(&client, "newest");
 }
+
+#[test]
+fn a_source_has_time_outs_of_its_own() {
+    let hasty = || Config::new("").connect_timeout(SOON).read_timeout(SOON);
+    let poll = || PollingSource::new().network(hasty());
+    let stream = StreamingSource::new().network(hasty()).initial_reconnect_delay(Duration::from_millis(1));
+    for (path, system) in [
+        (POLL, DataSystem::custom().synchronizer(poll())),
+        (STREAM, DataSystem::custom().synchronizer(stream)),
+        (FDV1, DataSystem::custom().synchronizer(PollingSource::new()).fdv1_fallback(poll())),
+    ] {
+        let service = FakeService::start([serving("served")]);
+        service.answer_next(path, Answer::Silence(NEVER));
+        let transfer = Fdv2Events::full([serving("served")], "1");
+        match path {
+            POLL => answer_poll(&service, &transfer),
+            STREAM => service.answer_next(STREAM, Answer::Stream(transfer.stream())),
+            _ => service.answer_next(POLL, directive(503, None, String::new())),
+        }
+        let client = started(config(&service, system).connect_timeout(NEVER).read_timeout(NEVER));
+        assert_eq!(value(&client), "served", "{path}");
+        assert!(service.requests(path).len() >= 2, "{path}");
+    }
+}
