@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use flagstaff_sdk::{
-    Client, DataSet, Detail, ErrorKind, EventContext, EventDefault, LogLevel, PreparedFlag, Seen, Value,
+    Client, DataSet, DataSourceState, Detail, ErrorKind, EventContext, EventDefault, LogLevel, PreparedFlag,
+    Seen, Value,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -15,6 +16,14 @@ use crate::logging;
 use crate::seen::{self, OwnParts};
 use crate::value::{FromPython, text_of};
 use crate::waits::Holding;
+
+/// What is said of flags that a store had before the client connected.
+pub(crate) fn old_values(flag_key: &str) -> String {
+    format!(
+        "Feature Flag evaluation attempted before client has initialized - using last known values from \
+         feature store for feature key: {flag_key}. This message is logged once."
+    )
+}
 
 /// The question. The context comes with the call that answers it.
 pub(crate) struct Asked<'a, 'py> {
@@ -82,10 +91,24 @@ impl<'py> Asked<'_, 'py> {
             error = detail.reason.error_kind();
             then(detail, flag)
         });
-        if let Some(error) = error {
-            self.explain(error);
+        match error {
+            Some(error) => self.explain(error),
+            None if self.may_wait => self.tell_of_old_values(),
+            None => {}
         }
         answer
+    }
+
+    /// Says once that flags are only those that a database had before.
+    #[cold]
+    fn tell_of_old_values(&self) {
+        let is_old = || {
+            let state = self.client.data_source_status().state;
+            state == DataSourceState::Initializing && !self.source_is_initialized()
+        };
+        if self.complaints.first_value() && is_old() {
+            logging::log(self.key.py(), LogLevel::Warn, &old_values(&text_of(self.key)));
+        }
     }
 
     /// The first thing that is wrong, in the order of the era that the caller's input belongs to.
@@ -142,7 +165,9 @@ impl<'py> Asked<'_, 'py> {
     fn data_for(&self, py: Python<'py>, key: &str) -> Result<Arc<DataSet>, ErrorKind> {
         match self.parts.and_then(|parts| parts.store.as_ref()) {
             Some(store) => store.data_for(py, key, &|| self.source_is_initialized()),
-            None if self.client.is_initialized() || self.source_is_initialized() => Ok(self.client.data_set()),
+            None if self.client.is_initialized() || self.source_is_initialized() => {
+                Ok(self.client.data_set())
+            }
             None => Err(ErrorKind::ClientNotReady),
         }
     }

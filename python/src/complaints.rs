@@ -4,6 +4,7 @@
 //! not flood the log.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use flagstaff_sdk::LogLevel;
@@ -23,6 +24,8 @@ const CAPACITY: usize = 1_000;
 #[derive(Default)]
 pub(crate) struct Complaints {
     told: Mutex<HashSet<String>>,
+    /// Whether a flag has had a value.
+    had_value: AtomicBool,
 }
 
 impl Complaints {
@@ -46,6 +49,11 @@ impl Complaints {
     #[cold]
     pub(crate) fn unusable(&self, py: Python<'_>, why: &Unusable<'_>, call: &str) {
         self.warn(py, &about_unusable(why, call));
+    }
+
+    /// True the first time that a flag has a value.
+    pub(crate) fn first_value(&self) -> bool {
+        !self.had_value.load(Ordering::Relaxed) && !self.had_value.swap(true, Ordering::Relaxed)
     }
 
     fn is_new(&self, situation: &str) -> bool {

@@ -340,7 +340,8 @@ class MonitoredStore(OwnStore):
         return self.problem is None
 
 
-def test_a_store_that_failed_is_filled_again_when_it_recovers(make_client, service):
+def test_a_store_that_failed_is_filled_again_when_it_recovers(make_client, service, caplog):
+    caplog.set_level("INFO")
     store = MonitoredStore()
     client = make_client(feature_store=store)
     provider = client.data_store_status_provider
@@ -358,6 +359,9 @@ def test_a_store_that_failed_is_filled_again_when_it_recovers(make_client, servi
     eventually(lambda: len(statuses) > 1)
     assert statuses[-1] == DataStoreStatus(True, False)
     assert any(call[0] == "init" for call in store.calls), "everything is written again"
+    said = [record.message for record in caplog.records if "MonitoredStore" in record.message]
+    assert said == ["MonitoredStore does not answer: could not write an item: OSError('gone')",
+                    "MonitoredStore answers again"]
     assert client.variation("bool", USER, "d") is False
     provider.remove_listener(statuses.append)
 

@@ -282,13 +282,17 @@ def test_an_outage_is_told_and_ends(make_client, service):
     assert client.variation("off", USER, "d") == "b", "memory answers"
 
 
-def test_a_client_that_cannot_connect_serves_what_the_store_has(redis_port, make_client, service):
+def test_a_client_that_cannot_connect_serves_what_the_store_has(redis_port, make_client, service, caplog):
     store = Redis.new_feature_store("redis://127.0.0.1:%d" % redis_port, "left over")
     store.init({FEATURES: {"f": flag("f")}, SEGMENTS: {}})
     service.status = 503
     client = make_client(start_wait=0.5, feature_store=store)
     eventually(client.is_initialized)
-    assert client.variation("f", USER, "d") == "value"
+    assert client.variation("f", USER, "d") == "value" and client.variation("f", USER, "d") == "value"
+    assert [message for message in caplog.messages if "last known values" in message] == [
+        "Feature Flag evaluation attempted before client has initialized - using last known values "
+        "from feature store for feature key: f. This message is logged once."
+    ]
 
 
 def test_no_driver_is_needed_and_nothing_is_connected_to_beforehand():

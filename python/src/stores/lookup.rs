@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::items::{self, as_it_is, kind_object};
 use super::python_store::Kept;
 use super::shown;
+use crate::asked::old_values;
 use crate::interrupts;
 use crate::logging;
 use crate::seen::FlagLookup;
@@ -200,12 +201,7 @@ impl FlagLookup for Lookup {
         }
         let retrieving =
             |error: &str| format!("Unexpected error while retrieving feature flag \"{flag_key}\": {error}");
-        let read = self.is_ready(py, has_flags, || {
-            format!(
-                "Feature Flag evaluation attempted before client has initialized - using last known values \
-                 from feature store for feature key: {flag_key}. This message is logged once."
-            )
-        });
+        let read = self.is_ready(py, has_flags, || old_values(flag_key));
         let flag = match read {
             Ok(false) => return Err(ErrorKind::ClientNotReady),
             Ok(true) => self.flag(py, flag_key),

@@ -220,10 +220,9 @@ impl Backing {
         let stale = self.is_written();
         if self.enter(shared, DataStoreStatus { available: false, stale }) {
             let name = self.store_name();
-            self.log.write(
-                LogLevel::Error,
-                format_args!("{name} does not answer, flags are served from memory: {error}"),
-            );
+            // Of those who read the database themselves it is not known.
+            let served = if self.written_first { "" } else { ", flags are served from memory" };
+            self.log.write(LogLevel::Error, format_args!("{name} does not answer{served}: {error}"));
         }
         self.keeper.watch(shared);
     }
