@@ -8,6 +8,7 @@ import textwrap
 import pytest
 from conftest import FLAGS
 from fake_service import TIMEOUT, FakeService
+from servers import redis_server
 
 pytest.importorskip("twisted")
 
@@ -422,3 +423,51 @@ def test_wrong_calls_raise_at_once():
     ):
         with pytest.raises(TypeError):
             call()
+
+
+def test_flags_that_somebody_else_wrote_to_redis_are_read_through_the_store_of_old(service):
+    server = redis_server()
+    try:
+        printed = run(
+            service,
+            """
+            from ldclient import LDClient, Config
+            from ldclient.integrations import Redis
+            from ldclient.twisted_event_consumer import TwistedEventConsumer
+            from ldclient.twisted_redis_feature_store import TwistedRedisFeatureStore
+
+            url = "redis://127.0.0.1:%d"
+            writer = LDClient(Config("k", feature_store=Redis.new_feature_store(url, prefix="old")))
+            while not Redis.new_feature_store(url, prefix="old").initialized:
+                time.sleep(0.01)
+            writer.close()
+
+            def main():
+                store = TwistedRedisFeatureStore(url, expiration=0, redis_prefix="old")
+                config = Config("k", use_ldd=True, feature_store=store, event_consumer_class=TwistedEventConsumer)
+                client = TwistedLDClient(config=config)
+                print((yield client.variation("bool", USER, "default")), (yield client.variation("no", USER, "default")))
+                print((yield client.flush()))
+                yield client.close()
+
+            logging.basicConfig(level=logging.WARNING)
+            run(main)
+            """
+            % server.port,
+        )
+    finally:
+        server.stop()
+    assert printed == ["True default", "True"]
+    assert {event["kind"] for event in service.events()} == {"index", "summary"}
+
+
+def test_the_event_consumer_of_old_is_a_name_only(caplog):
+    from ldclient import Config, LDClient
+    from ldclient.twisted_event_consumer import TwistedEventConsumer
+
+    LDClient(Config("k", offline=True, event_consumer_class=TwistedEventConsumer)).close()
+    assert "event_consumer_class" not in caplog.text
+    LDClient(Config("k", offline=True, event_consumer_class=object)).close()
+    assert "event_consumer_class is ignored" in caplog.text
+    with pytest.raises(TypeError):
+        TwistedEventConsumer(None, None)
