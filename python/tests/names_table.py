@@ -67,6 +67,8 @@ TABLE = {
         LDClient.variation_detail(key, context, default)
         -- test_variation.test_toggle_is_variation_with_a_warning
         LDClient.toggle(key, user, default=False)
+        -- test_variation.test_alias_has_no_effect_and_says_so_once
+        LDClient.alias(current_user, previous_user)
         -- test_events.test_custom_events_carry_data_and_metric
         LDClient.track(event_name, context, data=None, metric_value=None)
         -- test_events.test_built_in_attributes_of_users_are_reported_as_text
@@ -553,7 +555,7 @@ TABLE = {
         ConfigBuilder.build()
     """,
     "ldclient.async_client": """
-        -- ?.async_client
+        -- test_asyncio.test_everything_a_program_does_in_a_day
         AsyncLDClient(config)
         AsyncLDClient.start(start_wait=5.0)
         AsyncLDClient.close()
