@@ -5,48 +5,60 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use flagstaff_sdk::{
-    DataSourceErrorKind, DataSystem, FileDataSource, Initializer, LogLevel, PollingSource, StreamingSource,
-    Synchronizer, TransferSource,
+    Config, DataSourceErrorKind, DataSystem, FileDataSource, Initializer, LogLevel, PollingSource,
+    StreamingSource, Synchronizer, TransferSource,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::interrupts;
 use crate::logging;
-use crate::settings::duration;
+use crate::settings::{duration, network};
 use crate::value::text_of;
 use crate::visits::visit;
 
 /// `ldclient.impl.system_sources.NativeSource`: a source that the client core has.
 #[derive(FromPyObject)]
-struct NativeSource {
+struct NativeSource<'py> {
     kind: String,
     base_uri: Option<String>,
     seconds: Option<f64>,
     paths: Vec<PathBuf>,
+    /// An `HTTPConfig`.
+    http: Option<Bound<'py, PyAny>>,
 }
 
-impl NativeSource {
-    fn polling(self) -> PollingSource {
+impl NativeSource<'_> {
+    fn polling(self) -> PyResult<PollingSource> {
         let mut source = PollingSource::new();
+        if let Some(network) = self.network()? {
+            source = source.network(network);
+        }
         if let Some(uri) = self.base_uri {
             source = source.base_uri(uri);
         }
         if let Some(seconds) = self.seconds {
             source = source.interval(duration(seconds));
         }
-        source
+        Ok(source)
     }
 
-    fn streaming(self) -> StreamingSource {
+    fn streaming(self) -> PyResult<StreamingSource> {
         let mut source = StreamingSource::new();
+        if let Some(network) = self.network()? {
+            source = source.network(network);
+        }
         if let Some(uri) = self.base_uri {
             source = source.base_uri(uri);
         }
         if let Some(seconds) = self.seconds {
             source = source.initial_reconnect_delay(duration(seconds));
         }
-        source
+        Ok(source)
+    }
+
+    fn network(&self) -> PyResult<Option<Config>> {
+        self.http.as_ref().map(|http| network(Config::new(""), http)).transpose()
     }
 
     fn files(self) -> FileDataSource {
@@ -69,7 +81,7 @@ pub(crate) fn read(config: &Bound<'_, PyAny>) -> PyResult<Option<DataSystem>> {
         py.import("ldclient.impl.system_sources")?.call_method1("sources", (config,))?.extract()?;
     let (initializers, synchronizers): (Vec<Bound<'_, PyAny>>, Vec<Bound<'_, PyAny>>) =
         (initializers, synchronizers);
-    let fallback: Option<NativeSource> = fallback;
+    let fallback: Option<NativeSource<'_>> = fallback;
 
     let mut system = DataSystem::custom();
     for source in initializers {
@@ -85,7 +97,7 @@ pub(crate) fn read(config: &Bound<'_, PyAny>) -> PyResult<Option<DataSystem>> {
         }
     }
     if let Some(source) = fallback {
-        system = system.fdv1_fallback(source.polling());
+        system = system.fdv1_fallback(source.polling()?);
     }
     Ok(Some(system))
 }
@@ -95,7 +107,7 @@ fn initializer(source: &Bound<'_, PyAny>) -> PyResult<Option<Initializer>> {
         return Ok(Some(Initializer::own(PythonSource::new(source, "initialize")?)));
     };
     Ok(match &*native.kind {
-        "polling" => Some(native.polling().into()),
+        "polling" => Some(native.polling()?.into()),
         "files" => Some(native.files().into()),
         _ => None,
     })
@@ -106,15 +118,15 @@ fn synchronizer(source: &Bound<'_, PyAny>) -> PyResult<Option<Synchronizer>> {
         return Ok(Some(Synchronizer::own(PythonSource::new(source, "synchronize")?)));
     };
     Ok(match &*native.kind {
-        "polling" => Some(native.polling().into()),
-        "streaming" => Some(native.streaming().into()),
+        "polling" => Some(native.polling()?.into()),
+        "streaming" => Some(native.streaming()?.into()),
         "files" => Some(native.files().into()),
         _ => None,
     })
 }
 
 /// None for a source written in Python.
-fn native(source: &Bound<'_, PyAny>) -> PyResult<Option<NativeSource>> {
+fn native<'py>(source: &Bound<'py, PyAny>) -> PyResult<Option<NativeSource<'py>>> {
     if source.hasattr("kind")? { source.extract().map(Some) } else { Ok(None) }
 }
 

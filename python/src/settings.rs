@@ -28,7 +28,6 @@ pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str, start_wait: f64) ->
     let whole = |name: &str| config.getattr(name)?.extract::<usize>();
     let seconds = |name: &str| Ok::<_, PyErr>(duration(config.getattr(name)?.extract::<f64>()?));
 
-    let http = config.getattr("http")?;
     let mut made = Config::new(text("sdk_key")?.unwrap_or_default())
         .sdk_key_may_be_missing()
         .answer_when_closed(true)
@@ -56,10 +55,8 @@ pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str, start_wait: f64) ->
         .private_attributes(private_attributes(config)?)
         .diagnostic_opt_out(flag("diagnostic_opt_out")?)
         .diagnostic_interval(seconds("diagnostic_recording_interval")?)
-        .reported_start_wait(duration(start_wait.max(0.0)))
-        .connect_timeout(duration(http.getattr("connect_timeout")?.extract()?))
-        .read_timeout(duration(http.getattr("read_timeout")?.extract()?))
-        .verify_tls(!http.getattr("disable_ssl_verification")?.is_truthy()?);
+        .reported_start_wait(duration(start_wait.max(0.0)));
+    made = network(made, &config.getattr("http")?)?;
     if let Some(store) = stores::data_store(config)? {
         made = made.data_store(store).daemon_mode(flag("use_ldd")?);
     }
@@ -76,15 +73,6 @@ pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str, start_wait: f64) ->
         made = made.max_batch_size(events);
     }
     made = made.proxy_environment(proxy_environment(py)?);
-    if let Some(proxy) = http.getattr("http_proxy")?.extract::<Option<String>>()? {
-        made = made.http_proxy(proxy);
-    }
-    if let Some(path) = http.getattr("ca_certs")?.extract::<Option<String>>()? {
-        made = made.ca_file(path);
-    }
-    if let Some(path) = http.getattr("cert_file")?.extract::<Option<String>>()? {
-        made = made.client_certificate(path);
-    }
     if let Some(filter) = text("payload_filter_key")? {
         made = made.payload_filter(filter);
     }
@@ -99,6 +87,25 @@ pub(crate) fn read(config: &Bound<'_, PyAny>, version: &str, start_wait: f64) ->
     }
     if !version.is_empty() {
         made = made.application_version(version);
+    }
+    Ok(made)
+}
+
+/// Reads an `HTTPConfig`.
+pub(crate) fn network(made: Config, http: &Bound<'_, PyAny>) -> PyResult<Config> {
+    let text = |name: &str| http.getattr(name)?.extract::<Option<String>>();
+    let mut made = made
+        .connect_timeout(duration(http.getattr("connect_timeout")?.extract()?))
+        .read_timeout(duration(http.getattr("read_timeout")?.extract()?))
+        .verify_tls(!http.getattr("disable_ssl_verification")?.is_truthy()?);
+    if let Some(proxy) = text("http_proxy")? {
+        made = made.http_proxy(proxy);
+    }
+    if let Some(path) = text("ca_certs")? {
+        made = made.ca_file(path);
+    }
+    if let Some(path) = text("cert_file")? {
+        made = made.client_certificate(path);
     }
     Ok(made)
 }

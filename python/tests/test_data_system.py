@@ -104,6 +104,18 @@ def test_sources_may_ask_other_hosts_each(system_client):
     stream.close()
 
 
+def test_a_source_may_be_reached_in_a_way_of_its_own(service, system_client):
+    proxy = FakeService()
+    reached = HTTPConfig(http_proxy=proxy.url, connect_timeout=TIMEOUT)
+    builder = datasystem.custom().initializers([datasystem.polling_ds_builder().http_options(reached)])
+    client = system_client(builder.synchronizers(datasystem.streaming_ds_builder()))
+    assert client.variation("bool", USER, False) is True
+    assert [one["path"] for one in proxy.requests] == [service.url + POLL]
+    assert asked(service, POLL, STREAM) == [0, 1]
+    client.close()
+    proxy.close()
+
+
 def test_a_source_that_the_service_refuses_is_followed_by_the_next(service, system_client):
     service.statuses[STREAM] = 403
     builder = datasystem.custom()

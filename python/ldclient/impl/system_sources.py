@@ -4,7 +4,7 @@ import json
 import os
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
-from ldclient.config import Config, DataSourceBuilder, HTTPConfig, _number, _uri
+from ldclient.config import Config, DataSourceBuilder, HTTPConfig, _number, _of_type, _uri
 from ldclient.impl.transfers import ChangeSet, ChangeType, IntentCode, Selector, SelectorStore, Update
 from ldclient.interfaces import DataSourceState
 from ldclient.util import log
@@ -59,7 +59,7 @@ class _RemoteBuilder(NativeBuilder):
 
         :param http_options: the way
         """
-        self._http = http_options
+        self._http = _of_type("http_options", http_options, HTTPConfig)
         return self
 
 
