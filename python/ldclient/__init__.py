@@ -23,6 +23,10 @@ from ldclient.config import Config
 from ldclient.context import Context, ContextBuilder, ContextMultiBuilder
 from ldclient.impl.neighbours import warn_of_neighbours
 from ldclient.migrations import (
+    AsyncMigrationConfig,
+    AsyncMigrator,
+    AsyncMigratorBuilder,
+    AsyncMigratorFn,
     ExecutionOrder,
     MigrationConfig,
     Migrator,
@@ -58,6 +62,10 @@ from . import (
 __version__ = VERSION
 
 __all__ = [
+    "AsyncMigrationConfig",
+    "AsyncMigrator",
+    "AsyncMigratorBuilder",
+    "AsyncMigratorFn",
     "Config",
     "Context",
     "ContextBuilder",

@@ -38,8 +38,16 @@ they ran, failed and differed, and how long they took.
 A program that wants to call its systems itself asks for the stage by
 :meth:`ldclient.client.LDClient.migration_variation`, notes what it did in the :class:`OpTracker` that comes with
 it, and hands that to :meth:`ldclient.client.LDClient.track_migration_op`.
+
+In an asynchronous program, :class:`AsyncMigratorBuilder` makes a migrator whose functions are awaited.
 """
 
+from ldclient.migrations.async_migrator import (
+    AsyncMigrationConfig,
+    AsyncMigrator,
+    AsyncMigratorBuilder,
+    AsyncMigratorFn,
+)
 from ldclient.migrations.migrator import Migrator, MigratorBuilder
 from ldclient.migrations.tracker import MigrationOpEvent, OpTracker
 from ldclient.migrations.types import (
@@ -56,6 +64,10 @@ from ldclient.migrations.types import (
 )
 
 __all__ = [
+    "AsyncMigrationConfig",
+    "AsyncMigrator",
+    "AsyncMigratorBuilder",
+    "AsyncMigratorFn",
     "ExecutionOrder",
     "MigrationConfig",
     "MigrationOpEvent",

@@ -3,9 +3,10 @@
 import contextvars
 import threading
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 from ldclient.context import Context
 from ldclient.migrations.tracker import OpTracker
@@ -152,9 +153,11 @@ class MigratorBuilder:
             return "read configuration not provided"
         if self.__writes is None:
             return "write configuration not provided"
-        return MigratorImpl(
-            self.__client, self.__order, self.__reads, self.__writes, self.__track_latency, self.__track_errors
-        )
+        notes = Notes(self.__track_latency, self.__track_errors)
+        return self._make(self.__client, self.__order, self.__reads, self.__writes, notes)
+
+    def _make(self, *parts: Any) -> Any:
+        return MigratorImpl(*parts)
 
 
 class MigratorImpl(Migrator):
@@ -166,22 +169,20 @@ class MigratorImpl(Migrator):
         order: ExecutionOrder,
         reads: MigrationConfig,
         writes: MigrationConfig,
-        track_latency: bool,
-        track_errors: bool,
+        notes: "Notes",
     ):
         """
         :param client: is asked for the stage, and reports
         :param order: in which order two origins are read
         :param reads: the functions that read
         :param writes: the functions that write
-        :param track_latency: whether it is reported how long the origins take
-        :param track_errors: whether it is reported which origins fail
+        :param notes: what is noted of them
         """
         self.__client = client
         self.__order = order
         self.__reads = reads
         self.__writes = writes
-        self.__notes = Notes(track_latency, track_errors)
+        self.__notes = notes
 
     def read(
         self, key: str, context: Context, default_stage: Stage, payload: Optional[Any] = None
@@ -193,21 +194,16 @@ class MigratorImpl(Migrator):
             calls[0].run()
         else:
             self.__run_both(*calls)
-        for call in calls:
-            self.__notes.note(tracker, call)
-        self.__notes.compare(tracker, calls, self.__reads.comparison)
+        self.__notes.note_reads(tracker, calls, self.__reads.comparison)
         self.__client.track_migration_op(tracker)
         return calls[0].result
 
     def __run_both(self, believed: "Call", other: "Call") -> None:
         if self.__order is ExecutionOrder.PARALLEL:
-            run_at_once(believed.run, other.run)
-        elif self.__order is ExecutionOrder.RANDOM and _random.getrandbits(1):
-            other.run()
-            believed.run()
+            _run_at_once(believed.run, other.run)
         else:
-            believed.run()
-            other.run()
+            for call in one_by_one(self.__order, believed, other):
+                call.run()
 
     def write(self, key: str, context: Context, default_stage: Stage, payload: Optional[Any] = None) -> WriteResult:
         stage, tracker = self.__client.migration_variation(key, context, default_stage)
@@ -241,26 +237,41 @@ class Call:
         self.__payload = payload
 
     def run(self) -> None:
-        """Calls it."""
+        """Calls a function that gives a result."""
+        with self.__measured():
+            self.__has_given(self.__function(self.__payload))
+
+    async def run_async(self) -> None:
+        """Calls a function whose result is awaited."""
+        with self.__measured():
+            self.__has_given(await self.__function(self.__payload))
+
+    @contextmanager
+    def __measured(self) -> Iterator[None]:
         started = time.perf_counter()
         try:
-            result = self.__function(self.__payload)
-            if not isinstance(result, Result):
-                raise TypeError("the function gave no Result, but a %s" % type(result).__name__)
+            yield
         except Exception as error:
-            result = failed(self.origin, error)
+            # The quotation mark is the original's, whose text programs may look for.
+            self.__has_given(Result.fail("'%s operation raised an exception" % self.origin.value, error))
         self.latency = timedelta(seconds=time.perf_counter() - started)
+
+    def __has_given(self, result: Any) -> None:
+        if not isinstance(result, Result):
+            raise TypeError("the function gave no Result, but a %s" % type(result).__name__)
         self.result = OperationResult(self.origin, result)
 
 
-def failed(origin: Origin, error: Exception) -> Result:
-    """What a function is taken to have given that raised something.
+def one_by_one(order: ExecutionOrder, believed: Call, other: Call) -> Tuple[Call, Call]:
+    """Two calls in the order in which they are to be made.
 
-    :param origin: whose function it is
-    :param error: what it raised
+    :param order: not both at once
+    :param believed: the call of the origin that is believed
+    :param other: the call of the other one
     """
-    # The quotation mark is the original's, whose text programs may look for.
-    return Result.fail("'%s operation raised an exception" % origin.value, error)
+    if order is ExecutionOrder.RANDOM and _random.getrandbits(1):
+        return other, believed
+    return believed, other
 
 
 class Notes:
@@ -274,11 +285,11 @@ class Notes:
         self.__latency = latency
         self.__errors = errors
 
-    def note(self, tracker: OpTracker, call: Any) -> None:
+    def note(self, tracker: OpTracker, call: Call) -> None:
         """Notes one call.
 
         :param tracker: where it is noted
-        :param call: has ``origin``, ``result`` and ``latency``
+        :param call: one that was made
         """
         tracker.invoked(call.origin)
         if self.__latency:
@@ -286,20 +297,22 @@ class Notes:
         if self.__errors and not call.result.is_success():
             tracker.error(call.origin)
 
-    def compare(self, tracker: OpTracker, calls: List[Any], comparison: Optional[MigratorCompareFn]) -> None:
-        """Notes whether two reads gave the same, if both gave anything.
+    def note_reads(self, tracker: OpTracker, calls: List[Call], comparison: Optional[MigratorCompareFn]) -> None:
+        """Notes reads, and whether two gave the same, if both gave anything.
 
         :param tracker: where it is noted
-        :param calls: one or two
-        :param comparison: says whether they did
+        :param calls: one or two that were made
+        :param comparison: says whether they gave the same
         """
+        for call in calls:
+            self.note(tracker, call)
         if comparison is None or len(calls) < 2 or not all(call.result.is_success() for call in calls):
             return
         values = {call.origin: call.result.value for call in calls}
         tracker.consistent(lambda: comparison(values[_OLD], values[_NEW]))
 
 
-def run_at_once(here: Callable[[], None], there: Callable[[], None]) -> None:
+def _run_at_once(here: Callable[[], None], there: Callable[[], None]) -> None:
     """Runs two functions at once, one of them on a thread of its own; raises what either raises.
 
     :param here: runs on this thread
