@@ -111,10 +111,12 @@ class BigSegmentsConfig:
         :param user_cache_time: earlier name of ``context_cache_time``
         """
         self.__store = store
-        self.__context_cache_size = _first_given(context_cache_size, user_cache_size, 1000)
-        self.__context_cache_time = _first_given(context_cache_time, user_cache_time, 5)
-        self.__status_poll_interval = status_poll_interval
-        self.__stale_after = stale_after
+        size = _first_given(context_cache_size, user_cache_size, 1000)
+        self.__context_cache_size = _whole("context_cache_size", size, 1000, least=0)
+        cache_time = _first_given(context_cache_time, user_cache_time, 5)
+        self.__context_cache_time = _number("context_cache_time", cache_time, 5)
+        self.__status_poll_interval = _number("status_poll_interval", status_poll_interval, 5, above=0)
+        self.__stale_after = _number("stale_after", stale_after, 120)
 
     @property
     def store(self) -> Any:
@@ -587,9 +589,9 @@ def _text(name: str, value: Any, pattern: Pattern = re.compile(".*", re.DOTALL))
     return text
 
 
-def _whole(name: str, value: Any, default: Optional[int]) -> Optional[int]:
-    """A positive whole number; ``default`` in place of what is none."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def _whole(name: str, value: Any, default: Optional[int], *, least: int = 1) -> Optional[int]:
+    """A whole number, positive unless ``least`` is lower; ``default`` in place of what is none."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
         log.warning("Config option %s must be a positive whole number, not %r; using %s", name, value, default)
         return default
     return value

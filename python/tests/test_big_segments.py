@@ -243,3 +243,18 @@ def test_a_database_that_does_not_answer_is_an_error_in_the_reason(client_of):
     assert status_in(client_of(store)) == (False, "STORE_ERROR")
     with pytest.raises(RuntimeError):
         store.get_metadata()
+
+
+@pytest.mark.parametrize("name, wrong, default", [
+    ("context_cache_size", -1, 1000), ("context_cache_size", "many", 1000), ("context_cache_time", "long", 5),
+    ("status_poll_interval", 0, 5), ("stale_after", None, 120),
+])
+def test_a_setting_that_cannot_be_is_said_and_replaced(caplog, name, wrong, default):
+    config = BigSegmentsConfig(store=OwnBigSegments(), **{name: wrong})
+    assert getattr(config, name) == default
+    assert [name in message for message in caplog.messages] == [True]
+
+
+def test_a_cache_may_be_empty_under_either_name():
+    assert BigSegmentsConfig(context_cache_size=0).user_cache_size == 0
+    assert BigSegmentsConfig(user_cache_size=7, user_cache_time=1.5).context_cache_time == 1.5

@@ -38,7 +38,7 @@ class Redis:
         prefix: Optional[str] = DEFAULT_PREFIX,
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
         caching: CacheConfig = CacheConfig.default(),
-        redis_opts: Optional[Mapping[str, Any]] = None,
+        redis_opts: Mapping[str, Any] = {},
     ) -> CachingStoreWrapper:
         """A store of flags for :attr:`ldclient.config.Config.feature_store`.
 
@@ -56,7 +56,7 @@ class Redis:
         url: str = DEFAULT_URL,
         prefix: Optional[str] = DEFAULT_PREFIX,
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
-        redis_opts: Optional[Mapping[str, Any]] = None,
+        redis_opts: Mapping[str, Any] = {},
     ) -> BigSegmentStore:
         """A store of big segments for :class:`ldclient.config.BigSegmentsConfig`.
 
@@ -73,7 +73,7 @@ class Redis:
         url: str = DEFAULT_URL,
         prefix: Optional[str] = None,
         caching: CacheConfig = CacheConfig.default(),
-        redis_opts: Optional[Mapping[str, Any]] = None,
+        redis_opts: Mapping[str, Any] = {},
     ) -> AsyncFeatureStore:
         """As :meth:`new_feature_store`, for :class:`ldclient.async_config.AsyncConfig`.
 
@@ -88,7 +88,7 @@ class Redis:
     def async_big_segment_store(
         url: str = DEFAULT_URL,
         prefix: Optional[str] = None,
-        redis_opts: Optional[Mapping[str, Any]] = None,
+        redis_opts: Mapping[str, Any] = {},
     ) -> AsyncBigSegmentStore:
         """As :meth:`new_big_segment_store`, for :class:`ldclient.async_config.AsyncBigSegmentsConfig`.
 
@@ -135,7 +135,7 @@ class DynamoDB:
     def new_feature_store(
         table_name: str,
         prefix: Optional[str] = None,
-        dynamodb_opts: Optional[Mapping[str, Any]] = None,
+        dynamodb_opts: Mapping[str, Any] = {},
         caching: CacheConfig = CacheConfig.default(),
     ) -> CachingStoreWrapper:
         """A store of flags for :attr:`ldclient.config.Config.feature_store`.
@@ -153,7 +153,7 @@ class DynamoDB:
     def new_big_segment_store(
         table_name: str,
         prefix: Optional[str] = None,
-        dynamodb_opts: Optional[Mapping[str, Any]] = None,
+        dynamodb_opts: Mapping[str, Any] = {},
     ) -> BigSegmentStore:
         """A store of big segments for :class:`ldclient.config.BigSegmentsConfig`.
 
@@ -169,7 +169,7 @@ class DynamoDB:
     def async_feature_store(
         table_name: str,
         prefix: Optional[str] = None,
-        dynamodb_opts: Optional[Mapping[str, Any]] = None,
+        dynamodb_opts: Mapping[str, Any] = {},
         caching: CacheConfig = CacheConfig.default(),
     ) -> AsyncFeatureStore:
         """As :meth:`new_feature_store`, for :class:`ldclient.async_config.AsyncConfig`.
@@ -191,7 +191,7 @@ def _redis(
     name: str, url: str, prefix: Optional[str], max_connections: int, redis_opts: Optional[Mapping[str, Any]]
 ) -> tuple:
     """The arguments of the native databases."""
-    prefix = prefix or Redis.DEFAULT_PREFIX
+    url, prefix = url or Redis.DEFAULT_URL, prefix or Redis.DEFAULT_PREFIX
     if max_connections != Redis.DEFAULT_MAX_CONNECTIONS:
         log.warning("max_connections is not supported and will be ignored: connections are opened as they are needed")
     options = redis_options(url, redis_opts)
