@@ -2,6 +2,7 @@
 //! in Python.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flagstaff_sdk::{
@@ -10,12 +11,12 @@ use flagstaff_sdk::{
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
-use crate::interrupts;
+use crate::call_outs::call_out;
 use crate::logging;
 use crate::settings::{duration, network};
 use crate::value::text_of;
-use crate::visits::visit;
 
 /// `ldclient.impl.system_sources.NativeSource`: a source that the client core has.
 #[derive(FromPyObject)]
@@ -135,9 +136,9 @@ fn misplaced(source: &Bound<'_, PyAny>, place: &str) {
     logging::log(source.py(), LogLevel::Warn, &message);
 }
 
-/// `ldclient.impl.system_sources.OwnSource`, in its place in the order.
+/// `ldclient.impl.system_sources.OwnSource`, in its place in the order. That contains what the source raises.
 struct PythonSource {
-    source: Py<PyAny>,
+    source: Arc<Py<PyAny>>,
     name: String,
     /// What it is called by.
     method: &'static str,
@@ -146,19 +147,7 @@ struct PythonSource {
 impl PythonSource {
     fn new(source: &Bound<'_, PyAny>, method: &'static str) -> PyResult<Self> {
         let name = source.getattr("name")?.extract()?;
-        Ok(Self { source: source.clone().unbind(), name, method })
-    }
-
-    /// The Python half contains what the source raises. What comes through is meant for the program, or a
-    /// fault of ours.
-    fn call(&self, call: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<()>) {
-        visit(|py| {
-            if let Err(error) = call(self.source.bind(py))
-                && let Some(ordinary) = interrupts::put_by(py, error)
-            {
-                ordinary.write_unraisable(py, None);
-            }
-        });
+        Ok(Self { source: Arc::new(source.clone().unbind()), name, method })
     }
 }
 
@@ -168,14 +157,18 @@ impl TransferSource for PythonSource {
     }
 
     fn run(&self, transfers: flagstaff_sdk::Transfers) {
-        let ending = transfers.clone();
-        self.call(|source| source.call_method1(self.method, (Transfers(transfers),)).map(drop));
+        let (source, method, ending) = (self.source.clone(), self.method, transfers.clone());
+        call_out(move |py| {
+            let arguments = (Transfers(transfers),).into_pyobject(py)?;
+            Ok((source.getattr(py, method)?, arguments.unbind()))
+        });
         // Somebody may still have the Python object, if only by the traceback of an exception.
         ending.end();
     }
 
     fn stop(&self) {
-        self.call(|source| source.call_method0("stop").map(drop));
+        let source = self.source.clone();
+        call_out(move |py| Ok((source.getattr(py, "stop")?, PyTuple::empty(py).unbind())));
     }
 }
 
