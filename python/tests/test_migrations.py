@@ -162,14 +162,19 @@ def test_both_are_read_at_once_and_see_the_callers_context_variables(client):
     variable = contextvars.ContextVar("variable")
     variable.set("set by the caller")
 
-    def read(payload):
-        both.wait()
-        return Result.success((variable.get(), threading.current_thread() is caller))
+    def read(origin):
+        def call(payload):
+            both.wait()
+            seen.add((origin, variable.get(), threading.current_thread() is caller))
+            return Result.success(origin)
 
-    caller = threading.current_thread()
-    migrator = MigratorBuilder(client).read(read, read).write(read, read).build()
+        return call
+
+    seen, caller = set(), threading.current_thread()
+    migrator = MigratorBuilder(client).read(read(OLD), read(NEW)).write(read(OLD), read(NEW)).build()
+    assert migrator.read("live", CONTEXT, Stage.OFF).value is NEW
     # The one that is believed is read where the caller is.
-    assert migrator.read("live", CONTEXT, Stage.OFF).value == ("set by the caller", True)
+    assert seen == {(NEW, "set by the caller", True), (OLD, "set by the caller", False)}
 
 
 def test_both_are_read_one_after_the_other_if_there_is_no_thread(client, caplog, monkeypatch):
@@ -186,9 +191,11 @@ def test_both_are_read_one_after_the_other_if_there_is_no_thread(client, caplog,
 
 @pytest.mark.parametrize("order", ExecutionOrder)
 def test_the_other_one_is_read_even_if_the_believed_one_fails(service, client, order):
+    compared = []
     origins = Origins(fail=[("read", NEW)])
-    comparison = Origins().function("compare", OLD)
-    result = origins.migrator(client, order=order, comparison=comparison).read("live", CONTEXT, Stage.OFF)
+    migrator = origins.migrator(client, order=order, comparison=lambda *both: compared.append(both))
+    result = migrator.read("live", CONTEXT, Stage.OFF)
+    assert compared == []
     assert (result.is_success(), result.value, result.error) == (False, None, "new failed")
     assert str(result.exception) == "new" and result.origin is NEW
     assert sorted(origin.value for origin in origins.called()) == ["new", "old"]
@@ -487,6 +494,11 @@ def test_what_a_program_notes_is_reported(service, client):
         {"key": "latency_ms", "values": {"old": 2000.0, "new": 1.5}},
         {"key": "error", "values": {"new": True}},
     ]
+
+
+def test_no_origin_takes_less_than_no_time(client):
+    event = tracked(client, lambda tracker: tracker.operation(READ).invoked(OLD).latency(OLD, -MS))
+    assert event.latencies == {OLD: timedelta(0)}
 
 
 @pytest.mark.parametrize("nonsense", [None, 5, "tracker"])

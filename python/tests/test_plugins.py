@@ -59,7 +59,7 @@ def test_all_are_asked_for_hooks_before_any_is_registered():
     ]
 
 
-def test_hooks_of_the_config_come_first_then_those_of_plugins_then_those_that_are_added():
+def test_hooks_of_the_config_come_first_then_those_of_plugins_then_those_that_are_added(caplog):
     order = []
     client = offline(
         Recording("a", hooks=[Named("of a", order), print], on_register=lambda client: client.add_hook(Named("late", order))),
@@ -68,6 +68,8 @@ def test_hooks_of_the_config_come_first_then_those_of_plugins_then_those_that_ar
     )
     client.variation("flag", CONTEXT, None)
     assert order == ["config", "of a", "of b", "late"]
+    # What is no hook is left out.
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_plugins_are_told_where_they_are():
