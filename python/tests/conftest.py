@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import ldclient  # noqa: E402
 from fake_service import TIMEOUT, FakeService  # noqa: E402
 from ldclient import Config, LDClient  # noqa: E402
+from servers import consul_port, dynamodb_port, redis_port  # noqa: E402, F401
 
 FLAGS = {
     "bool": {"version": 7, "on": True, "variations": [True, False], "fallthrough": {"variation": 0}},

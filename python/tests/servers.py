@@ -18,6 +18,9 @@ import pytest
 
 from fake_service import TIMEOUT
 
+#: The table of DynamoDB Local.
+TABLE = "flags"
+
 #: Where ``make setup-stores`` puts what Debian does not have.
 TOOLS = Path(__file__).parents[2] / ".tools"
 
@@ -72,11 +75,11 @@ def find(what, variable, *places):
     return found
 
 
-def redis_server(port=None):
+def redis_server(port=None, *options):
     file = find("redis-server", "FLAGSTAFF_REDIS_SERVER", shutil.which("redis-server"))
 
     def command(port):
-        return [str(file), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", str(port)]
+        return [str(file), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", str(port), *options]
 
     def answers(port):
         try:
@@ -177,3 +180,28 @@ def consul(port, path):
     """What Consul has under a path of its HTTP interface."""
     with urllib.request.urlopen("http://127.0.0.1:%d/v1/%s" % (port, path), timeout=TIMEOUT) as answer:
         return json.load(answer)
+
+
+@pytest.fixture(scope="session")
+def redis_port():
+    server = redis_server()
+    yield server.port
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def consul_port():
+    server = consul_server()
+    yield server.port
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def dynamodb_port():
+    server = dynamodb_server()
+    names = ("namespace", "key")
+    dynamodb(server.port, "CreateTable", TableName=TABLE, BillingMode="PAY_PER_REQUEST",
+             AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
+             KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in zip(names, ("HASH", "RANGE"))])
+    yield server.port
+    server.stop()

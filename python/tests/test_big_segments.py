@@ -12,9 +12,9 @@ from ldclient import Config, Context, LDClient
 from ldclient.config import BigSegmentsConfig
 from ldclient.integrations import DynamoDB, Redis
 from ldclient.interfaces import BigSegmentStore, BigSegmentStoreMetadata, BigSegmentStoreStatus
-from servers import dynamodb, redis
+from servers import TABLE, dynamodb, redis
 from test_python_stores import OwnStore, eventually, flag
-from test_stores import TABLE, dynamodb_opts, dynamodb_port, redis_port  # noqa: F401
+from test_stores import dynamodb_opts
 
 USER = Context.create("user-1")
 SEGMENT = {"key": "big", "version": 1, "unbounded": True, "generation": 2}
@@ -208,7 +208,7 @@ def test_an_offline_client_asks_nobody():
     assert store.asked == []
 
 
-def test_big_segments_in_redis(client_of, redis_port):  # noqa: F811
+def test_big_segments_in_redis(client_of, redis_port):
     now = int(time.time() * 1000)
     redis(redis_port, "SET", "bigs:big_segments_synchronized_on", now)
     redis(redis_port, "SADD", "bigs:big_segment_include:" + hash_of("user-1"), "big.g2", "both.g1")
@@ -224,7 +224,7 @@ def test_big_segments_in_redis(client_of, redis_port):  # noqa: F811
     assert empty.get_metadata() == BigSegmentStoreMetadata(None)
 
 
-def test_big_segments_in_dynamodb(client_of, dynamodb_port):  # noqa: F811
+def test_big_segments_in_dynamodb(client_of, dynamodb_port):
     now = int(time.time() * 1000)
     dynamodb(dynamodb_port, "PutItem", TableName=TABLE, Item={
         "namespace": {"S": "bigs:big_segments_metadata"}, "key": {"S": "bigs:big_segments_metadata"},

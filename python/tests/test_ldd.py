@@ -8,7 +8,6 @@ from ldclient.integrations import Redis
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
 from servers import redis, redis_server
 from test_python_stores import OwnStore, eventually, flag
-from test_stores import redis_port  # noqa: F401
 
 USER = Context.create("user-1")
 

@@ -4,6 +4,7 @@ import base64
 import json
 import logging
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -14,36 +15,12 @@ from ldclient.integrations import Consul, DynamoDB, Redis
 from ldclient.interfaces import DataStoreStatus
 from ldclient.redis_feature_store import RedisFeatureStore
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
-from servers import consul, consul_server, dynamodb, dynamodb_server, redis, redis_server
+from servers import TABLE, consul, dynamodb, free_port, redis, redis_server
 from test_python_stores import eventually, flag
 
 USER = Context.create("user-1")
-TABLE = "flags"
-
-
-@pytest.fixture(scope="session")
-def redis_port():
-    server = redis_server()
-    yield server.port
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def consul_port():
-    server = consul_server()
-    yield server.port
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def dynamodb_port():
-    server = dynamodb_server()
-    names = ("namespace", "key")
-    dynamodb(server.port, "CreateTable", TableName=TABLE, BillingMode="PAY_PER_REQUEST",
-             AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in names],
-             KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in zip(names, ("HASH", "RANGE"))])
-    yield server.port
-    server.stop()
+#: A certificate for `localhost`, and the authority that signed it.
+TLS = Path(__file__).parents[2] / "crates" / "flagstaff-sdk" / "tests" / "it" / "tls"
 
 
 class Patient:
@@ -250,6 +227,42 @@ def test_a_password_among_the_options_signs_in():
             assert store.initialized is False and store.is_available()
         with pytest.raises(RuntimeError):
             Redis.new_feature_store(url).initialized
+    finally:
+        server.stop()
+
+
+def test_tls_with_authorities_of_the_program_s_own():
+    tls_port = free_port()
+    server = redis_server(
+        None, "--tls-port", str(tls_port), "--tls-auth-clients", "no", "--tls-cert-file", str(TLS / "localhost.pem"),
+        "--tls-key-file", str(TLS / "localhost.key"), "--tls-ca-cert-file", str(TLS / "authority.pem"))
+    try:
+        authorities = {"ssl_ca_certs": str(TLS / "authority.pem")}
+        secure = "rediss://localhost:%d" % tls_port
+        assert Redis.new_feature_store(secure, redis_opts=authorities).is_available()
+        assert Redis.new_feature_store(secure + "?ssl_ca_certs=" + authorities["ssl_ca_certs"]).is_available()
+        plain = "redis://localhost:%d" % tls_port
+        assert Redis.new_feature_store(plain, redis_opts={"ssl": True, **authorities}).is_available()
+        assert not Redis.new_feature_store(secure).is_available(), "nobody it knows signed that"
+        assert not Redis.new_feature_store(plain, redis_opts=authorities).is_available()
+    finally:
+        server.stop()
+
+
+def test_redis_behind_a_socket_in_the_file_system(tmp_path):
+    path = str(tmp_path / "redis.sock")
+    server = redis_server(None, "--unixsocket", path)
+    try:
+        for store, database in (
+            (Redis.new_feature_store("unix://%s?db=2" % path, "a"), 2),
+            (Redis.new_feature_store("unix://" + path, "b", redis_opts={"db": 3}), 3),
+        ):
+            store.init({FEATURES: {"f": flag("f")}, SEGMENTS: {}})
+            assert redis(server.port, "KEYS", "*:$inited", database=database) == [store._core.prefix + ":$inited"]
+        redis(server.port, "CONFIG", "SET", "requirepass", "s3cret")
+        assert Redis.new_feature_store("unix://%s?password=s3cret" % path).is_available()
+        assert Redis.new_feature_store("unix://default:s3cret@" + path).is_available()
+        assert not Redis.new_feature_store("unix://" + path).is_available()
     finally:
         server.stop()
 
