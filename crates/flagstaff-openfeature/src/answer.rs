@@ -1,18 +1,16 @@
 //! Reasons and errors, as OpenFeature spells them. The rules stand in the crate's documentation.
 
-use flagstaff_sdk::{ErrorKind, Reason, ReasonKind};
+use flagstaff_sdk::{ErrorKind, Reason, Value, openfeature};
 use open_feature::{EvaluationError, EvaluationErrorCode, EvaluationReason, FlagMetadata};
 
 pub(crate) fn reason(reason: &Reason<'_>) -> EvaluationReason {
-    if reason.in_experiment {
-        return EvaluationReason::Split;
-    }
-    match &reason.kind {
-        ReasonKind::Off => EvaluationReason::Disabled,
-        ReasonKind::Fallthrough => EvaluationReason::Default,
-        ReasonKind::TargetMatch | ReasonKind::RuleMatch { .. } => EvaluationReason::TargetingMatch,
-        ReasonKind::Error(_) => EvaluationReason::Error,
-        other => EvaluationReason::Other(other.as_str().to_owned()),
+    match &*openfeature::reason(reason) {
+        "SPLIT" => EvaluationReason::Split,
+        "DISABLED" => EvaluationReason::Disabled,
+        "DEFAULT" => EvaluationReason::Default,
+        "TARGETING_MATCH" => EvaluationReason::TargetingMatch,
+        "ERROR" => EvaluationReason::Error,
+        other => EvaluationReason::Other(other.to_owned()),
     }
 }
 
@@ -23,31 +21,15 @@ pub(crate) fn metadata(
     context_key: &str,
     environment_id: Option<&str>,
 ) -> FlagMetadata {
-    let mut metadata = FlagMetadata::default()
-        .with_value("reasonKind", reason.kind.as_str())
-        .with_value("contextId", context_key);
-    let number = |index: usize| i64::try_from(index).unwrap_or(i64::MAX);
-    if let Some(index) = variation_index {
-        metadata.add_value("variationIndex", number(index));
-    }
-    match &reason.kind {
-        ReasonKind::RuleMatch { index, id } => {
-            metadata.add_value("ruleIndex", number(*index));
-            if !id.is_empty() {
-                metadata.add_value("ruleId", &**id);
-            }
+    let mut metadata = FlagMetadata::default();
+    for (name, value) in openfeature::metadata(reason, variation_index, context_key, environment_id) {
+        match value {
+            Value::Bool(value) => metadata.add_value(name, value),
+            Value::Number(number) => metadata.add_value(name, number.as_i64().unwrap_or(i64::MAX)),
+            Value::String(text) => metadata.add_value(name, text),
+            // There is nothing else in it.
+            _ => {}
         }
-        ReasonKind::PrerequisiteFailed { key } => metadata.add_value("prerequisiteKey", &**key),
-        _ => {}
-    }
-    if reason.in_experiment {
-        metadata.add_value("inExperiment", true);
-    }
-    if let Some(status) = reason.big_segments_status {
-        metadata.add_value("bigSegmentsStatus", status.as_str());
-    }
-    if let Some(id) = environment_id {
-        metadata.add_value("flagSetId", id);
     }
     metadata
 }

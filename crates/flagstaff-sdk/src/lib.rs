@@ -186,6 +186,8 @@ pub use flagstaff_eval::{
 };
 pub use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions, FlagState};
 pub use flagstaff_wire::diagnostic::{Platform, Sdk};
+#[doc(hidden)]
+pub use flagstaff_wire::openfeature;
 pub use flagstaff_wire::stream::ItemKind;
 #[cfg(feature = "otel")]
 pub use hooks::OtelHook;

@@ -11,6 +11,7 @@
 //! | [`event`], [`summary`] | what an SDK reports of its evaluations |
 //! | [`migration`] | what it reports of the steps of a migration |
 //! | [`received`] | the same as a service reads it, whatever SDK it comes from |
+//! | [`openfeature`] | the same in OpenFeature's words |
 //! | [`secure_mode`] | how a browser proves whom it speaks for |
 //! | [`redaction`] | what of a context stays out of those reports |
 //! | [`diagnostic`] | what an SDK reports of itself |
@@ -22,6 +23,7 @@ pub mod fdv2;
 pub mod full_data;
 pub mod headers;
 pub mod migration;
+pub mod openfeature;
 pub mod paths;
 pub mod received;
 pub mod redaction;
