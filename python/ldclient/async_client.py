@@ -24,7 +24,7 @@ from ldclient.impl.async_listeners import (
     DataStoreStatusOnLoop,
     FlagTrackerOnLoop,
 )
-from ldclient.impl.async_parts import called_without_awaiting, enter_homes, may_wait_for_coroutines
+from ldclient.impl.async_parts import called_without_awaiting, enter_homes, makes_parts
 from ldclient.impl.background import Behind, Resting, Session, changed
 from ldclient.impl.coroutines import Home, Waited, has_coroutines, told_future
 from ldclient.impl.plugins import Plugins
@@ -68,7 +68,8 @@ class AsyncLDClient:
         # Answers before there is a client.
         self._resting = Resting(config)
         self._hooks: List[Hook] = config.hooks
-        self._waits = may_wait_for_coroutines(config)
+        # Whether to take it that coroutines are asked, as long as that is not known.
+        self._waits = makes_parts(config)
         # The native method, if an evaluation is no more than that.
         self._evaluate: Optional[Callable[[Any, Any, Any], Any]] = None
         parts = (self._session, self._home, self._resting)
@@ -95,11 +96,13 @@ class AsyncLDClient:
         except Exception:
             # It was logged, and evaluations give defaults.
             return
+        self._waits = self._home.is_asked
+        self._decide(client)
         if client.is_offline() or self._config.use_ldd:
             return
         if start_wait > 0:
             await self._wait_for_flags(client, start_wait)
-        await self._ask(client._say_whether_ready)
+        await self._ask(self._in_memory(), client._say_whether_ready)
 
     def _begin(self, start_wait: float) -> None:
         if start_wait > _LONG_WAIT:
@@ -131,7 +134,7 @@ class AsyncLDClient:
 
     def _decide(self, client: Any) -> None:
         """Finds out whether evaluations are no more than a call of the native client."""
-        plain = not self._hooks and not self._waits and not client._native.may_wait
+        plain = not (self._hooks or self._waits or self._home.is_asked or client._native.may_wait)
         self._evaluate = client._native.variation if plain else None
 
     def _client(self) -> Any:
@@ -144,10 +147,19 @@ class AsyncLDClient:
             log.warning("The client is used before it is started: evaluations give defaults until then")
         return self._resting
 
-    async def _ask(self, call: Callable[..., Any], *args: Any) -> Any:
-        """A call's answer; by way of a thread, if it may have to wait."""
+    def _in_memory(self, key: Any = None) -> bool:
+        """Whether memory has what an evaluation needs; of one flag, or of whatever there is."""
         client = self._session.client
-        if client is None or not (self._waits or client._native.may_wait):
+        if client is None:
+            return True
+        if self._waits or self._home.is_asked:
+            return False
+        native = client._native
+        return not (native.may_wait if key is None else native.may_wait_for(key))
+
+    async def _ask(self, in_memory: bool, call: Callable[..., Any], *args: Any) -> Any:
+        """A call's answer; by way of a thread, if it may have to wait."""
+        if in_memory:
             return call(*args)
         enter_homes(self._config, self._home)
         return await self._home.off_loop(lambda: call(*args))
@@ -198,7 +210,7 @@ class AsyncLDClient:
         evaluate = native.variation_for_hooks if method == "variation" else native.variation_detail
 
         async def evaluated() -> Tuple[EvaluationDetail, EvaluationDetail]:
-            detail = EvaluationDetail(*await self._ask(evaluate, key, context, default))
+            detail = EvaluationDetail(*await self._ask(self._in_memory(key), evaluate, key, context, default))
             return detail, detail
 
         return await self._in_series(method, key, context, default, evaluated)
@@ -217,7 +229,8 @@ class AsyncLDClient:
         client = self._client()
 
         async def evaluated() -> Tuple[Tuple[Stage, OpTracker], EvaluationDetail]:
-            stage, tracker, detail = await self._ask(client._migration_variation, key, context, default_stage)
+            ask = client._migration_variation
+            stage, tracker, detail = await self._ask(self._in_memory(key), ask, key, context, default_stage)
             return (stage, tracker), detail
 
         return await self._in_series("migration_variation", key, context, default_stage.value, evaluated)
@@ -230,7 +243,7 @@ class AsyncLDClient:
         :param kwargs: see :meth:`ldclient.client.LDClient.all_flags_state`
         """
         client = self._client()
-        return await self._ask(lambda: client.all_flags_state(context, **kwargs))
+        return await self._ask(self._in_memory(), lambda: client.all_flags_state(context, **kwargs))
 
     def track(self, event_name: str, context: Union[Context, dict, None] = _MISSING, data: Any = None,
               metric_value: Optional[float] = None, *, user: Union[Context, dict, None] = _MISSING) -> None:
@@ -286,7 +299,7 @@ class AsyncLDClient:
     async def is_initialized(self) -> bool:
         """Whether flags have been received, so that evaluations give more than defaults."""
         client = self._session.client
-        return client is not None and await self._ask(client.is_initialized)
+        return client is not None and await self._ask(self._in_memory(), client.is_initialized)
 
     def add_hook(self, hook: Hook) -> None:
         """Adds a hook to those of the config and of plugins. An evaluation that has begun goes on without it.

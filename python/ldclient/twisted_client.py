@@ -161,8 +161,11 @@ class TwistedLDClient:
         if self.__waiting is not None:
             return self.ready.addCallback(lambda _: self.__ask(method, *args, **options))
         client = self.__client()
-        ask = getattr(client, method)
-        if not client._native.may_wait:
+        ask, native = getattr(client, method), client._native
+        # Of one flag it can be told whether memory has what it needs.
+        is_of_one = method in ("variation", "variation_detail")
+        may_wait = native.may_wait_for(args[0]) if is_of_one else native.may_wait
+        if not may_wait:
             return succeed(ask(*args, **options))
         return self.__fired_by(in_pool(lambda: ask(*args, **options)))
 

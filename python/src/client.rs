@@ -293,6 +293,17 @@ impl Client {
         self.may_wait
     }
 
+    /// Whether the evaluation of this flag, begun at once, may be kept waiting.
+    #[pyo3(signature = (key, /))]
+    fn may_wait_for(&self, key: &Bound<'_, PyAny>) -> bool {
+        let asks = || match key.cast::<PyString>().ok().and_then(|key| key.to_str().ok()) {
+            Some(key) => self.inner.may_wait_for(key),
+            // Whatever is no text is no flag's key either.
+            None => false,
+        };
+        self.may_wait && (self.own_store().is_some() || asks())
+    }
+
     /// As `wait_until_ready`, for as long as it takes and without keeping a thread: `tell` is called with what
     /// that would give, on a thread of ours.
     fn when_ready(&self, tell: Py<PyAny>) -> WaitingForFlags {

@@ -473,3 +473,28 @@ def test_a_store_without_coroutines_does_not_keep_the_event_loop_waiting():
             assert await client.variation("any", USER, "default") == "default" and released.is_set()
 
     run(main())
+
+
+def test_what_a_database_said_lately_is_answered_without_another_thread(service):
+    server = redis_server()
+    url = "redis://127.0.0.1:%d" % server.port
+    try:
+
+        async def main():
+            async with AsyncLDClient(config_for(service, feature_store=Redis.async_feature_store(url))):
+                await eventually(lambda: redis(server.port, "EXISTS", "launchdarkly:$inited") == 1)
+            ldd = AsyncConfig("k", use_ldd=True, send_events=False, feature_store=Redis.async_feature_store(url))
+            async with AsyncLDClient(ldd) as client:
+                native = client._client()._native
+                assert native.may_wait and native.may_wait_for("bool")
+                assert await client.variation("bool", USER, "default") is True
+                assert not native.may_wait_for("bool") and native.may_wait_for("off")
+                # A coroutine that waits for nothing is done in one step.
+                coroutine = client.variation("bool", USER, "default")
+                with pytest.raises(StopIteration) as done:
+                    coroutine.send(None)
+                assert done.value.value is True
+
+        run(main())
+    finally:
+        server.stop()

@@ -13,7 +13,7 @@ use crate::clock::now_ms;
 use crate::config::{Config, ConfigError};
 use crate::context::EventContext;
 use crate::data_source::{DataSourceStatus, Ready};
-use crate::data_store::{Backing, DataStoreStatus, Unreadable};
+use crate::data_store::{Backing, DataStoreStatus, Texts, Unreadable};
 use crate::evaluation::Question;
 use crate::hooks::method::{VARIATION, VARIATION_DETAIL};
 use crate::hooks::{Hook, Hooks};
@@ -327,11 +327,11 @@ impl Client {
         self.shared().environment_id.get()
     }
 
-    /// All flags and segments as they were last known, if they are, also in a child process where the client
-    /// was not used.
-    pub(crate) fn last_known(&self) -> Option<Arc<DataSet>> {
+    /// All flags and segments as they were last known, if they are, and as they came, if that is kept; also in
+    /// a child process where the client was not used.
+    pub(crate) fn last_known(&self) -> Option<(Arc<DataSet>, Option<&Texts>)> {
         let shared = &self.handle.0;
-        shared.is_initialized().then(|| shared.data.snapshot())
+        shared.is_initialized().then(|| (shared.data.snapshot(), shared.texts.as_deref()))
     }
 
     /// The client's hooks, which a child process has too.

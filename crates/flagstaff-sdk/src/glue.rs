@@ -10,7 +10,7 @@ use crate::client::{AllFlagsState, Client};
 use crate::context::EventContext;
 use crate::data_source::DataSourceUpdates;
 use crate::data_source::receive::remind;
-use crate::data_store::StoreError;
+use crate::data_store::{Backing, StoreError};
 use crate::evaluation::Question;
 use crate::runtime::{Command, Done};
 use crate::value::EventDefault;
@@ -74,6 +74,18 @@ impl Client {
         }
     }
 
+    /// Counts that `default` was served because there was nobody to evaluate a flag for: a user without a key,
+    /// in a language that has such. `flag` is none if there is no such flag.
+    pub fn count_for_nobody<D>(&self, flag_key: &str, flag: Option<&PreparedFlag>, default: &D)
+    where
+        D: EventDefault + ?Sized,
+    {
+        let counts = flag.is_none_or(|flag| !flag.exclude_from_summaries());
+        if let Some(events) = self.shared().reporting().filter(|_| counts) {
+            events.nobody(flag_key, flag.map(PreparedFlag::version), default);
+        }
+    }
+
     /// Reports one step of a migration that the caller took down itself, and checked.
     pub fn report_migration_op(&self, event: MigrationOpEvent) {
         if let Some(events) = self.shared().reporting() {
@@ -82,16 +94,21 @@ impl Client {
     }
 
     /// Begins with the flags of a client of the same environment, whose place this one takes, unless it has
-    /// had flags already, or keeps them elsewhere too: then they come from there. `other` may be one that a
+    /// had flags already, or has a database behind them: then they come from there. `other` may be one that a
     /// child process has of its parent; it is not used.
     pub fn remind_of(&self, other: &Client) {
         let shared = self.shared();
-        if shared.texts.is_none()
-            && !shared.config.offline
-            && let Some(known) = other.last_known()
-        {
-            remind(shared, DataSet::clone(&known), Vec::new());
+        if shared.config.offline || shared.backing.is_some() {
+            return;
         }
+        let Some((known, texts)) = other.last_known() else { return };
+        let texts = match (&shared.texts, texts) {
+            (None, _) => Vec::new(),
+            (Some(_), Some(texts)) => texts.in_order(&known),
+            // Items could not be read back.
+            (Some(_), None) => return,
+        };
+        remind(shared, DataSet::clone(&known), texts);
     }
 
     /// As [`Client::all_flags_state`], in a data set that the caller brings.
@@ -109,6 +126,17 @@ impl Client {
         } else {
             self.all_flags_of(data, None, context, options)
         }
+    }
+
+    /// Whether the evaluation of a flag, begun at once, may have to wait for a database; if not, memory has all
+    /// that it needs. With a database of big segments that is always so.
+    pub fn may_wait_for(&self, flag_key: &str) -> bool {
+        let shared = self.shared();
+        if shared.is_silent() {
+            return false;
+        }
+        let reads = |backing: &Backing| !shared.answers() && backing.would_read(shared, flag_key);
+        shared.big_segments.is_some() || shared.backing.as_ref().is_some_and(reads)
     }
 
     /// As [`Client::flush_and_wait`], without keeping a thread: `then` is told, soon or late, on this thread

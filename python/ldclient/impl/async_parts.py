@@ -26,7 +26,7 @@ def called_without_awaiting(config: Config, home: Home) -> Config:
         big_segments=_big_segments(config.big_segments, home),
         update_processor_class=_factory(config.update_processor_class, home),
         feature_requester_class=_factory(config.feature_requester_class, home),
-        event_processor_class=_factory(config.event_processor_class, home),
+        event_processor_class=_factory(config.event_processor_class, home, is_asked=False),
         datasystem_config=_data_system(config.datasystem_config, home),
     )
 
@@ -43,19 +43,21 @@ def enter_homes(config: Config, home: Home) -> None:
             part._home.enter()
 
 
-def may_wait_for_coroutines(config: Config) -> bool:
-    """Whether something that an evaluation asks may be written as coroutines.
+def makes_parts(config: Config) -> bool:
+    """Whether there are components which are made only when the client is, and which evaluations may ask.
 
     :param config: the client's
     """
-    return any((config.feature_store, config.big_segments.store, config.update_processor_class,
-                config.feature_requester_class, config.datasystem_config))
+    return any((config.update_processor_class, config.feature_requester_class, config.datasystem_config))
 
 
 def _store(store: Any, home: Home) -> Any:
     if isinstance(store, StoreOverSync):
         return store._sync
-    return WaitedStore(store, home) if has_coroutines(store) else store
+    if not has_coroutines(store):
+        return store
+    home.is_asked = True
+    return WaitedStore(store, home)
 
 
 def _big_segments(config: BigSegmentsConfig, home: Home) -> BigSegmentsConfig:
@@ -63,6 +65,7 @@ def _big_segments(config: BigSegmentsConfig, home: Home) -> BigSegmentsConfig:
     if isinstance(store, BigSegmentStoreOverSync):
         store = store._sync
     elif has_coroutines(store):
+        home.is_asked = True
         store = Waited(store, home)
     return BigSegmentsConfig(
         store, config.context_cache_size, config.context_cache_time, config.status_poll_interval, config.stale_after
@@ -88,22 +91,24 @@ class _Builder(DataSourceBuilder):
     """A builder of sources that may have coroutines."""
 
     def __init__(self, builder: DataSourceBuilder, home: Home):
-        self.__build = _Factory(builder.build, home)
+        # They bring flags, and nobody asks them for any.
+        self.__build = _Factory(builder.build, home, is_asked=False)
 
     def build(self, config: Config) -> Any:
         return self.__build(config)
 
 
-def _factory(factory: Any, home: Home) -> Any:
-    return _Factory(factory, home) if factory else factory
+def _factory(factory: Any, home: Home, is_asked: bool = True) -> Any:
+    return _Factory(factory, home, is_asked) if factory else factory
 
 
 class _Factory:
     """A factory of components that may have coroutines. Takes what the one behind it takes."""
 
-    def __init__(self, factory: Callable[..., Any], home: Home):
+    def __init__(self, factory: Callable[..., Any], home: Home, is_asked: bool):
         self.__wrapped__ = factory
         self.__home = home
+        self.__is_asked = is_asked
 
     def __call__(self, *args: Any) -> Any:
         stores = [StoreForSource(arg) if isinstance(arg, FeatureStore) else None for arg in args]
@@ -111,6 +116,7 @@ class _Factory:
         if inspect.isawaitable(made):
             made = self.__home.wait(made)
         if has_coroutines(made):
+            self.__home.is_asked |= self.__is_asked
             return Waited(made, self.__home)
         for store in stores:
             if store is not None:

@@ -32,6 +32,8 @@ class Home:
     by ``fork`` that of whoever uses it first."""
 
     def __init__(self) -> None:
+        #: Whether anything that an evaluation asks is written as coroutines.
+        self.is_asked = False
         self.__loop: Optional[asyncio.AbstractEventLoop] = None
         self.__process = 0
         self.__running: Set["asyncio.Task[Any]"] = set()

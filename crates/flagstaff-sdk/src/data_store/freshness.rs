@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flagstaff_wire::stream::ItemKind;
 use foldhash::HashMap;
@@ -42,12 +42,17 @@ impl Freshness {
 
     /// Whether the item, or its absence, is known well enough.
     pub(super) fn is_fresh(&self, kind: ItemKind, key: &str) -> bool {
+        self.is_fresh_for(kind, key, Duration::ZERO)
+    }
+
+    /// Whether that will be so for a while.
+    pub(super) fn is_fresh_for(&self, kind: ItemKind, key: &str, a_while: Duration) -> bool {
         if self.caching == Caching::Off {
             return false;
         }
         let _unforked = fork::guard();
         let items = self.items[place(kind)].read().unwrap_or_else(PoisonError::into_inner);
-        items.get(key).is_some_and(|read| self.is_recent(*read))
+        items.get(key).is_some_and(|read| self.is_recent(*read, a_while))
     }
 
     /// The item was read just now.
@@ -67,7 +72,8 @@ impl Freshness {
     pub(super) fn all_fresh(&self, kind: ItemKind) -> bool {
         let _unforked = fork::guard();
         let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        self.caching != Caching::Off && all[place(kind)].is_some_and(|read| self.is_recent(read))
+        self.caching != Caching::Off
+            && all[place(kind)].is_some_and(|read| self.is_recent(read, Duration::ZERO))
     }
 
     /// All of a kind were read just now: these.
@@ -121,10 +127,11 @@ impl Freshness {
         std::mem::forget(std::mem::take(&mut *under_way));
     }
 
-    fn is_recent(&self, read: Instant) -> bool {
+    /// Now, and for a while.
+    fn is_recent(&self, read: Instant, a_while: Duration) -> bool {
         match self.caching {
             Caching::Off => false,
-            Caching::For(time) => read.elapsed() < time,
+            Caching::For(time) => read.elapsed().saturating_add(a_while) < time,
             Caching::Forever => true,
         }
     }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use flagstaff_eval::model::{Flag, Segment};
 use flagstaff_eval::{DataSet, Entry};
@@ -17,6 +17,9 @@ use crate::data_source::receive::is_newer;
 use crate::log::LogLevel;
 use crate::shared::Shared;
 use crate::wait::{Waiting, wait_for};
+
+/// How soon somebody who asks whether an evaluation would read begins it.
+const BEGINS_WITHIN: Duration = Duration::from_millis(100);
 
 /// An item and its text, none if it is not there.
 type Read = (ItemKind, Arc<str>, Option<Arc<str>>);
@@ -83,6 +86,13 @@ impl Backing {
             }
             None => Ok(()),
         }
+    }
+
+    /// Whether the evaluation of a flag, begun within [`BEGINS_WITHIN`], would read anything.
+    pub(crate) fn would_read(&self, shared: &Shared, flag_key: &str) -> bool {
+        let is_fresh = |kind, key: &str| self.fresh.is_fresh_for(kind, key, BEGINS_WITHIN);
+        self.may_ask() == Ok(true)
+            && !Steps::new(self, flag_key).needed(&shared.data.snapshot(), is_fresh).is_empty()
     }
 
     /// Whether the database is to be asked at all; if not, memory is what there is.
@@ -260,7 +270,7 @@ impl<'s> Steps<'s> {
         loop {
             let age = backing.age();
             let data = shared.data.snapshot();
-            let needed = self.needed(&data);
+            let needed = self.needed(&data, |kind, key| backing.fresh.is_fresh(kind, key));
             if needed.is_empty() || !backing.may_ask()? {
                 return Ok(None);
             }
@@ -336,7 +346,7 @@ impl<'s> Steps<'s> {
 
     /// What is neither fresh nor read in this evaluation: the flag, its prerequisites, the segments of
     /// both, the segments of those.
-    fn needed(&self, data: &DataSet) -> Vec<(ItemKind, Arc<str>)> {
+    fn needed(&self, data: &DataSet, is_fresh: impl Fn(ItemKind, &str) -> bool) -> Vec<(ItemKind, Arc<str>)> {
         let mut needed = Vec::new();
         let mut seen: HashSet<(ItemKind, &str)> = HashSet::default();
         let mut open = vec![(ItemKind::Flag, self.flag_key)];
@@ -357,7 +367,7 @@ impl<'s> Steps<'s> {
                     }
                 }
             }
-            if !self.backing.fresh.is_fresh(kind, key) {
+            if !is_fresh(kind, key) {
                 let item = (kind, Arc::from(key));
                 if !self.done.contains(&item) {
                     needed.push(item);

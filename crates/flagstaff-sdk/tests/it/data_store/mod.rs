@@ -684,3 +684,24 @@ fn async_code_waits_for_a_database_without_keeping_its_thread() {
         database.hang(false);
     });
 }
+
+#[test]
+fn glue_is_told_whether_an_evaluation_may_have_to_wait() {
+    let database = Database::with([serving("f", 1, "stored"), serving("g", 1, "stored")]);
+    let client = daemon(&database, Caching::Forever);
+    assert!(client.may_wait_for("f") && client.may_wait_for("missing"));
+    value(&client, "f");
+    value(&client, "missing");
+    assert!(!client.may_wait_for("f") && !client.may_wait_for("missing"));
+    assert!(client.may_wait_for("g"));
+    let uncached = daemon(&database, Caching::Off);
+    value(&uncached, "f");
+    assert!(uncached.may_wait_for("f"));
+    // What is about to become stale may be so once it is evaluated.
+    let hardly_cached = daemon(&database, Caching::For(Duration::from_millis(50)));
+    value(&hardly_cached, "f");
+    assert!(hardly_cached.may_wait_for("f"));
+    uncached.close();
+    let without = Client::start(Config::new("sdk-test-key").offline(true)).unwrap();
+    assert!(!without.may_wait_for("f"));
+}
