@@ -3,7 +3,7 @@
 //! | Paths | Room |
 //! |---|---|
 //! | `/all`, `/flags`, `/sdk/…`, `/status`, `/metrics` | [`delivery`] |
-//! | `/sdk/eval…`, `/eval…`, `/ping…`, `/sdk/goals…`, `/msdk/…`, `/meval…`, `/mping` | [`client_side`] |
+//! | `/sdk/eval…`, `/eval…`, `/ping…`, `/sdk/goals…`, `/msdk/…`, `/meval…`, `/mping`, `/ofrep/…` | [`client_side`] |
 //! | `/bulk`, `/diagnostic`, `/mobile…`, `/events/…`, `/a/…` | [`ingest`] |
 //! | `/api/v2…` | [`admin_api`] |
 //! | `/`, `/ui/…` | [`dashboard`] |

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 /// What SDKs send along.
 const HEADERS: &str = "Cache-Control,Content-Type,Content-Length,Accept-Encoding,If-None-Match,\
     X-LaunchDarkly-User-Agent,X-LaunchDarkly-Payload-ID,X-LaunchDarkly-Wrapper,X-LaunchDarkly-Event-Schema,\
-    X-LaunchDarkly-Tags";
+    X-LaunchDarkly-Tags,Authorization,X-API-Key,Last-Event-ID";
 
 /// Answers what a browser asks beforehand, and says in every answer that pages may read it.
 pub(crate) async fn allow(request: Request, next: Next) -> Response {

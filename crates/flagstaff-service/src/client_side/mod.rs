@@ -16,10 +16,12 @@
 //! | `context` | a context in a path or a body |
 //! | `poll` | all values at once |
 //! | `stream` | all values, then each change; or only that there is one |
+//! | `ofrep` | the same for OpenFeature's providers |
 //! | `cors` | what pages of other origins may do |
 
 pub(crate) mod context;
 pub(crate) mod cors;
+mod ofrep;
 mod poll;
 mod stream;
 mod viewer;
@@ -32,7 +34,8 @@ use crate::auth::BrowserEnvironment;
 
 /// The paths of this room.
 pub fn router() -> Router<SharedApp> {
-    browsers().layer(middleware::from_fn(cors::allow)).merge(mobile_programs()).merge(servers())
+    let browsers = browsers().merge(ofrep::router()).layer(middleware::from_fn(cors::allow));
+    browsers.merge(mobile_programs()).merge(servers())
 }
 
 fn browsers() -> Router<SharedApp> {

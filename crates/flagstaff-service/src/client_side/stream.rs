@@ -33,7 +33,7 @@ use crate::live_environment::{Change, LiveEnvironment, Subject};
 /// `/eval/…`, `/meval/…`: values.
 pub(super) async fn values(State(app): State<SharedApp>, viewer: Viewer) -> Response {
     let live = viewer.live.clone();
-    open(app, live, Some(viewer))
+    open(app, live, Contents::Values(Box::new(viewer)))
 }
 
 /// `/ping/{environment}`: that there is a change.
@@ -43,7 +43,7 @@ pub(super) async fn pings_for_browsers(
     Asked(query): Asked<Filtered>,
 ) -> Result<Response, ApiError> {
     query.check()?;
-    Ok(open(app, live, None))
+    Ok(open(app, live, Contents::Pings))
 }
 
 /// `/mping`: the same.
@@ -53,17 +53,35 @@ pub(super) async fn pings_for_mobile_programs(
     Asked(query): Asked<Filtered>,
 ) -> Result<Response, ApiError> {
     query.check()?;
-    Ok(open(app, live, None))
+    Ok(open(app, live, Contents::Pings))
 }
 
-fn open(app: SharedApp, live: Arc<LiveEnvironment>, viewer: Option<Viewer>) -> Response {
+/// `GET /ofrep/v1/event-streams/{environment}`: the same, in OpenFeature's words. Nothing is said at first.
+pub(super) async fn refetches(
+    State(app): State<SharedApp>,
+    BrowserEnvironment(live): BrowserEnvironment,
+) -> Response {
+    open(app, live, Contents::Refetches)
+}
+
+/// What a stream consists of.
+enum Contents {
+    /// Values for somebody.
+    Values(Box<Viewer>),
+    /// Announcements of changes, and one at first.
+    Pings,
+    /// The same for OpenFeature's providers, who have just asked and need none at first.
+    Refetches,
+}
+
+fn open(app: SharedApp, live: Arc<LiveEnvironment>, contents: Contents) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate")),
         (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
         environment_id(&live),
     ];
-    let subscriber = Subscriber::new(app, live, viewer);
+    let subscriber = Subscriber::new(app, live, contents);
     let body = stream::unfold(subscriber, |mut subscriber| async move {
         let chunk = subscriber.next().await?;
         Some((Ok::<_, Infallible>(chunk), subscriber))
@@ -75,8 +93,7 @@ fn open(app: SharedApp, live: Arc<LiveEnvironment>, viewer: Option<Viewer>) -> R
 struct Subscriber {
     app: SharedApp,
     live: Arc<LiveEnvironment>,
-    /// For whom it is; without anybody, changes are only announced.
-    viewer: Option<Viewer>,
+    contents: Contents,
     changes: Receiver<Change>,
     revoked: CancellationToken,
     step: Step,
@@ -91,11 +108,11 @@ enum Step {
 }
 
 impl Subscriber {
-    fn new(app: SharedApp, live: Arc<LiveEnvironment>, viewer: Option<Viewer>) -> Self {
+    fn new(app: SharedApp, live: Arc<LiveEnvironment>, contents: Contents) -> Self {
         // Before anything is evaluated: what changes after this is heard of.
         let (changes, revoked) = (live.changes(), live.key_revoked());
         app.metrics.client_stream_opened();
-        Self { app, live, viewer, changes, revoked, step: Step::Everything }
+        Self { app, live, contents, changes, revoked, step: Step::Everything }
     }
 
     async fn next(&mut self) -> Option<Bytes> {
@@ -153,19 +170,26 @@ impl Subscriber {
     /// Changes were missed: everything is sent anew.
     fn start_over(&mut self) -> Option<Bytes> {
         self.changes = self.changes.resubscribe();
+        if let Contents::Refetches = self.contents {
+            let mut out = Vec::new();
+            write_refetch(&mut out, self.live.sequence());
+            return Some(out.into());
+        }
         self.step = Step::Everything;
         None
     }
 
     fn everything(&self) -> Bytes {
         let mut out = Vec::new();
-        match &self.viewer {
-            Some(viewer) => {
+        match &self.contents {
+            Contents::Values(viewer) => {
                 let (version, data) = self.live.evaluable();
                 write(&mut out, "put", &viewer.see(&data, |_| true).evaluations(version));
                 self.app.metrics.evaluated_for_client();
             }
-            None => write_ping(&mut out),
+            Contents::Pings => write_ping(&mut out),
+            // So that the other side knows that it is connected.
+            Contents::Refetches => out.extend_from_slice(b":\n\n"),
         }
         out.into()
     }
@@ -173,8 +197,8 @@ impl Subscriber {
     /// What these changes mean here; none if nothing.
     fn changed(&self, subjects: &[Arc<Subject>]) -> Option<Bytes> {
         let mut out = Vec::new();
-        match &self.viewer {
-            Some(viewer) => {
+        match &self.contents {
+            Contents::Values(viewer) => {
                 let (version, data) = self.live.evaluable();
                 let affected: HashSet<&str> =
                     subjects.iter().flat_map(|subject| subject.affected(&data)).map(|key| &**key).collect();
@@ -192,7 +216,8 @@ impl Subscriber {
                     write(&mut out, "delete", &json!({"key": key, "version": version}));
                 }
             }
-            None => write_ping(&mut out),
+            Contents::Pings => write_ping(&mut out),
+            Contents::Refetches => write_refetch(&mut out, self.live.sequence()),
         }
         if out.is_empty() {
             return None;
@@ -212,6 +237,11 @@ fn write(out: &mut Vec<u8>, event: &str, data: &impl Serialize) {
     out.extend_from_slice(format!("event: {event}\ndata: ").as_bytes());
     serde_json::to_writer(&mut *out, data).unwrap_or_else(|error| unreachable!("values are JSON: {error}"));
     out.extend_from_slice(b"\n\n");
+}
+
+fn write_refetch(out: &mut Vec<u8>, version: u64) {
+    out.extend_from_slice(format!("id: {version}\n").as_bytes());
+    write(out, "message", &json!({"type": "refetchEvaluation", "etag": version.to_string()}));
 }
 
 fn write_ping(out: &mut Vec<u8>) {

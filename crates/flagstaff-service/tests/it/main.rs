@@ -7,6 +7,7 @@ mod events;
 mod fdv2;
 mod flags;
 mod json_patches;
+mod ofrep;
 mod openapi;
 mod polls;
 mod projects;
