@@ -4,8 +4,10 @@ import threading
 import time
 
 import pytest
+from conftest import FLAGS
 from fake_service import TIMEOUT
 from ldclient import Context
+from ldclient.versioned_data_kind import FEATURES
 from programs import run
 
 CONTEXT = Context.create("u")
@@ -144,3 +146,25 @@ def test_a_child_begins_with_its_parents_flags_and_sends_its_own_events_once(ser
         for counter in event["features"]["bool"]["counters"]
     ]
     assert counts == [1, 1]
+
+
+def test_flags_of_a_data_source_of_the_programs_are_kept_until_it_brings_others(make_client):
+    class Source:
+        def __init__(self, config, store, ready):
+            self.store, self.ready = store, ready
+            sources.append(self)
+
+        def start(self):
+            if len(sources) == 1:
+                self.store.init({FEATURES: {"flag": dict(FLAGS["bool"], key="flag")}})
+            self.ready.set()
+
+        def initialized(self):
+            return self.store.initialized
+
+    sources = []
+    client = make_client(update_processor_class=Source)
+    client.postfork(start_wait=TIMEOUT)
+    assert len(sources) == 2
+    assert client.variation("flag", CONTEXT, None) is True
+    assert sources[1].store.get(FEATURES, "flag")["version"] == 7

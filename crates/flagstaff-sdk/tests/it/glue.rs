@@ -8,7 +8,7 @@ use std::time::Duration;
 use flagstaff_sdk::migrations::{ByOrigin, MigrationOpEvent, Operation, StageEvaluation};
 use flagstaff_sdk::model::FlagData;
 use flagstaff_sdk::{
-    AllFlagsOptions, Client, Config, DataSet, ErrorKind, ReasonKind, Seen, TestData, around_waits,
+    AllFlagsOptions, Client, Config, DataSet, ErrorKind, ItemKind, ReasonKind, Seen, TestData, around_waits,
 };
 use flagstaff_testkit::user;
 use serde_json::{Value, json};
@@ -89,6 +89,17 @@ fn a_client_begins_with_the_flags_of_the_one_whose_place_it_takes() {
     after.remind_of(&before);
     assert!(after.variation("known", &user("u"), false));
 
+    // Items that can be read back can be read back there too, or are not there at all.
+    let keeping = Client::start(away().keep_items(true)).unwrap();
+    keeping.remind_of(&before);
+    assert!(!keeping.is_initialized());
+    let flags = TestData::new();
+    flags.update(flags.flag("kept"));
+    let kept = started(Config::new(KEY).data_source(flags).keep_items(true).send_events(false));
+    keeping.remind_of(&kept);
+    assert!(keeping.variation("kept", &user("u"), false));
+    assert!(keeping.kept_items().unwrap().item(ItemKind::Flag, "kept").is_some());
+
     // One that has had flags keeps its own.
     let own = TestData::new();
     own.update(own.flag("own"));
@@ -135,6 +146,30 @@ fn a_step_of_a_migration_that_the_glue_took_down_is_reported_as_it_is() {
     );
     client.close();
     client.report_migration_op(step(1));
+}
+
+#[test]
+fn what_nobody_was_served_is_counted_unless_the_flag_is_left_out_of_summaries() {
+    let (service, client) = service_and_client(vec![]);
+    let brought = data_set(json!({
+        "counted": {"key": "counted", "version": 7},
+        "left-out": {"key": "left-out", "version": 8, "excludeFromSummaries": true},
+    }));
+    for key in ["counted", "counted", "left-out", "no-such-flag"] {
+        client.count_for_nobody(key, brought.flag(key).map(|flag| &**flag), &"d");
+    }
+    flush(&client);
+    let summaries = service.events_of_kind("summary");
+    assert_eq!(
+        summaries[0]["features"],
+        json!({
+            "counted": {"default": "d", "contextKinds": ["user"],
+                "counters": [{"version": 7, "value": "d", "count": 2}]},
+            "no-such-flag": {"default": "d", "contextKinds": ["user"],
+                "counters": [{"unknown": true, "value": "d", "count": 1}]},
+        })
+    );
+    assert!(service.events_of_kind("index").is_empty());
 }
 
 #[test]
