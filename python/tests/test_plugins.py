@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import queue
 import threading
 
 import ldclient
@@ -9,8 +10,10 @@ import pytest
 from fake_service import TIMEOUT
 from ldclient import Config, Context, LDClient
 from ldclient.hook import Hook
+from ldclient.interfaces import DataSourceState
 from ldclient.plugin import ApplicationMetadata, EnvironmentMetadata, Plugin, PluginMetadata, SdkMetadata
 from ldclient.version import VERSION
+from ldclient.versioned_data_kind import FEATURES, SEGMENTS
 
 CONTEXT = Context.create("u")
 
@@ -202,3 +205,28 @@ def test_the_signatures_are_those_that_programs_know():
     assert names(SdkMetadata) == ["name", "version", "wrapper_name", "wrapper_version"]
     assert names(ApplicationMetadata) == ["id", "version"]
     assert EnvironmentMetadata(SdkMetadata("a", "1")) == EnvironmentMetadata(SdkMetadata("a", "1"), None, None)
+
+
+@pytest.mark.parametrize("own_source", [False, True])
+def test_a_plugin_that_listens_misses_nothing(service, make_client, own_source):
+    class Source:
+        def __init__(self, config, store, ready):
+            self.config, self.ready = config, ready
+
+        def start(self):
+            self.config.data_source_update_sink.init({FEATURES: dict(service.flags), SEGMENTS: {}})
+            self.config.data_source_update_sink.update_status(DataSourceState.VALID, None)
+            self.ready.set()
+
+        def initialized(self):
+            return True
+
+    def listen(client):
+        client.flag_tracker.add_listener(lambda change: heard.put(change.key))
+        client.data_source_status_provider.add_listener(lambda status: heard.put(status.state))
+
+    heard = queue.Queue()
+    settings = {"update_processor_class": Source} if own_source else {}
+    make_client(plugins=[Recording(on_register=listen)], **settings)
+    expected = {*service.flags, DataSourceState.VALID}
+    assert {heard.get(timeout=TIMEOUT) for _ in expected} == expected
