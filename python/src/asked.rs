@@ -101,7 +101,7 @@ impl<'py> Asked<'_, 'py> {
 
     /// Says once that flags are only those that a database had before.
     #[cold]
-    fn tell_of_old_values(&self) {
+    pub(crate) fn tell_of_old_values(&self) {
         let is_old = || {
             let state = self.client.data_source_status().state;
             state == DataSourceState::Initializing && !self.source_is_initialized()
@@ -147,18 +147,18 @@ impl<'py> Asked<'_, 'py> {
         if error == ErrorKind::ClientNotReady {
             self.explain(error);
         }
-        if let Some(events) = self.parts.and_then(|parts| parts.events.as_ref()) {
-            // Users were reported whatever was wrong with them, contexts are not.
-            let is_reported = match why {
-                Unusable::NoKey | Unusable::KeyMissing => true,
-                Unusable::Context(_) => error == ErrorKind::ClientNotReady,
-                Unusable::OtherType(_) => false,
-            };
-            if is_reported {
-                events.evaluated_for_nobody(self, given, flag.map(|flag| &**flag), error, with_reason);
+        let flag = flag.map(|flag| &**flag);
+        // Users were reported whatever was wrong with them, contexts are not.
+        let was_user = matches!(why, Unusable::NoKey | Unusable::KeyMissing);
+        let was_early = matches!(why, Unusable::Context(_)) && error == ErrorKind::ClientNotReady;
+        match self.parts.and_then(|parts| parts.events.as_ref()) {
+            Some(events) if was_user || was_early => {
+                events.evaluated_for_nobody(self, given, flag, error, with_reason);
             }
+            None if was_user => self.client.count_for_nobody(key, flag, self),
+            _ => {}
         }
-        then(Detail::error(error), flag.map(|flag| &**flag))
+        then(Detail::error(error), flag)
     }
 
     /// Where the flag is looked up.

@@ -169,8 +169,11 @@ pub(crate) fn evaluate<'py, C: EventContext, R>(
     });
     drop(holding);
 
-    if let Some(error) = error.filter(|error| failure.is_none() || *error == ErrorKind::ClientNotReady) {
-        asked.explain(error);
+    match error {
+        // A store of the program's own says itself what is wrong.
+        Some(error) if failure.is_none() || error == ErrorKind::ClientNotReady => asked.explain(error),
+        None if asked.may_wait && parts.store.is_none() => asked.tell_of_old_values(),
+        _ => {}
     }
     let Some(events) = parts.events.as_ref().filter(|_| !asked.client.is_offline()) else { return answer };
     let tell = || {

@@ -49,6 +49,20 @@ def test_evaluations_are_counted_and_users_reported_once(service, client):
     assert not [event for event in service.events() if event["kind"] == "feature"]
 
 
+def test_what_users_without_a_key_get_is_counted(service, client):
+    for user in (None, {"name": "nobody"}, {"key": None}):
+        client.variation("bool", user, "d")
+        client.variation("no-such-flag", user, "d")
+    client.variation("bool", Context.create(""), "d")
+    client.close()
+    (summary,) = service.wait_for_events(kind="summary")
+    assert summary["features"]["bool"] == {
+        "default": "d", "contextKinds": ["user"], "counters": [{"version": 7, "value": "d", "count": 3}]
+    }
+    assert summary["features"]["no-such-flag"]["counters"] == [{"unknown": True, "value": "d", "count": 3}]
+    assert [event["kind"] for event in service.events()] == ["summary"]
+
+
 def test_tracked_flags_are_reported_in_full(service, client):
     client.variation("tracked", USER, "d")
     client.variation_detail("tracked", USER, {"a": [1]})

@@ -140,6 +140,15 @@ impl Events {
         self.loose.count(flag_key, None, None, &default, &default, kinds);
     }
 
+    /// Counts a default that was served to a user without a key. The flag need not exist.
+    #[cold]
+    pub(crate) fn nobody<D: EventDefault + ?Sized>(&self, flag_key: &str, version: Option<u64>, default: &D) {
+        self.counters.stamp(shard(), now_ms());
+        let default = default.to_value();
+        let _unforked = fork::guard();
+        self.loose.count(flag_key, version, None, &default, &default, vec!["user".to_owned()]);
+    }
+
     /// Reports a context, if it was not reported lately.
     #[inline]
     fn meet<C: EventContext + ?Sized>(&self, context: &C, now_ms: u64, shard: usize) {
