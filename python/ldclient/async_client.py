@@ -26,7 +26,7 @@ from ldclient.impl.async_listeners import (
 )
 from ldclient.impl.async_parts import called_without_awaiting, enter_homes, makes_parts
 from ldclient.impl.background import Behind, Resting, Session, changed
-from ldclient.impl.coroutines import Home, Waited, has_coroutines, told_future
+from ldclient.impl.coroutines import Home, Waited, has_coroutines, outcome, told_future
 from ldclient.impl.plugins import Plugins
 from ldclient.interfaces import (
     AsyncBigSegmentStoreStatusProvider,
@@ -92,7 +92,7 @@ class AsyncLDClient:
         if not self._session.begun:
             self._begin(start_wait)
         try:
-            client = await asyncio.shield(asyncio.wrap_future(self._session.made))
+            client = await outcome(self._session.made)
         except Exception:
             # It was logged, and evaluations give defaults.
             return
@@ -337,7 +337,7 @@ class AsyncLDClient:
 
     async def close(self) -> None:
         """Delivers events and disconnects. May be called again; evaluations go on with the last flags."""
-        await asyncio.wrap_future(self._close())
+        await outcome(self._close())
 
     def _close(self) -> "Future[None]":
         if self._closing is None:

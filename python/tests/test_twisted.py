@@ -433,7 +433,9 @@ def test_flags_that_somebody_else_wrote_to_redis_are_read_through_the_store_of_o
             """
             from ldclient import LDClient, Config
             from ldclient.integrations import Redis
+            import functools
             from ldclient.twisted_event_consumer import TwistedEventConsumer
+            from ldclient.twisted_redis import create_redis_ldd_processor
             from ldclient.twisted_redis_feature_store import TwistedRedisFeatureStore
 
             url = "redis://127.0.0.1:%d"
@@ -449,15 +451,20 @@ def test_flags_that_somebody_else_wrote_to_redis_are_read_through_the_store_of_o
                 print((yield client.variation("bool", USER, "default")), (yield client.variation("no", USER, "default")))
                 print((yield client.flush()))
                 yield client.close()
+                create = functools.partial(
+                    create_redis_ldd_processor, update_delay=0.01, redis_port=%d, redis_prefix="old"
+                )
+                client = TwistedLDClient(config=Config("k", update_processor_class=create, send_events=False))
+                print((yield client.variation("bool", USER, "default")), client.is_initialized())
+                yield client.close()
 
-            logging.basicConfig(level=logging.WARNING)
             run(main)
             """
-            % server.port,
+            % (server.port, server.port),
         )
     finally:
         server.stop()
-    assert printed == ["True default", "True"]
+    assert printed == ["True default", "True", "True True"]
     assert {event["kind"] for event in service.events()} == {"index", "summary"}
 
 

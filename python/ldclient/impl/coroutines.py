@@ -8,6 +8,7 @@ import contextlib
 import contextvars
 import inspect
 import os
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as LateError
 from typing import Any, Awaitable, Callable, Iterator, Optional, Set, Tuple
 
@@ -90,7 +91,13 @@ class Home:
         :param call: what is called
         """
         self.enter()
-        return await asyncio.wrap_future(in_pool(contextvars.copy_context().run, call))
+        future = in_pool(contextvars.copy_context().run, call)
+        try:
+            return await outcome(future)
+        except asyncio.CancelledError:
+            # If no thread has begun with it, none needs to.
+            future.cancel()
+            raise
 
     def run_soon(self, awaitable: Awaitable[Any]) -> None:
         """Has a coroutine run, and nobody wait. What it raises is logged.
@@ -243,6 +250,17 @@ def told_future() -> "Tuple[asyncio.Future[Any], Callable[[Any], None]]":
             loop.call_soon_threadsafe(settle, result)
 
     return future, tell
+
+
+async def outcome(future: "Future[Any]") -> Any:
+    """Awaits what comes of something that a thread does. Who gives up waiting does not keep it from being done.
+
+    :param future: stands for it
+    """
+    done, tell = told_future()
+    future.add_done_callback(tell)
+    await done
+    return future.result()
 
 
 def has_coroutines(component: Any) -> bool:
