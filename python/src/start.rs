@@ -25,7 +25,7 @@ pub(crate) fn start(py: Python<'_>, settings: Config, make: Make, show: Py<PyAny
             logging::log(py, LogLevel::Error, &message);
             let mut silent = Config::new("").offline(true).answer_when_closed(true);
             match showing.take_outcome().transpose()? {
-                // The program knows it already; whatever it did with it, it does with the other one.
+                // The program was shown the other one already, and is not asked again to do what it did then.
                 Some(_) => {}
                 None => silent = silent.plugin(showing.clone()),
             }

@@ -113,6 +113,8 @@
 //!   the caller's thread, within the call.
 //! - [`Client::evaluate_seen`] and [`Client::all_flags_state_in`] evaluate flags that the caller brings, and
 //!   show the flag and its prerequisites; [`Client::data_source_updates`] puts flags in.
+//! - A [`Plugin`] is shown the client before it connects; [`Client::remind_of`] has one client begin with the
+//!   flags of another; [`Client::report_migration_op`] reports a step of a migration that was noted elsewhere.
 //! - [`around_waits`] has an interpreter's lock let go of while an evaluation waits for a database.
 //! - [`Client::data_source_status`], [`Client::is_initialized`], [`Client::is_offline`] and
 //!   [`Client::data_set`] read the state.
