@@ -12,6 +12,7 @@ from ldclient import Config, Context, LDClient
 from ldclient.feature_store import CacheConfig
 from ldclient.feature_store_helpers import CachingStoreWrapper
 from ldclient.integrations import Consul, DynamoDB, Redis
+from ldclient.integrations.test_data import TestData
 from ldclient.interfaces import DataStoreStatus
 from ldclient.redis_feature_store import RedisFeatureStore
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
@@ -112,6 +113,19 @@ def test_evaluations_do_not_pass_by_python(redis_port, make_client, monkeypatch)
     assert client.variation("bool", USER, "d") is True
     assert client.data_store_status_provider.is_monitoring_enabled()
     assert client.data_store_status_provider.status == DataStoreStatus(True, False)
+
+
+def test_what_a_data_source_of_the_program_s_own_brings_counts_at_once_and_is_written(redis_port):
+    data = TestData.data_source()
+    data.update(data.flag("f").variations("a", "b").fallthrough_variation(0))
+    store = Redis.new_feature_store("redis://127.0.0.1:%d" % redis_port, "own source", caching=CacheConfig(600))
+    config = Config("sdk-test", feature_store=store, update_processor_class=data, send_events=False)
+    with LDClient(config=config) as client:
+        assert client.is_initialized() and client.variation("f", USER, "d") == "a"
+        assert json.loads(redis(redis_port, "HGET", "own source:features", "f"))["version"] == 1
+        data.update(data.flag("f").fallthrough_variation(1))
+        assert client.variation("f", USER, "d") == "b"
+        eventually(lambda: json.loads(redis(redis_port, "HGET", "own source:features", "f"))["version"] == 2)
 
 
 def test_a_subclass_with_a_get_of_its_own_is_asked(redis_port, make_client):

@@ -10,6 +10,7 @@ from typing import Any, Callable, Mapping, Optional
 
 from ldclient import _native
 from ldclient.feature_store import InMemoryFeatureStore
+from ldclient.impl.native_stores import database_behind
 from ldclient.impl.polling import RequesterPolling
 from ldclient.impl.ready import Ready
 from ldclient.impl.sorter import FeatureStoreDataSetSorter
@@ -53,7 +54,11 @@ def keeps_items(config: Any) -> bool:
         return False
     if type(store) is InMemoryFeatureStore:
         return True
-    return store is None and bool(config.update_processor_class or config.feature_requester_class or config.use_ldd)
+    has_source = bool(config.update_processor_class or config.feature_requester_class)
+    if store is None:
+        return has_source or bool(config.use_ldd)
+    # The client writes its memory to the database.
+    return has_source and not config.use_ldd and database_behind(store) is not None
 
 
 def share_memory(config: Any, native: Any, has_source: bool) -> None:
@@ -96,9 +101,10 @@ class ProgramDataSource:
 
     def __store_of(self, native: Any, updates: Any) -> Any:
         store = self.__config.feature_store
-        if store is not None and type(store) is not InMemoryFeatureStore:
+        is_database = database_behind(store) is not None
+        if store is not None and not is_database and type(store) is not InMemoryFeatureStore:
             return _SortingStore(store)
-        if store is None:
+        if store is None or is_database:
             store = InMemoryFeatureStore()
             store._attach(updates, is_source=True)
         return store
