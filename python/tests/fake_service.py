@@ -76,8 +76,8 @@ class FakeService:
         """All flags as second-generation delivery says them, unless whoever asks has them."""
         if basis == self.selector:
             return self._transfer("none", [])[:1]
-        flags, segments = self.flags.values(), self.segments.values()
-        return self._transfer("xfer-full", [_put("segment", one) for one in segments] + [_put("flag", one) for one in flags])
+        items = [_put("segment", one) for one in self.segments.values()]
+        return self._transfer("xfer-full", items + [_put("flag", one) for one in self.flags.values()])
 
     def _transfer(self, code, items):
         payload = {"id": "p", "target": self._changes, "intentCode": code, "reason": "test"}

@@ -92,7 +92,8 @@ def test_polls_alone_go_on(service, system_client):
 def test_sources_may_ask_other_hosts_each(system_client):
     poll, stream = FakeService({"bool": flag(True)}), FakeService({"bool": flag("streamed")})
     stream._changes = 1
-    builder = datasystem.custom().initializers([datasystem.polling_ds_builder().base_uri(poll.url + "/").poll_interval(60)])
+    first = datasystem.polling_ds_builder().base_uri(poll.url + "/").poll_interval(60)
+    builder = datasystem.custom().initializers([first])
     builder.synchronizers(datasystem.streaming_ds_builder().base_uri(stream.url).initial_reconnect_delay(0.01))
     client = system_client(builder)
     eventually(lambda: client.variation("bool", USER, "d") == "streamed")
@@ -322,7 +323,8 @@ def test_a_synchronizer_says_how_it_is_doing(system_client):
     error = DataSourceErrorInfo(DataSourceErrorKind.NETWORK_ERROR, 0, 0.0, "no answer")
     synchronizer.updates.put(Update(DataSourceState.INTERRUPTED, error=error))
     eventually(lambda: provider.status.state == DataSourceState.INTERRUPTED)
-    assert (provider.status.error.kind, provider.status.error.message) == (DataSourceErrorKind.NETWORK_ERROR, "no answer")
+    said = provider.status.error
+    assert (said.kind, said.message) == (DataSourceErrorKind.NETWORK_ERROR, "no answer")
     synchronizer.updates.put(Update(DataSourceState.VALID))
     eventually(lambda: provider.status.state == DataSourceState.VALID)
     synchronizer.updates.put(Update(DataSourceState.OFF, error=error))

@@ -31,7 +31,8 @@ class Ticking(Synchronizer):
     def sync(self, ss):
         version = 1
         while True:
-            flag = {"key": "f", "version": version, "on": True, "variations": [os.getpid()], "fallthrough": {"variation": 0}}
+            flag = {"key": "f", "version": version, "on": True, "variations": [os.getpid()]}
+            flag["fallthrough"] = {"variation": 0}
             changes = [Change(ChangeType.PUT, ObjectKind.FLAG, "f", version, flag)]
             yield Update(DataSourceState.VALID, ChangeSet(IntentCode.TRANSFER_FULL, changes, Selector("s", version)))
             if self.stopped.wait(0.002):
