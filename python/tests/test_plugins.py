@@ -50,6 +50,11 @@ class Named(Hook):
         return data
 
 
+def adding(hook):
+    """Has the hook added when the plugin is registered."""
+    return lambda client: client.add_hook(hook)
+
+
 def offline(*plugins, **settings):
     return LDClient(config=Config(offline=True, plugins=list(plugins), **settings))
 
@@ -65,7 +70,7 @@ def test_all_are_asked_for_hooks_before_any_is_registered():
 def test_hooks_of_the_config_come_first_then_those_of_plugins_then_those_that_are_added(caplog):
     order = []
     client = offline(
-        Recording("a", hooks=[Named("of a", order), print], on_register=lambda client: client.add_hook(Named("late", order))),
+        Recording("a", hooks=[Named("of a", order), print], on_register=adding(Named("late", order))),
         Recording("b", hooks=(Named("of b", order),)),
         hooks=[Named("config", order)],
     )
@@ -104,7 +109,8 @@ def test_a_client_can_be_used_while_a_plugin_is_registered_but_is_not_connected(
 
 
 @pytest.mark.parametrize(
-    "method, said", [("get_hooks", "Error getting hooks from plugin bad: 5"), ("register", "Error registering plugin bad: 5")]
+    "method, said",
+    [("get_hooks", "Error getting hooks from plugin bad: 5"), ("register", "Error registering plugin bad: 5")],
 )
 def test_what_a_plugin_raises_is_logged_and_the_client_is_made(make_client, caplog, method, said):
     class Bad(Recording):
@@ -186,7 +192,7 @@ def test_a_client_that_cannot_be_started_has_its_plugins_all_the_same(caplog):
 
 def test_plugins_are_registered_again_when_the_client_is_made_anew(make_client):
     order = []
-    plugin = Recording(hooks=[Named("brought", order)], on_register=lambda client: client.add_hook(Named("added", order)))
+    plugin = Recording(hooks=[Named("brought", order)], on_register=adding(Named("added", order)))
     client = make_client(plugins=[plugin])
     client.postfork(start_wait=TIMEOUT)
     assert [call[0] for call in plugin.calls] == ["get_hooks", "register"] * 2
