@@ -372,10 +372,12 @@ class LDClient:
         self._start(start_wait, before)
 
     def _stop(self) -> None:
-        if self._events is not None:
-            self._events.stop()
-        if self._native is not None:
-            self._native.close()
+        try:
+            if self._events is not None:
+                self._events.stop()
+        finally:
+            if self._native is not None:
+                self._native.close()
 
     @property
     def data_source_status_provider(self) -> DataSourceStatusProvider:

@@ -1,8 +1,8 @@
 //! Evaluations that something written in Python takes part in: a store that keeps the flags, or an
 //! event processor that is told of each.
 //!
-//! Without either, evaluations do not come by here. Nothing of the program's runs while the client
-//! evaluates: the store is read before, and the event processor is told afterwards.
+//! Without either, evaluations do not come by here. Neither is called while the client evaluates: the
+//! store is read before, and the event processor is told afterwards.
 
 use std::sync::Arc;
 

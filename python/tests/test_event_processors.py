@@ -8,7 +8,7 @@ import time
 import pytest
 from fake_service import TIMEOUT
 from ldclient import Config, Context, LDClient
-from ldclient.interfaces import EventProcessor
+from ldclient.interfaces import DataSourceState, EventProcessor
 
 USER = {"key": "u", "custom": {"plan": "gold"}}
 CONTEXT = Context.builder("c").kind("org").set("plan", "gold").build()
@@ -287,6 +287,10 @@ def test_what_is_meant_for_the_program_reaches_it(recorded):
         client.identify(USER)
     processor.send_event = lambda event: None
     assert client.variation("bool", USER, False) is True
+    processor.stop = lambda: interrupt(None)
+    with pytest.raises(KeyboardInterrupt):
+        client.close()
+    assert client.data_source_status_provider.status.state == DataSourceState.OFF
 
 
 def test_an_event_processor_that_cannot_be_made_costs_the_events_only(service, make_client, caplog):

@@ -165,6 +165,8 @@ def test_an_event_processor_that_does_not_stop_holds_nobody_up(service):
         service,
         program(
             """
+            from ldclient.impl import lifetime
+            lifetime._AT_MOST = 0.2
             class Stuck(Recorder):
                 def stop(self):
                     threading.Event().wait()
@@ -196,6 +198,8 @@ def test_a_synchronizer_that_does_not_stop_holds_nobody_up(service):
         service,
         program(
             """
+            from ldclient.impl import lifetime
+            lifetime._AT_MOST = 0.2
             class Stuck(Ticking):
                 def stop(self):
                     while True:
