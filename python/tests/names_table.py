@@ -327,6 +327,44 @@ TABLE = {
         -- test_data_system.test_a_synchronizer_written_in_python_keeps_flags_up_to_date
         Synchronizer
         Update
+        -- test_data_system.test_messages_of_the_service_are_read_and_written
+        Payload
+        ServerIntent
+        -- test_async_parts.test_a_store_is_read_in_daemon_mode_and_many_evaluations_wait_for_it_at_once
+        AsyncFeatureStore.get(kind, key)
+        AsyncFeatureStore.all(kind)
+        AsyncFeatureStore.init(all_data)
+        AsyncFeatureStore.upsert(kind, item)
+        AsyncFeatureStore.delete(kind, key, version)
+        AsyncFeatureStore.{initialized}
+        -- test_async_parts.test_a_database_is_cached_for_a_client_and_for_the_program
+        AsyncFeatureStoreCore
+        -- test_async_parts.test_big_segments_are_asked_for
+        AsyncBigSegmentStore.get_metadata()
+        AsyncBigSegmentStore.get_membership(context_hash)
+        AsyncBigSegmentStore.stop()
+        AsyncBigSegmentStoreStatusProvider
+        -- test_async_parts.test_a_data_source_of_coroutines_brings_flags
+        AsyncBackgroundOperation
+        AsyncUpdateProcessor.start()
+        AsyncUpdateProcessor.stop()
+        AsyncUpdateProcessor.initialized()
+        -- test_async_parts.test_a_requester_of_coroutines_is_polled
+        AsyncFeatureRequester.get_all_data()
+        -- test_async_parts.test_an_event_processor_of_coroutines_takes_events_in_order
+        AsyncEventProcessor.send_event(event)
+        AsyncEventProcessor.flush()
+        AsyncEventProcessor.stop()
+        -- test_async_parts.test_sources_of_a_data_system_may_be_coroutines
+        AsyncInitializer
+        AsyncSynchronizer
+        -- test_asyncio.test_listeners_are_called_on_the_event_loop_and_may_be_coroutines
+        AsyncFlagTracker.add_listener(listener)
+        AsyncFlagTracker.remove_listener(listener)
+        AsyncFlagTracker.add_flag_value_change_listener(key, context, fn)
+        AsyncDataSourceStatusProvider.add_listener(listener)
+        AsyncDataSourceStatusProvider.remove_listener(listener)
+        AsyncDataStoreStatusProvider
     """,
     "ldclient.feature_store": """
         -- test_feature_store.test_cache_config
@@ -392,9 +430,10 @@ TABLE = {
         Files.new_data_source(paths, auto_update=False, poll_interval=1, force_polling=False)
         -- test_data_system.test_files_are_used_until_flags_come_that_are_up_to_date
         Files.new_data_source_v2(paths, poll_interval=1, force_polling=False)
-        -- ?.async_stores
+        -- test_async_parts.test_redis_is_read_by_its_stores_for_asyncio
         Redis.async_feature_store(url="redis://localhost:6379/0", prefix=None, caching, redis_opts)
         Redis.async_big_segment_store(url="redis://localhost:6379/0", prefix=None, redis_opts)
+        -- test_async_parts.test_dynamodb_is_read_by_its_store_for_asyncio
         DynamoDB.async_feature_store(table_name, prefix=None, dynamodb_opts, caching)
     """,
     "ldclient.integrations.test_data": """
@@ -466,6 +505,9 @@ TABLE = {
         Metadata.[name]
         EvaluationSeriesContext(key, context, default_value, method, environment_id=None)
         EvaluationSeriesContext.[key, context, default_value, method, environment_id]
+        -- test_asyncio.test_hooks_may_be_coroutines_and_are_run_in_order_whatever_they_do
+        AsyncHook.before_evaluation(series_context, data)
+        AsyncHook.after_evaluation(series_context, data, detail)
     """,
     "ldclient.plugin": """
         -- test_plugins.test_plugins_are_told_where_they_are
@@ -480,7 +522,9 @@ TABLE = {
         SdkMetadata.[name, version, wrapper_name, wrapper_version]
         ApplicationMetadata(id=None, version=None)
         ApplicationMetadata.[id, version]
-        AsyncPlugin
+        -- test_async_parts.test_a_plugin_of_coroutines_is_registered_before_flags_come
+        AsyncPlugin.register(client, metadata)
+        AsyncPlugin.get_hooks(metadata)
     """,
     "ldclient.migrations": """
         -- test_migrations.test_stages_are_found_by_their_names_and_by_nothing_else
@@ -577,18 +621,25 @@ TABLE = {
         AsyncLDClient.add_hook(hook)
     """,
     "ldclient.async_config": """
-        -- ?.async_config
+        -- test_asyncio.test_everything_a_program_does_in_a_day
         AsyncConfig(sdk_key)
-        AsyncBigSegmentsConfig
+        -- test_async_parts.test_big_segments_are_asked_for
+        AsyncBigSegmentsConfig(store=None)
+        -- test_async_parts.test_sources_of_a_data_system_may_be_coroutines
         AsyncDataSystemConfig
     """,
     "ldclient.async_feature_store": """
-        -- ?.async_stores
-        AsyncInMemoryFeatureStore
+        -- test_async_parts.test_a_store_in_memory_is_the_clients_memory
+        AsyncInMemoryFeatureStore()
+        AsyncInMemoryFeatureStore.get(kind, key)
+        AsyncInMemoryFeatureStore.all(kind)
+        AsyncInMemoryFeatureStore.init(all_data)
+        AsyncInMemoryFeatureStore.upsert(kind, item)
+        AsyncInMemoryFeatureStore.delete(kind, key, version)
     """,
     "ldclient.async_feature_store_helpers": """
-        -- ?.async_stores
-        AsyncCachingStoreWrapper
+        -- test_async_parts.test_a_database_is_cached_for_a_client_and_for_the_program
+        AsyncCachingStoreWrapper(core, cache_config)
     """,
     "ldclient.util": """
         -- test_logging.test_lines_go_through_the_methods_named_like_their_level
@@ -643,7 +694,7 @@ TABLE = {
         TwistedEventConsumer
     """,
     "ldclient.twisted_redis_feature_store": """
-        -- ?.twisted_redis
+        -- test_twisted.test_flags_that_somebody_else_wrote_to_redis_are_read_through_the_store_of_old
         TwistedRedisFeatureStore
     """,
 }

@@ -15,7 +15,7 @@ from ldclient.async_feature_store import AsyncInMemoryFeatureStore
 from ldclient.async_feature_store_helpers import AsyncCachingStoreWrapper
 from ldclient.config import DataSourceBuilder
 from ldclient.feature_store import CacheConfig
-from ldclient.integrations import Redis
+from ldclient.integrations import DynamoDB, Redis
 from ldclient.integrations.test_data import TestData
 from ldclient.interfaces import (
     AsyncBigSegmentStore,
@@ -40,7 +40,8 @@ from ldclient.interfaces import (
 )
 from ldclient.plugin import AsyncPlugin
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
-from servers import redis, redis_server
+from servers import TABLE, redis, redis_server
+from test_stores import dynamodb_opts
 
 USER = Context.create("user-1")
 
@@ -429,6 +430,21 @@ def test_redis_is_read_by_its_stores_for_asyncio(service):
         run(main())
     finally:
         server.stop()
+
+
+def test_dynamodb_is_read_by_its_store_for_asyncio(service, dynamodb_port):
+    def store():
+        return DynamoDB.async_feature_store(TABLE, "asyncio", dynamodb_opts(dynamodb_port))
+
+    async def main():
+        written = store()
+        async with AsyncLDClient(config_for(service, feature_store=written)) as client:
+            assert await client.variation("bool", USER, "default") is True
+        ldd = AsyncConfig("k", use_ldd=True, send_events=False, feature_store=store())
+        async with AsyncLDClient(ldd) as client:
+            assert await client.variation("bool", USER, "default") is True
+
+    run(main())
 
 
 def test_coroutines_whose_event_loop_is_gone_give_defaults_and_hold_nobody_up(caplog):
