@@ -1,7 +1,7 @@
 """Stores for flags and segments, and how they are cached."""
 
 from collections import defaultdict
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 from ldclient import _native
 from ldclient.impl.locks import Lock
@@ -160,22 +160,28 @@ class InMemoryFeatureStore(DiagnosticDescription, FeatureStore):
         :param client: the way into its memory
         :param is_source: whether nothing else brings the client flags, so that there are none to wait for
         """
+        unusable: List[Tuple[str, str, str]] = []
         with self.__lock:
             flags, segments = (_plain(self.__all(namespace)) for namespace in _IN_CLIENTS)
-            for namespace, items in zip(_IN_CLIENTS, (flags, segments)):
-                for key, problem in _native.unusable_items(namespace, items).items():
-                    log.error("The client cannot use %s in '%s': %s", key, namespace, problem)
-                    del items[key]
             memory = self.__memory()
             if self.__initialized if memory is None else memory.has_everything():
-                (client.put_in if is_source else client.remind_of)(flags, segments)
+                put_in = client.put_in if is_source else client.remind_of
+                try:
+                    put_in(flags, segments)
+                except ValueError:
+                    unusable = _without_unusable(flags, segments)
+                    put_in(flags, segments)
             else:
+                unusable = _without_unusable(flags, segments)
                 for namespace, items in zip(_IN_CLIENTS, (flags, segments)):
                     for key, item in items.items():
                         client.upsert(namespace, key, item)
             self.__clients.append(client)
             for namespace in _IN_CLIENTS:
                 self.__items.pop(namespace, None)
+        # Not under the lock: whoever handles log lines may evaluate flags.
+        for namespace, key, problem in unusable:
+            log.error("The client cannot use %s in '%s': %s", key, namespace, problem)
 
     def __memory(self) -> Any:
         """The client that is read from, if any of them is left. The lock is held, here and below."""
@@ -216,6 +222,16 @@ class InMemoryFeatureStore(DiagnosticDescription, FeatureStore):
 
 #: The namespaces of what clients have in their memory.
 _IN_CLIENTS = (FEATURES.namespace, SEGMENTS.namespace)
+
+
+def _without_unusable(flags: Dict[str, Any], segments: Dict[str, Any]) -> List[Tuple[str, str, str]]:
+    """Leaves out what a client cannot read as what it is to be; gives namespace, key and problem of each."""
+    left_out = []
+    for namespace, items in zip(_IN_CLIENTS, (flags, segments)):
+        for key, problem in _native.unusable_items(namespace, items).items():
+            del items[key]
+            left_out.append((namespace, key, problem))
+    return left_out
 
 
 def _plain(items: Mapping[str, Any]) -> Dict[str, Any]:

@@ -154,10 +154,10 @@ def test_files_that_change_are_read_again(make, write, caplog):
     write('{"flagValues": {"v": ')
     until(lambda: unable(caplog))
     assert client.variation("v", USER, None) == 2 and client.is_initialized()
-    assert client.data_source_status_provider.status.state == DataSourceState.INTERRUPTED
+    until(lambda: client.data_source_status_provider.status.state == DataSourceState.INTERRUPTED)
     write('{"flagValues": {"v": 3}}')
     until(lambda: client.variation("v", USER, None) == 3)
-    assert client.data_source_status_provider.status.state == DataSourceState.VALID
+    until(lambda: client.data_source_status_provider.status.state == DataSourceState.VALID)
 
 
 def test_a_file_that_comes_later_initializes_the_client(make, write, tmp_path, caplog):

@@ -128,16 +128,18 @@ class _Files:
         self.__add_all(SEGMENTS, self.segments, segments)
 
     def __add_all(self, kind: VersionedDataKind, known: Dict[str, dict], items: List[Tuple[str, dict]]) -> None:
+        new: Dict[str, dict] = {}
         for key, item in items:
-            if key in known:
+            if key in known or key in new:
                 raise ValueError("key '%s' is in '%s' twice" % (key, kind.namespace))
             if not isinstance(item, dict):
                 raise ValueError("'%s' in '%s' is no object" % (key, kind.namespace))
-            known[key] = {"key": key, **item}
-            if known[key].get("version") is None:
-                known[key]["version"] = 1
-        for key, problem in _native.unusable_items(kind.namespace, known).items():
+            new[key] = {"key": key, **item}
+            if new[key].get("version") is None:
+                new[key]["version"] = 1
+        for key, problem in _native.unusable_items(kind.namespace, new).items():
             raise ValueError("'%s' in '%s': %s" % (key, kind.namespace, problem))
+        known.update(new)
 
     def settle(self, before: "_Files") -> None:
         """Raises the versions of items that have changed, if whoever wrote the files did not: what is told of
