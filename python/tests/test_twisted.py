@@ -478,3 +478,32 @@ def test_the_event_consumer_of_old_is_a_name_only(caplog):
     assert "event_consumer_class is ignored" in caplog.text
     with pytest.raises(TypeError):
         TwistedEventConsumer(None, None)
+
+
+def test_a_program_whose_reactor_stops_without_closing_still_sends_its_events(service):
+    run(
+        service,
+        """
+        def main():
+            global kept
+            kept = made(flush_interval=600)
+            yield kept.ready
+            kept.track("last words", USER)
+
+        run(main)
+        """,
+    )
+    assert service.wait_for_events(kind="custom")[0]["key"] == "last words"
+
+
+def test_a_program_without_a_reactor_that_runs_reports_and_ends(service):
+    run(
+        service,
+        """
+        client = made(flush_interval=600)
+        client.track("never ran", USER)
+        while client._TwistedLDClient__session.client is None:
+            time.sleep(0.001)
+        """,
+    )
+    assert service.wait_for_events(kind="custom")[0]["key"] == "never ran"

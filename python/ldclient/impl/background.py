@@ -2,6 +2,7 @@
 
 import copy
 import os
+import platform  # noqa: F401, which the native client asks: loaded here rather than on an event loop
 from collections import deque
 from concurrent.futures import Future
 from typing import Any, Callable, Deque, Optional
@@ -127,6 +128,8 @@ class Session:
         :param before_connecting: called on another thread, with the client once it can be used
         """
         self.__begun_in = os.getpid()
+        # Whoever gives up waiting for it does not keep it from being made.
+        self.made.set_running_or_notify_cancel()
 
         def usable(client: Behind) -> None:
             self.client = client
