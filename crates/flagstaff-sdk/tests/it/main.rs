@@ -21,6 +21,7 @@ mod names;
 #[cfg(feature = "otel")]
 mod otel;
 mod outage;
+mod outside;
 mod plugins;
 mod polling;
 mod robustness;
