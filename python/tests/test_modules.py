@@ -14,6 +14,7 @@ def test_star_import_leaves_get_and_set_config_out():
     names = {}
     exec("from ldclient import *", names)
     assert "LDClient" in names and "get" not in names and "set_config" not in names
+    assert sorted(ldclient.client.__all__) == ["Config", "LDClient"]
 
 
 def test_unknown_names_are_attribute_errors():
