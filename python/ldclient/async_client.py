@@ -25,7 +25,8 @@ from ldclient.impl.async_listeners import (
     FlagTrackerOnLoop,
 )
 from ldclient.impl.async_parts import called_without_awaiting, enter_homes, makes_parts
-from ldclient.impl.background import Behind, Resting, Session, changed
+from ldclient.impl.background import Behind, Resting, Session
+from ldclient.impl.configs import changed
 from ldclient.impl.coroutines import Home, Waited, has_coroutines, outcome, told_future
 from ldclient.impl.plugins import Plugins
 from ldclient.interfaces import (

@@ -16,6 +16,7 @@ from ldclient.interfaces import (
     FlagTracker,
 )
 from ldclient.impl.data_source import data_source_of, keeps_items, share_memory
+from ldclient.impl.configs import offline, online
 from ldclient.impl.events import event_sink
 from ldclient.impl.hooks import HookedClient
 from ldclient.impl.lifetime import closed_at_exit
@@ -85,9 +86,12 @@ class LDClient:
         closed_at_exit(self)
 
     def _start(self, start_wait: float, before: Any = None) -> None:
+        plugins = Plugins(self._config)
+        self._hooks = [*self._config.hooks, *plugins.hooks()]
+        self._connect(start_wait, before, plugins)
+
+    def _connect(self, start_wait: float, before: Any = None, plugins: Optional[Plugins] = None) -> None:
         config = self._config
-        plugins = Plugins(config)
-        self._hooks = [*config.hooks, *plugins.hooks()]
         self._events = event_sink(config)
         self._source = source = data_source_of(config)
 
@@ -95,7 +99,8 @@ class LDClient:
             if before is not None:
                 _native.remind_of(native, before)
             self._use(native)
-            plugins.register(self)
+            if plugins is not None:
+                plugins.register(self)
 
         native = _native.Client.start(
             config, VERSION, start_wait, before_connecting, self._events, source, keeps_items(config)
@@ -371,13 +376,36 @@ class LDClient:
         self._stop()
         self._start(start_wait, before)
 
+    def set_offline(self) -> None:
+        """Disconnects: from now on evaluations give defaults, and what is reported is dropped. What was reported
+        before is delivered. Without effect on a client that is offline, or closed.
+
+        Hooks go on; listeners are gone, as after :meth:`postfork`.
+        """
+        if self._config.offline or self._native.is_closed():
+            return
+        events, native = self._events, self._native
+        self._config = offline(self._config)
+        self._connect(0)
+        _stop(events, native)
+
+    def set_online(self, start_wait: float = 5) -> None:
+        """Connects, also if the client was made to be offline, and waits for flags for a while. Without effect on
+        a client that is not offline, or that is closed.
+
+        Hooks go on; listeners are gone, as after :meth:`postfork`.
+
+        :param start_wait: how long to wait for flags, in seconds; 0 does not wait
+        """
+        if not self._config.offline or self._native.is_closed():
+            return
+        native = self._native
+        self._config = online(self._config)
+        self._connect(start_wait)
+        native.close()
+
     def _stop(self) -> None:
-        try:
-            if self._events is not None:
-                self._events.stop()
-        finally:
-            if self._native is not None:
-                self._native.close()
+        _stop(self._events, self._native)
 
     @property
     def data_source_status_provider(self) -> DataSourceStatusProvider:
@@ -404,6 +432,16 @@ class LDClient:
 
     def __exit__(self, exception_type, exception, traceback) -> None:
         self.close()
+
+
+def _stop(events: Any, native: Any) -> None:
+    """Has events delivered, and connections closed."""
+    try:
+        if events is not None:
+            events.stop()
+    finally:
+        if native is not None:
+            native.close()
 
 
 def _settled(sdk_key: Any, config: Any, start_wait: Any) -> Tuple[Config, float]:

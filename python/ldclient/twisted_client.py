@@ -18,7 +18,8 @@ from ldclient.config import Config
 from ldclient.context import Context
 from ldclient.flags_state import FeatureFlagsState
 from ldclient.hook import Hook
-from ldclient.impl.background import Resting, Session, changed, online
+from ldclient.impl.background import Resting, Session
+from ldclient.impl.configs import changed, online
 from ldclient.impl.threads import in_pool
 from ldclient.util import log
 

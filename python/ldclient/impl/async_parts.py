@@ -6,7 +6,7 @@ from typing import Any, Callable, Optional
 
 from ldclient.config import BigSegmentsConfig, Config, DataSourceBuilder, DataSystemConfig
 from ldclient.impl.async_stores import BigSegmentStoreOverSync, StoreForSource, StoreOverSync
-from ldclient.impl.background import changed
+from ldclient.impl.configs import changed
 from ldclient.impl.coroutines import Home, Waited, WaitedStore, has_coroutines
 from ldclient.impl.system_sources import NativeBuilder
 from ldclient.interfaces import FeatureStore

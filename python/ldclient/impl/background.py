@@ -1,6 +1,5 @@
 """A client for an event loop: made, and closed, on a thread of its own, so that the loop never waits."""
 
-import copy
 import os
 import platform  # noqa: F401, which the native client asks: loaded here rather than on an event loop
 from collections import deque
@@ -10,6 +9,7 @@ from typing import Any, Callable, Deque, Optional
 from ldclient import _native
 from ldclient.client import LDClient
 from ldclient.config import BigSegmentsConfig, Config
+from ldclient.impl.configs import changed, offline
 from ldclient.impl.lifetime import closed_at_exit
 from ldclient.impl.threads import in_own_thread, in_pool
 from ldclient.util import log
@@ -29,25 +29,6 @@ _PARTS = {
 }
 
 
-def changed(config: Config, **settings: Any) -> Config:
-    """A config that differs in some settings.
-
-    :param config: the config
-    :param settings: what is different
-    """
-    other = copy.copy(config)
-    other._settings = dict(config._settings, **settings)
-    return other
-
-
-def online(config: Config) -> Config:
-    """A config of a client that is not offline.
-
-    :param config: the config, offline or not
-    """
-    return changed(config, offline=False, send_events=config._settings["wants_events"])
-
-
 class Resting(LDClient):
     """A client that is not connected, and has nothing to do with anything but its key and its defaults."""
 
@@ -56,7 +37,7 @@ class Resting(LDClient):
 
         :param config: what the client is going to be set up by, or was
         """
-        self._config = changed(config, offline=True, send_events=False, **_PARTS)
+        self._config = changed(offline(config), **_PARTS)
         self._hooks = []
         self._events = None
         self._source = None
