@@ -1,6 +1,6 @@
 //! Sections 5.1 to 5.4: flags that are received, and written to a database.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -157,11 +157,12 @@ fn add_caching_while_writing(group: &mut Group, database: Database) {
             async move {
                 let place = Place::new(database).await?;
                 let first = flags([serving("f", 1, "streamed")]);
+                let cached = Instant::now();
                 let (client, _service) = writing(&scene, &place, &first, cache()).await?;
                 place.soon_holds(&first).await?;
                 client.has_value("f", "streamed").await?;
                 place.write(&serving("f", 100, "theirs")).await?;
-                watched(&client, "f", &seen).await
+                watched(&client, "f", cached, &seen).await
             }
         });
         group.test(
