@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use flagstaff_service::Config;
+use flagstaff_service::tls::TlsFiles;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -26,6 +27,13 @@ pub(crate) struct Serve {
     /// The folder that holds the databases [default: ./flagstaff-data]
     #[arg(long, env = "FLAGSTAFF_DATA", value_name = "FOLDER")]
     data: Option<PathBuf>,
+    /// A file with the certificate to encrypt connections with, and those that vouch for it, as PEM; it is read
+    /// again when it changes
+    #[arg(long, env = "FLAGSTAFF_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// A file with the certificate's private key, as PEM
+    #[arg(long, env = "FLAGSTAFF_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
     /// Start with demo flags and well-known keys; only on an empty folder, only on loopback
     #[arg(long, env = "FLAGSTAFF_DEMO", num_args = 0..=1, default_missing_value = "true",
         value_parser = BoolishValueParser::new(), value_name = "BOOL")]
@@ -61,6 +69,8 @@ pub(crate) struct OwnerLink {
 struct File {
     listen: Option<SocketAddr>,
     data: Option<PathBuf>,
+    tls_certificate: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
     demo: Option<bool>,
     heartbeat_interval: Option<u64>,
     log: Option<String>,
@@ -72,6 +82,11 @@ impl Serve {
         let file: File = read(self.config.as_deref())?;
         let mut config = Config::new(data(self.data, file.data));
         config.listen = listen(self.listen, file.listen);
+        config.tls = match (self.tls_certificate.or(file.tls_certificate), self.tls_key.or(file.tls_key)) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            _ => return Err("give both tls-certificate and tls-key, or neither".into()),
+        };
         config.demo = self.demo.or(file.demo).unwrap_or(false);
         if let Some(seconds) = self.heartbeat_interval.or(file.heartbeat_interval) {
             config.heartbeat_interval = (seconds > 0).then(|| Duration::from_secs(seconds));

@@ -38,7 +38,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     let mut interrupt = listen_for(SignalKind::interrupt())?;
     let data = config.data.clone();
     let running = App::start(config).await.map_err(|error| chain(&error))?;
-    let base = format!("http://{}", running.address());
+    let base = running.base_url();
     print(&format!("listening on {base}\n"))?;
     match running.first_start() {
         FirstStart::Owner { sign_in_path } => hand_over(&data, &format!("{base}{sign_in_path}"))?,

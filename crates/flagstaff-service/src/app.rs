@@ -18,6 +18,7 @@ use crate::live_environment::LiveEnvironments;
 use crate::management::setup::{self, FirstStart};
 use crate::store::analytics::EVENTS_FILE;
 use crate::store::{DATABASE_FILE, Store, StoreError};
+use crate::tls::{Tls, TlsError};
 use crate::{auth, listen, router};
 
 /// The state of every handler: `State(app): State<SharedApp>`.
@@ -36,6 +37,8 @@ pub struct App {
     pub analytics: Analytics,
     /// How often sign-in was tried.
     pub sign_in_limit: auth::limit::SignInLimit,
+    /// What connections are encrypted with, if they are.
+    pub tls: Option<Tls>,
     /// What `/metrics` shows.
     pub metrics: Metrics,
     /// Cancelled when the service is asked to stop: streams and background work end then.
@@ -104,6 +107,9 @@ pub enum StartError {
         /// Why.
         source: Box<crate::management::ChangeError>,
     },
+    /// The certificate.
+    #[error("could not start with TLS")]
+    Tls(#[from] TlsError),
     /// The database of flags.
     #[error("could not start on the database of flags")]
     Store(#[from] StoreError),
@@ -133,10 +139,12 @@ impl App {
             .map_err(|source| StartError::Listen { address: config.listen, source })?;
         let (app, first_start) = Self::open(config, lock).await?;
         app.tasks.spawn(crate::live_environment::follow(app.clone()));
+        app.tasks.spawn(crate::tls::follow(app.clone()));
         Ok(Running::new(app, listener, first_start))
     }
 
     async fn open(config: Config, lock: File) -> Result<(SharedApp, FirstStart), StartError> {
+        let tls = config.tls.as_ref().map(Tls::load).transpose()?;
         setup::check_kind(&config).await?;
         make_private(&config)?;
         let store = Store::open(&config.data).await?;
@@ -145,6 +153,7 @@ impl App {
             live: LiveEnvironments::load(&store).await?,
             analytics: Analytics::open(&config.data).await?,
             sign_in_limit: auth::limit::SignInLimit::default(),
+            tls,
             metrics: Metrics::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -167,6 +176,12 @@ impl Running {
     /// Where requests are taken.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The base of the service's addresses.
+    pub fn base_url(&self) -> String {
+        let scheme = if self.app.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// What the start made, if it was the first.

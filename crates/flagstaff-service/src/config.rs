@@ -5,12 +5,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::tls::{self, TlsFiles};
+
 /// What the service is started with.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// Where requests are taken; port 0 picks a free one.
     pub listen: SocketAddr,
+    /// Encrypt connections, with what these files hold.
+    pub tls: Option<TlsFiles>,
+    /// How often those files are looked at.
+    pub certificate_poll: Duration,
     /// The folder that holds the databases.
     pub data: PathBuf,
     /// Seed an empty database with the demo, and refuse any other.
@@ -32,6 +38,8 @@ impl Config {
     pub fn new(data: impl Into<PathBuf>) -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8030)),
+            tls: None,
+            certificate_poll: tls::POLL,
             data: data.into(),
             demo: false,
             heartbeat_interval: Some(Duration::from_secs(180)),

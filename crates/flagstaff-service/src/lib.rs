@@ -15,6 +15,7 @@
 //! | [`client_side`] | values to browsers and mobile programs, evaluated here |
 //! | [`ingest`] | event batches in |
 //! | [`analytics`] | what the events add up to |
+//! | [`tls`] | certificates, replaced while the service runs |
 //!
 //! [`app::App`] holds what all rooms share and is every handler's state, as [`SharedApp`]. Each room
 //! with handlers has a `router()` that [`router`] merges.
@@ -36,6 +37,7 @@ pub mod live_environment;
 pub mod management;
 pub mod router;
 pub mod store;
+pub mod tls;
 
 pub use app::{App, Running, SharedApp, StartError};
 pub use clock::now_ms;

@@ -59,7 +59,23 @@ async fn connection(app: SharedApp, stream: TcpStream, peer: SocketAddr, router:
         tracing::debug!(%error, "a connection was gone before it was served");
         return;
     }
-    let io = TokioIo::new(Progress::new(stream, app.config.stalled_after));
+    let stream = Progress::new(stream, app.config.stalled_after);
+    let Some(tls) = &app.tls else { return serve_http(&app, stream, peer, router).await };
+    // A handshake takes no longer than headers may.
+    match tokio::time::timeout(HEADER_TIMEOUT, tls.acceptor().accept(stream)).await {
+        Ok(Ok(stream)) => serve_http(&app, stream, peer, router).await,
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection was not encrypted"),
+        Err(_) => tracing::debug!(%peer, "a handshake took too long"),
+    }
+}
+
+async fn serve_http(
+    app: &SharedApp,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
+    router: Router,
+) {
+    let io = TokioIo::new(stream);
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         tower_call(router.clone(), request)

@@ -123,10 +123,12 @@ impl Session {
         Ok(HeaderValue::from_static("flagstaff_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"))
     }
 
-    /// The `Set-Cookie` header that carries the session.
-    pub fn set_cookie(&self) -> HeaderValue {
+    /// The `Set-Cookie` header that carries the session; if this one is encrypted, for encrypted connections alone.
+    pub fn set_cookie(&self, encrypted: bool) -> HeaderValue {
         let seconds = SESSION_MS / 1000;
-        let cookie = format!("{COOKIE}={}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax", self.token);
+        let secure = if encrypted { "; Secure" } else { "" };
+        let cookie =
+            format!("{COOKIE}={}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}", self.token);
         HeaderValue::try_from(cookie).unwrap_or_else(|_| unreachable!("hex digits are fit for a header"))
     }
 

@@ -31,7 +31,7 @@ impl Visitor {
     }
 
     fn of(session: &Session) -> Self {
-        let cookie = session.set_cookie();
+        let cookie = session.set_cookie(false);
         let pair = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
         Self { cookie: pair, form_token: session.form_token.clone() }
     }

@@ -18,4 +18,5 @@ mod sign_in;
 mod starts;
 mod streams;
 mod support;
+mod tls;
 mod tokens;

@@ -13,7 +13,7 @@ const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The request headers of whoever was given this session.
 fn headers(session: &Session) -> HeaderMap {
-    let cookie = session.set_cookie();
+    let cookie = session.set_cookie(false);
     let pair = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
     HeaderMap::from_iter([(header::COOKIE, HeaderValue::try_from(format!("theme=dark; {pair}")).unwrap())])
 }
@@ -23,8 +23,10 @@ async fn a_password_opens_a_session_that_ends() {
     let service = Service::demo().await;
     let app = service.app();
     let session = session::sign_in(app, HERE, "Demo@Example.com", "demo".to_owned()).await.unwrap();
-    let cookie = session.set_cookie().to_str().unwrap().to_owned();
+    let cookie = session.set_cookie(false).to_str().unwrap().to_owned();
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+    assert!(!cookie.contains("Secure"), "over plain HTTP it would not come back");
+    assert!(session.set_cookie(true).to_str().unwrap().ends_with("; Secure"));
     let known = Session::of(app, &headers(&session)).await.unwrap().expect("a session");
     assert_eq!((known.actor().name.as_str(), known.actor().role), ("Demo Owner", Role::Owner));
     assert_eq!(known.form_token, session.form_token);

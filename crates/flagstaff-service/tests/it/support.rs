@@ -92,6 +92,10 @@ impl Service {
         self.running.app()
     }
 
+    pub(crate) fn base_url(&self) -> String {
+        self.running.base_url()
+    }
+
     pub(crate) fn address(&self) -> std::net::SocketAddr {
         self.running.address()
     }

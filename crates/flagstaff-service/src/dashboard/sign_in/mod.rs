@@ -96,7 +96,10 @@ async fn sign_in(
     session::check_origin(&headers)?;
     let next = own_path(&login.next);
     match session::sign_in(&app, peer.ip(), login.email.trim(), login.password).await {
-        Ok(session) => Ok(([(header::SET_COOKIE, session.set_cookie())], Redirect::to(next)).into_response()),
+        Ok(session) => {
+            Ok(([(header::SET_COOKIE, session.set_cookie(app.tls.is_some()))], Redirect::to(next))
+                .into_response())
+        }
         Err(error @ (SignInError::Wrong | SignInError::TooMany { .. })) => {
             let problem = Some(sentence(&error.to_string()));
             let page = Page { problem, email: login.email, ..Page::new(&app, &headers, next) };
@@ -128,7 +131,8 @@ async fn use_link(
     session::check_origin(&headers)?;
     match session::use_link(&app, &token, chosen.email.trim(), chosen.password).await {
         Ok(session) => {
-            Ok(([(header::SET_COOKIE, session.set_cookie())], Redirect::to("/ui/")).into_response())
+            Ok(([(header::SET_COOKIE, session.set_cookie(app.tls.is_some()))], Redirect::to("/ui/"))
+                .into_response())
         }
         Err(
             error @ (SignInError::ShortPassword
