@@ -6,15 +6,15 @@
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::interrupts;
-use crate::visits::{self, visit};
+use crate::per_process::PerProcess;
+use crate::visits::{self, Counted, visit};
 
 /// How long a thread waits for the next call before it ends.
 const IDLE: Duration = Duration::from_secs(1);
@@ -26,20 +26,32 @@ type Prepare = Box<dyn FnOnce(Python<'_>) -> PyResult<Prepared> + Send>;
 /// Has something of the program's called, and waits until it returns. Nothing is called if the interpreter
 /// is ending. Whoever calls this must not hold the interpreter.
 pub(crate) fn call_out(prepare: impl FnOnce(Python<'_>) -> PyResult<Prepared> + Send + 'static) {
-    let Some(_counted) = visits::enter() else { return };
-    let (done, returned) = channel();
-    let calls = CallOuts::of_this_process();
-    if calls.push(Waiting { prepare: Box::new(prepare), done }) && !start_thread() {
+    let (returned, hearing) = channel();
+    begin(Box::new(prepare), returned);
+    // Nothing is ever sent: whoever has the other end hangs up.
+    let _: Result<(), _> = hearing.recv();
+}
+
+/// As [`call_out`], without waiting.
+pub(crate) fn call_out_later(prepare: impl FnOnce(Python<'_>) -> PyResult<Prepared> + Send + 'static) {
+    begin(Box::new(prepare), channel().0);
+}
+
+fn begin(prepare: Prepare, returned: Sender<()>) {
+    let Some(counted) = visits::enter() else { return };
+    let calls = CALL_OUTS.get();
+    let until_returned = UntilReturned { _counted: counted, _returned: returned };
+    if calls.push(Waiting { prepare, until_returned }) && !start_thread() {
         // Newer Pythons start no thread any more at their end. Then it is done here, if not by another.
-        if let Some(waiting) = calls.state().waiting.pop_back() {
+        let waiting = calls.state().waiting.pop_back();
+        if let Some(Waiting { prepare, until_returned }) = waiting {
             visit(|py| {
-                let called = (waiting.prepare)(py).and_then(|(what, with)| what.call1(py, with));
+                let called = prepare(py).and_then(|(what, with)| what.call1(py, with));
                 interrupts::contained(py, called);
             });
+            drop(until_returned);
         }
     }
-    // Nothing is ever sent: whoever has the other end hangs up.
-    let _: Result<(), _> = returned.recv();
 }
 
 /// Starts a thread that makes calls.
@@ -54,11 +66,11 @@ fn start_thread() -> bool {
 /// The next call that is to be made, for a thread of Python's; none if there is none for a while.
 #[pyfunction]
 pub(crate) fn next_call(py: Python<'_>) -> Option<CallOut> {
-    let calls = CallOuts::of_this_process();
+    let calls = CALL_OUTS.get();
     loop {
-        let Waiting { prepare, done } = py.detach(|| calls.next())?;
+        let Waiting { prepare, until_returned } = py.detach(|| calls.next())?;
         if let Some((what, with)) = interrupts::contained(py, prepare(py)) {
-            return Some(CallOut { what, with, done: Mutex::new(Some(done)) });
+            return Some(CallOut { what, with, done: Mutex::new(Some(until_returned)) });
         }
     }
 }
@@ -70,7 +82,7 @@ pub(crate) struct CallOut {
     what: Py<PyAny>,
     #[pyo3(get, name = "with_")]
     with: Py<PyTuple>,
-    done: Mutex<Option<Sender<()>>>,
+    done: Mutex<Option<UntilReturned>>,
 }
 
 #[pymethods]
@@ -83,14 +95,20 @@ impl CallOut {
 
 struct Waiting {
     prepare: Prepare,
-    /// Who waits goes on when this is dropped.
-    done: Sender<()>,
+    until_returned: UntilReturned,
 }
 
-/// The calls that wait. One per process: a child made by `fork` has none of its parent's threads, and its
-/// copy of the lock may be held for ever.
+/// Who waits for a call goes on when this is dropped.
+struct UntilReturned {
+    _counted: Counted,
+    _returned: Sender<()>,
+}
+
+static CALL_OUTS: PerProcess<CallOuts> = PerProcess::new();
+
+/// The calls that wait.
+#[derive(Default)]
 struct CallOuts {
-    process: u32,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -103,19 +121,6 @@ struct State {
 }
 
 impl CallOuts {
-    fn of_this_process() -> Arc<Self> {
-        static CURRENT: ArcSwapOption<CallOuts> = ArcSwapOption::const_empty();
-        let process = std::process::id();
-        loop {
-            let current = CURRENT.load_full();
-            if let Some(calls) = current.as_ref().filter(|calls| calls.process == process) {
-                return Arc::clone(calls);
-            }
-            let made = CallOuts { process, state: Mutex::default(), changed: Condvar::new() };
-            CURRENT.compare_and_swap(&current, Some(Arc::new(made)));
-        }
-    }
-
     /// True if there is no thread to make this call.
     fn push(&self, call: Waiting) -> bool {
         let mut state = self.state();

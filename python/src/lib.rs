@@ -24,6 +24,7 @@
 //! | `interrupts` | exceptions that must not be swallowed |
 //! | `listeners` | Python callables that are told of changes |
 //! | `call_outs` | code of the program's that may take any time, called from there |
+//! | `per_process` | what a child process starts over with |
 //! | `visits` | threads that were not made by Python, and run Python code |
 //! | `waits` | letting go of the interpreter while a database is asked |
 //! | `notices` | event loops told of what has come |
@@ -46,6 +47,7 @@ mod messages;
 mod migrations;
 mod names;
 mod notices;
+mod per_process;
 mod results;
 mod seen;
 mod settings;
@@ -81,7 +83,7 @@ mod native {
     #[pymodule_export]
     use super::stores::database::{BigSegmentDatabase, FlagDatabase};
     #[pymodule_export]
-    use super::listeners::{Listening, listen, unlisten};
+    use super::listeners::{FlagChanges, Listening, listen, unlisten};
     #[pymodule_export]
     use super::migrations::{migration_variation, report_migration_op};
     #[pymodule_export]

@@ -3,7 +3,9 @@
 //! `ldclient.impl.listeners` keeps the program's listeners and calls them one by one; here is only the one
 //! callable that it has told. That callable must not hold the client: the client holds it.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use flagstaff_sdk::{BigSegmentStoreStatus, DataSourceStatus, DataStoreStatus, FlagChange, ListenerId};
@@ -11,8 +13,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::call_outs::call_out;
+use crate::call_outs::{call_out, call_out_later};
 use crate::client::Client;
+use crate::per_process::PerProcess;
 
 /// What `DataSourceStatus` is made of: state, since when, and the last error's kind, HTTP status, time
 /// and message. Times are Unix seconds.
@@ -44,7 +47,8 @@ pub(crate) fn listen(py: Python<'_>, client: &Client, about: &str, told: Py<PyAn
     let told = Arc::new(told);
     let (id, to) = match about {
         "flags" => {
-            let tell = move |change: &FlagChange| call(&told, (change.key.clone(),));
+            let changes = Arc::new(Changes(PerProcess::new()));
+            let tell = move |change: &FlagChange| Changes::tell(&changes, &told, &change.key);
             (py.detach(|| inner.flag_tracker().add_listener(tell)), About::Flags)
         }
         "data_source" => {
@@ -78,6 +82,55 @@ pub(crate) fn unlisten(py: Python<'_>, client: &Client, listening: &Listening) {
         About::DataStore => inner.data_store_status_provider().remove_listener(listening.id),
         About::BigSegmentStore => inner.big_segment_store_status_provider().remove_listener(listening.id),
     });
+}
+
+/// Flags of which somebody is still to be told. Many may change at once, and each turn in the interpreter is
+/// waited for; so they are told together, and nobody waits for that. A flag that changes again meanwhile is
+/// told of once.
+#[pyclass(module = "ldclient._native", name = "FlagChanges", frozen)]
+pub(crate) struct FlagChanges(Arc<Changes>);
+
+struct Changes(PerProcess<Mutex<Pending>>);
+
+#[derive(Default)]
+struct Pending {
+    /// In the order in which they changed.
+    keys: Vec<String>,
+    known: HashSet<String>,
+    /// Whether somebody takes them.
+    is_told: bool,
+}
+
+#[pymethods]
+impl FlagChanges {
+    /// The keys of flags that have changed; none if there are no more, and whoever takes them is done.
+    fn take(&self) -> Option<Vec<String>> {
+        let own = self.0.0.get();
+        let mut pending = own.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.known.clear();
+        pending.is_told = !pending.keys.is_empty();
+        pending.is_told.then(|| mem::take(&mut pending.keys))
+    }
+}
+
+impl Changes {
+    fn tell(this: &Arc<Self>, told: &Arc<Py<PyAny>>, key: &str) {
+        {
+            let own = this.0.get();
+            let mut pending = own.lock().unwrap_or_else(PoisonError::into_inner);
+            if pending.known.insert(key.to_owned()) {
+                pending.keys.push(key.to_owned());
+            }
+            if mem::replace(&mut pending.is_told, true) {
+                return;
+            }
+        }
+        let (this, told) = (Arc::clone(this), Arc::clone(told));
+        call_out_later(move |py| {
+            let tell_all = told.getattr(py, "all")?;
+            Ok((tell_all, (FlagChanges(this),).into_pyobject(py)?.unbind()))
+        });
+    }
 }
 
 pub(crate) fn status_parts(status: &DataSourceStatus) -> StatusParts {

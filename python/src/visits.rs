@@ -1,15 +1,19 @@
-//! Threads that were not made by Python, and run Python code: listeners, data sources, stores.
+//! Python code that is called from here: on threads that Python did not make, as by listeners, data sources
+//! and stores, and in the middle of a call of the program's, as by stores, loggers and `str()`.
 //!
-//! They must be out of the interpreter before it ends, or the process dies with a fright instead of an
-//! exit code. So each of their visits is counted, and the end of the program waits for a moment.
+//! It must have returned before the interpreter ends: Python ends threads by unwinding them, which Rust
+//! does not survive, and the process dies with a fright instead of an exit code. So each of these visits is
+//! counted, and the end of the program waits for a moment. Whoever comes later is let in on the thread that
+//! ends the program only, whose exit hooks may still ask for flags.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use pyo3::prelude::*;
 
 use crate::interrupts;
+use crate::per_process::{Own, PerProcess};
 
 /// Runs Python code on a thread that Python did not make. None if the interpreter is ending, and nothing
 /// was run: whoever called gives up quietly.
@@ -23,9 +27,9 @@ pub(crate) fn visit<R>(run: impl FnOnce(Python<'_>) -> R) -> Option<R> {
 
 /// Counts a visit until what this gives is dropped; none if nobody is let in any more.
 pub(crate) fn enter() -> Option<Counted> {
-    let visits = Visits::of_this_process();
+    let visits = VISITS.get();
     let mut state = visits.state();
-    if state.ended {
+    if state.ended_by.is_some_and(|thread| thread != thread::current().id()) {
         return None;
     }
     state.inside += 1;
@@ -37,14 +41,14 @@ pub(crate) fn enter() -> Option<Counted> {
 #[pyfunction]
 pub(crate) fn end_visits(py: Python<'_>, seconds: f64) {
     let at_most = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    let visits = Visits::of_this_process();
+    let visits = VISITS.get();
     py.detach(|| visits.end(at_most));
 }
 
-/// One per process: the visitors of a parent's are not in a child made by `fork`, and its copy of the lock
-/// may be held for ever.
+static VISITS: PerProcess<Visits> = PerProcess::new();
+
+#[derive(Default)]
 struct Visits {
-    process: u32,
     state: Mutex<State>,
     left: Condvar,
 }
@@ -52,29 +56,16 @@ struct Visits {
 #[derive(Default)]
 struct State {
     inside: usize,
-    ended: bool,
+    ended_by: Option<ThreadId>,
 }
 
 /// Counted until this is dropped.
-pub(crate) struct Counted(Arc<Visits>);
+pub(crate) struct Counted(Arc<Own<Visits>>);
 
 impl Visits {
-    fn of_this_process() -> Arc<Self> {
-        static CURRENT: ArcSwapOption<Visits> = ArcSwapOption::const_empty();
-        let process = std::process::id();
-        loop {
-            let current = CURRENT.load_full();
-            if let Some(visits) = current.as_ref().filter(|visits| visits.process == process) {
-                return Arc::clone(visits);
-            }
-            let made = Visits { process, state: Mutex::default(), left: Condvar::new() };
-            CURRENT.compare_and_swap(&current, Some(Arc::new(made)));
-        }
-    }
-
     fn end(&self, at_most: Duration) {
         let mut state = self.state();
-        state.ended = true;
+        state.ended_by = Some(thread::current().id());
         let left = self.left.wait_timeout_while(state, at_most, |state| state.inside > 0);
         drop(left.unwrap_or_else(PoisonError::into_inner));
     }

@@ -138,6 +138,42 @@ def test_one_that_raises_is_logged_and_the_next_is_told(client, service, caplog)
     assert (record.levelname, record.name) == ("ERROR", "ldclient.util")
 
 
+def test_one_that_wants_the_program_to_exit_is_told_of_the_next_change(client, service):
+    heard = Heard()
+
+    def leave(change):
+        heard(change)
+        raise SystemExit
+
+    client.flag_tracker.add_listener(leave)
+    for key in ("bool", "off", "bool"):
+        service.patch(key, on=False)
+        assert heard.next() == FlagChange(key)
+
+
+def test_all_flags_of_a_full_data_set_are_told_of(make_client, service):
+    service.status = 503
+    client = make_client(start_wait=0, initial_reconnect_delay=0.01)
+    service.flags.update({"f%d" % number: {"key": "f%d" % number, "version": 1} for number in range(2000)})
+    heard = Heard()
+    client.flag_tracker.add_listener(heard)
+    stop = threading.Event()
+
+    def busy():
+        while not stop.is_set():
+            pass
+
+    threads = [threading.Thread(target=busy) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    service.status = 200
+    keys = {heard.next().key for _ in range(len(service.flags))}
+    stop.set()
+    for thread in threads:
+        thread.join(TIMEOUT)
+    assert keys == set(service.flags)
+
+
 def test_a_listener_may_use_the_client_and_other_listeners(client, service):
     heard, values = Heard(), queue.Queue()
 

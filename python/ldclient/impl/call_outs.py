@@ -22,8 +22,8 @@ def _work() -> None:
             return
         try:
             call.what(*call.with_)
-        except Exception as error:
-            # Contained nearer to where it belongs, if it was the program's.
+        except BaseException as error:
+            # Ordinary ones are contained nearer to where they belong. Others cannot end the program from here.
             log.exception("Unexpected error in a callback: %r", error)
         finally:
             call.done()

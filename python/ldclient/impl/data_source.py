@@ -191,7 +191,8 @@ def _taken_by(factory: Callable[..., Any]) -> int:
     """How many arguments a factory takes: 3 if it can, or does not say."""
     try:
         signature = inspect.signature(factory)
-    except (TypeError, ValueError):
+    except Exception:
+        # It has none; or what its annotations name is not there, since Python 3.14.
         return 3
     for count in (3, 4, 5):
         try:

@@ -69,6 +69,15 @@ class _Told:
         self.make = make
         self.listeners: Tuple[Callable[[Any], Any], ...] = ()
 
+    def all(self, changes: Any) -> None:
+        """Tells of flags that have changed, until there are no more.
+
+        :param changes: the native client's end
+        """
+        while (keys := changes.take()) is not None:
+            for key in keys:
+                self(key)
+
     def __call__(self, *parts: Any) -> None:
         value = self.make(*parts)
         for listener in self.listeners:
@@ -77,7 +86,8 @@ class _Told:
                 continue
             try:
                 listener(value)
-            except Exception as error:
+            except BaseException as error:
+                # Not even one that wants the program to exit can have that from this thread.
                 log.exception("Unexpected error in listener for %s: %s", type(value), error)
 
 

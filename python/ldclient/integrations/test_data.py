@@ -133,7 +133,7 @@ class FlagBuilder:
         :param variation: which variation
         """
         index = self._index_of(variation)
-        targets = self._targets.setdefault(context_kind, {})
+        targets = self._targets.setdefault(context_kind or _USER, {})
         for keys in targets.values():
             if context_key in keys:
                 keys.remove(context_key)
