@@ -23,6 +23,7 @@ use crate::settings;
 use crate::start;
 use crate::stores;
 use crate::value::{FromPython, text_of, to_python};
+use crate::visits;
 use crate::waits::{self, Holding};
 
 /// How often a thread that waits for flags looks whether the program was interrupted.
@@ -276,7 +277,9 @@ impl Client {
         loop {
             let slice = wait.saturating_sub(started.elapsed()).min(SIGNAL_INTERVAL);
             let begun = Instant::now();
+            let Some(counted) = visits::enter() else { return Ok(false) };
             let ready = py.detach(|| self.inner.wait_until_ready(slice));
+            drop(counted);
             logging::finish(py)?;
             py.check_signals()?;
             // Back before its time: the flags have come, or there will be none soon. At the end of its time
@@ -335,6 +338,7 @@ impl Client {
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let _counted = visits::enter();
         py.detach(|| self.inner.close());
         logging::finish(py)
     }

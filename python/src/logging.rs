@@ -16,6 +16,7 @@ use pyo3::sync::PyOnceLock;
 
 use crate::interrupts;
 use crate::messages::{GIVING_UP, Logger, familiar, logger_of};
+use crate::visits;
 
 /// More lines than this are not kept for an interpreter that is busy elsewhere.
 const CAPACITY: usize = 1_000;
@@ -40,6 +41,7 @@ pub(crate) fn log(py: Python<'_>, level: LogLevel, message: &str) {
 }
 
 fn log_on(py: Python<'_>, which: Logger, level: LogLevel, message: &str) {
+    let Some(_counted) = visits::enter() else { return };
     let method = match level {
         LogLevel::Debug => "debug",
         LogLevel::Info => "info",
@@ -67,6 +69,7 @@ pub(crate) fn warn_of_other_type(py: Python<'_>, type_name: &str) {
 
 /// Asks the logger whether debug lines are wanted. Lines of other levels are few, and left to it.
 pub(crate) fn refresh_level(py: Python<'_>) {
+    let Some(_counted) = visits::enter() else { return };
     let ask = |logger: &Bound<'_, PyAny>| logger.call_method1("isEnabledFor", (DEBUG,))?.is_truthy();
     match logger(py, Logger::Client).and_then(ask) {
         Ok(wanted) => DEBUG_WANTED.store(wanted, Ordering::Relaxed),

@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::interrupts;
 use crate::results::reason_to_python;
 use crate::value::to_python;
+use crate::visits;
 use crate::waits::Holding;
 
 /// What a program brings of its own, and evaluations pass by.
@@ -137,6 +138,9 @@ pub(crate) fn evaluate<'py, C: EventContext, R>(
     then: impl FnOnce(Detail<'_>, Option<&PreparedFlag>) -> PyResult<R>,
 ) -> PyResult<R> {
     let py = given.py();
+    let Some(_counted) = visits::enter() else {
+        return then(Detail::error(ErrorKind::ClientNotReady), None);
+    };
     let found = parts.store.as_ref().map(|store| store.data_for(py, key, &|| asked.source_is_initialized()));
     let nothing = DataSet::default();
     let (data, failure) = match &found {

@@ -5,6 +5,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, P
 use serde_json::{Map, Number, Value};
 
 use crate::interrupts;
+use crate::visits;
 
 /// How deep a caller's data may be nested: deeper is either circular or nobody's.
 const MAX_DEPTH: usize = 100;
@@ -129,6 +130,10 @@ impl FromPython {
 
 /// `str()` of anything; an object that refuses is named by its type.
 pub(crate) fn text_of(value: &Bound<'_, PyAny>) -> String {
+    let counted = visits::enter();
+    if counted.is_none() {
+        return format!("<{}>", type_name(value));
+    }
     match value.str() {
         Ok(text) => text.to_string_lossy().into_owned(),
         Err(error) => {
@@ -145,6 +150,7 @@ pub(crate) fn type_name(value: &Bound<'_, PyAny>) -> String {
 /// A dictionary with what any other mapping holds; none if it is no mapping, or refuses to be read.
 pub(crate) fn copy_of_mapping<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyDict>> {
     let mapping = value.cast::<PyMapping>().ok()?;
+    let _counted = visits::enter()?;
     let copy = PyDict::new(value.py());
     match copy.update(mapping) {
         Ok(()) => Some(copy),

@@ -9,6 +9,8 @@ use std::marker::PhantomData;
 
 use pyo3::prelude::*;
 
+use crate::visits::{self, Counted};
+
 thread_local! {
     static MAY_WAIT: Cell<bool> = const { Cell::new(false) };
 }
@@ -30,6 +32,8 @@ pub(crate) fn let_go_while_waiting() {
 /// Says that this thread holds the interpreter and may come to wait, until it is dropped.
 pub(crate) struct Holding {
     before: bool,
+    /// The end of the program waits for this thread, which comes back to the interpreter.
+    _counted: Option<Counted>,
     /// Belongs to its thread.
     _thread: PhantomData<*const ()>,
 }
@@ -38,7 +42,8 @@ impl Holding {
     /// `py` is the proof.
     #[cold]
     pub(crate) fn new(_py: Python<'_>) -> Self {
-        Self { before: MAY_WAIT.replace(true), _thread: PhantomData }
+        let counted = visits::enter();
+        Self { before: MAY_WAIT.replace(counted.is_some()), _counted: counted, _thread: PhantomData }
     }
 }
 
