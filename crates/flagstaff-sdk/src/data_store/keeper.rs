@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use flagstaff_wire::stream::ItemKind;
+use foldhash::HashSet;
 
 use super::backing::Backing;
 use super::persistent::{StoreError, StoredItem};
@@ -162,10 +163,13 @@ impl Keeper {
 
     /// What there is to do now.
     fn take(&self) -> Work {
-        let _unforked = fork::guard();
-        let mut inner = self.lock();
-        let work = std::mem::take(&mut inner.work);
-        inner.writing = !work.is_empty();
+        let mut work = {
+            let _unforked = fork::guard();
+            let mut inner = self.lock();
+            inner.writing = !inner.work.is_empty();
+            std::mem::take(&mut inner.work)
+        };
+        work.items = latest(std::mem::take(&mut work.items));
         work
     }
 
@@ -206,6 +210,16 @@ fn run(shared: &Weak<Shared>, woken: &Receiver<()>) {
         work.waiting.iter().for_each(|tried| tried.set(Some(())));
         pause = if backing.is_available() { WATCH } else { RETRY };
     }
+}
+
+/// Each item once, as it came last: with a database that is slower than changes come, what is written must
+/// not fall further and further behind.
+fn latest(items: Vec<StoredItem>) -> Vec<StoredItem> {
+    let mut seen = HashSet::default();
+    let mut latest: Vec<_> =
+        items.into_iter().rev().filter(|item| seen.insert((item.kind, item.key.clone()))).collect();
+    latest.reverse();
+    latest
 }
 
 /// How long a database that answers but cannot be written is left alone.
@@ -311,4 +325,18 @@ fn write(shared: &Arc<Shared>, backing: &Backing, items: &[StoredItem]) -> Resul
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_that_changed_again_meanwhile_is_written_once() {
+        let item = |key: &str, version| StoredItem::tombstone(ItemKind::Flag, key, version);
+        let segment = StoredItem::tombstone(ItemKind::Segment, "a", 9);
+        let items =
+            vec![item("a", 1), item("b", 1), segment.clone(), item("a", 2), item("c", 1), item("a", 3)];
+        assert_eq!(latest(items), [item("b", 1), segment, item("c", 1), item("a", 3)]);
+    }
 }
