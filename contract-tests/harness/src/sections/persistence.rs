@@ -225,6 +225,7 @@ fn add_daemon(group: &mut Group, database: Database) {
         static TURN: Mutex<()> = Mutex::const_new(());
         let _turn = TURN.lock().await;
         let prefix = database.default_prefix();
+        database.prepare().await?;
         database.clear(prefix).await?;
         database.fill(prefix, &flags([serving("f", 1, "by default")])).await?;
         let store = json!({"type": database.name(), "dsn": database.dsn()?});

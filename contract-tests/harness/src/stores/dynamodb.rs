@@ -1,12 +1,19 @@
 //! DynamoDB, by its JSON interface. The local one looks at no signature, but for there being one.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::adapter::plain_http;
+use crate::flags::with;
 
 /// The table, and the names that the protocol reference has for what is in it.
 const TABLE: &str = "sdk-contract-tests";
+/// So many rounds of questions in a row, each within this time, are answered by a database that has woken up.
+const QUICK_ROUNDS: u32 = 20;
+const QUICK: Duration = Duration::from_millis(60);
+const LONGEST_WARM_UP: Duration = Duration::from_secs(30);
 
 pub(super) async fn clear(dsn: &str, prefix: &str) -> Result<(), String> {
     for name in ["features", "segments", "$inited"] {
@@ -99,11 +106,36 @@ pub(super) async fn table(dsn: &str) -> Result<(), String> {
         });
         match ask(dsn, "CreateTable", request).await {
             Err(error) if !error.contains("ResourceInUseException") => Err(error),
-            _ => Ok(()),
+            _ => warm_up(dsn).await,
         }
     })
     .await
     .map(|_| ())
+}
+
+/// Asks what SDKs ask until the answers come quickly. A local DynamoDB that was just started takes longer to
+/// answer than an SDK waits, the more so on a busy machine.
+async fn warm_up(dsn: &str) -> Result<(), String> {
+    let key = json!({"namespace": {"S": "warm-up"}, "key": {"S": "warm-up"}});
+    let item = with(key.clone(), json!({"version": {"N": "1"}, "item": {"S": "{}"}}));
+    let conditionally = json!({
+        "TableName": TABLE, "Item": item,
+        "ConditionExpression": "attribute_not_exists(#k) or :version > version",
+        "ExpressionAttributeNames": {"#k": "key"}, "ExpressionAttributeValues": {":version": {"N": "2"}},
+    });
+    let many = |request: Value| json!({"RequestItems": {TABLE: [request]}});
+    let started = Instant::now();
+    let mut quick = 0;
+    while quick < QUICK_ROUNDS && started.elapsed() < LONGEST_WARM_UP {
+        let round = Instant::now();
+        ask(dsn, "PutItem", conditionally.clone()).await?;
+        ask(dsn, "BatchWriteItem", many(json!({"PutRequest": {"Item": item}}))).await?;
+        ask(dsn, "GetItem", json!({"TableName": TABLE, "Key": key, "ConsistentRead": true})).await?;
+        query(dsn, "warm-up").await?;
+        ask(dsn, "BatchWriteItem", many(json!({"DeleteRequest": {"Key": key}}))).await?;
+        quick = if round.elapsed() < QUICK { quick + 1 } else { 0 };
+    }
+    Ok(())
 }
 
 async fn ask(dsn: &str, operation: &str, request: Value) -> Result<Value, String> {
