@@ -7,8 +7,11 @@ use serde_json::{Map, Number, Value};
 use crate::interrupts;
 use crate::visits;
 
-/// How deep a caller's data may be nested: deeper is either circular or nobody's.
+/// How deep a caller's data may be nested: deeper is nobody's.
 const MAX_DEPTH: usize = 100;
+/// How many values a caller's data may hold. Few that refer to each other twice and twice again stand for
+/// more than anybody can wait for.
+const MAX_VALUES: usize = 100_000;
 
 /// Fresh Python data: whoever changes it changes nothing of ours. Integers up to 64 bits stay
 /// integers, `1.0` stays a float.
@@ -51,6 +54,10 @@ fn number_to_python<'py>(py: Python<'py>, number: &Number) -> PyResult<Bound<'py
 pub(crate) struct FromPython {
     /// The type of the first object that JSON has no form for.
     pub(crate) replaced: Option<String>,
+    /// The containers around the value that is looked at. One that holds itself has no JSON form.
+    around: Vec<usize>,
+    /// How many values were looked at.
+    values: usize,
 }
 
 impl FromPython {
@@ -64,6 +71,7 @@ impl FromPython {
     }
 
     fn nested(&mut self, value: &Bound<'_, PyAny>, depth: usize) -> Value {
+        self.values += 1;
         if value.is_none() {
             Value::Null
         } else if let Ok(text) = value.cast::<PyString>() {
@@ -75,9 +83,20 @@ impl FromPython {
         } else if let Ok(value) = value.cast::<PyFloat>() {
             let number = Number::from_f64(value.value());
             number.map_or_else(|| self.text(value), Value::Number)
-        } else if depth == MAX_DEPTH {
-            self.text(value)
-        } else if let Ok(dict) = value.cast::<PyDict>() {
+        } else if depth == MAX_DEPTH || self.values > MAX_VALUES || self.around.contains(&address(value)) {
+            // Its `str()` may be as endless.
+            self.replaced.get_or_insert_with(|| type_name(value));
+            Value::String(format!("<{}>", type_name(value)))
+        } else {
+            self.around.push(address(value));
+            let converted = self.container(value, depth);
+            self.around.pop();
+            converted
+        }
+    }
+
+    fn container(&mut self, value: &Bound<'_, PyAny>, depth: usize) -> Value {
+        if let Ok(dict) = value.cast::<PyDict>() {
             Value::Object(self.members(dict, depth))
         } else if let Ok(list) = value.cast::<PyList>() {
             Value::Array(list.iter().map(|element| self.nested(&element, depth + 1)).collect())
@@ -126,6 +145,11 @@ impl FromPython {
         self.replaced.get_or_insert_with(|| type_name(value));
         Value::String(text_of(value))
     }
+}
+
+/// What tells an object from all others that there are at the time.
+fn address(value: &Bound<'_, PyAny>) -> usize {
+    value.as_ptr() as usize
 }
 
 /// `str()` of anything; an object that refuses is named by its type.
