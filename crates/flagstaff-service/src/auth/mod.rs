@@ -5,6 +5,7 @@
 //! | [`SdkEnvironment`] | `Authorization: SDK-KEY` | the live environment |
 //! | [`MobileEnvironment`] | `Authorization: MOBILE-KEY` | the same |
 //! | [`BrowserEnvironment`] | the client-side ID in the path | the same |
+//! | [`Lasting`] | one of these | the same, and what is cancelled when that stops counting |
 //! | [`Caller`] | `Authorization: ACCESS-TOKEN`, on the admin API | an [`Actor`] |
 //! | [`Session`] | the session cookie, on the dashboard | an [`Actor`], and the form token |
 //!
@@ -13,6 +14,7 @@
 
 mod access_token;
 pub mod client_side;
+mod lasting;
 pub mod limit;
 pub mod password;
 mod permission;
@@ -22,6 +24,7 @@ pub mod session;
 
 pub use access_token::{Caller, MintedToken, mint_access_token};
 pub use client_side::{BrowserEnvironment, MobileEnvironment};
+pub(crate) use lasting::Lasting;
 pub use permission::{Action, Actor, ActorKind, Forbidden, Role};
 pub use sdk_key::SdkEnvironment;
 pub use session::Session;

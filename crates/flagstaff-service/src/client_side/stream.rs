@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::viewer::Viewer;
 use crate::SharedApp;
-use crate::auth::{BrowserEnvironment, MobileEnvironment};
+use crate::auth::{BrowserEnvironment, Lasting, MobileEnvironment};
 use crate::delivery::stream::until;
 use crate::delivery::{Filtered, environment_id};
 use crate::error::ApiError;
@@ -32,36 +32,36 @@ use crate::live_environment::{Change, LiveEnvironment, Subject};
 
 /// `/eval/…`, `/meval/…`: values.
 pub(super) async fn values(State(app): State<SharedApp>, viewer: Viewer) -> Response {
-    let live = viewer.live.clone();
-    open(app, live, Contents::Values(Box::new(viewer)))
+    let (live, revoked) = (viewer.live.clone(), viewer.revoked.clone());
+    open(app, live, revoked, Contents::Values(Box::new(viewer)))
 }
 
 /// `/ping/{environment}`: that there is a change.
 pub(super) async fn pings_for_browsers(
     State(app): State<SharedApp>,
-    BrowserEnvironment(live): BrowserEnvironment,
+    Lasting(BrowserEnvironment(live), revoked): Lasting<BrowserEnvironment>,
     Asked(query): Asked<Filtered>,
 ) -> Result<Response, ApiError> {
     query.check()?;
-    Ok(open(app, live, Contents::Pings))
+    Ok(open(app, live, revoked, Contents::Pings))
 }
 
 /// `/mping`: the same.
 pub(super) async fn pings_for_mobile_programs(
     State(app): State<SharedApp>,
-    MobileEnvironment(live): MobileEnvironment,
+    Lasting(MobileEnvironment(live), revoked): Lasting<MobileEnvironment>,
     Asked(query): Asked<Filtered>,
 ) -> Result<Response, ApiError> {
     query.check()?;
-    Ok(open(app, live, Contents::Pings))
+    Ok(open(app, live, revoked, Contents::Pings))
 }
 
 /// `GET /ofrep/v1/event-streams/{environment}`: the same, in OpenFeature's words. Nothing is said at first.
 pub(super) async fn refetches(
     State(app): State<SharedApp>,
-    BrowserEnvironment(live): BrowserEnvironment,
+    Lasting(BrowserEnvironment(live), revoked): Lasting<BrowserEnvironment>,
 ) -> Response {
-    open(app, live, Contents::Refetches)
+    open(app, live, revoked, Contents::Refetches)
 }
 
 /// What a stream consists of.
@@ -74,14 +74,19 @@ enum Contents {
     Refetches,
 }
 
-fn open(app: SharedApp, live: Arc<LiveEnvironment>, contents: Contents) -> Response {
+fn open(
+    app: SharedApp,
+    live: Arc<LiveEnvironment>,
+    revoked: CancellationToken,
+    contents: Contents,
+) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate")),
         (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
         environment_id(&live),
     ];
-    let subscriber = Subscriber::new(app, live, contents);
+    let subscriber = Subscriber::new(app, live, revoked, contents);
     let body = stream::unfold(subscriber, |mut subscriber| async move {
         let chunk = subscriber.next().await?;
         Some((Ok::<_, Infallible>(chunk), subscriber))
@@ -108,9 +113,14 @@ enum Step {
 }
 
 impl Subscriber {
-    fn new(app: SharedApp, live: Arc<LiveEnvironment>, contents: Contents) -> Self {
+    fn new(
+        app: SharedApp,
+        live: Arc<LiveEnvironment>,
+        revoked: CancellationToken,
+        contents: Contents,
+    ) -> Self {
         // Before anything is evaluated: what changes after this is heard of.
-        let (changes, revoked) = (live.changes(), live.key_revoked());
+        let changes = live.changes();
         app.metrics.client_stream_opened();
         Self { app, live, contents, changes, revoked, step: Step::Everything }
     }

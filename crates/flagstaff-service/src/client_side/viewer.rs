@@ -9,11 +9,12 @@ use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions};
 use flagstaff_wire::secure_mode;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::context;
 use crate::SharedApp;
 use crate::auth::client_side::ENVIRONMENT;
-use crate::auth::{BrowserEnvironment, MobileEnvironment, SdkEnvironment};
+use crate::auth::{BrowserEnvironment, Lasting, MobileEnvironment, SdkEnvironment};
 use crate::delivery::Filtered;
 use crate::error::ApiError;
 use crate::extract::{Asked, whole_body};
@@ -25,6 +26,8 @@ const LONGEST_CONTEXT: usize = 1024 * 1024;
 /// Who asks for values.
 pub(super) struct Viewer {
     pub(super) live: Arc<LiveEnvironment>,
+    /// Cancelled when what this viewer was let in by stops counting.
+    pub(super) revoked: CancellationToken,
     pub(super) audience: Audience,
     pub(super) context: Context,
     pub(super) options: AllFlagsOptions,
@@ -50,15 +53,17 @@ impl FromRequest<SharedApp> for Viewer {
             parameters.map_err(|error| ApiError::bad_request(format!("the path cannot be read: {error}")))?;
         let parameter =
             |name: &str| parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
-        let (audience, live) = if parameter(ENVIRONMENT).is_some() {
-            let BrowserEnvironment(live) = BrowserEnvironment::from_request_parts(&mut parts, app).await?;
-            (Audience::Browser, live)
+        let (audience, live, revoked) = if parameter(ENVIRONMENT).is_some() {
+            let Lasting(BrowserEnvironment(live), revoked) =
+                Lasting::from_request_parts(&mut parts, app).await?;
+            (Audience::Browser, live, revoked)
         } else if parts.uri.path().starts_with("/m") {
-            let MobileEnvironment(live) = MobileEnvironment::from_request_parts(&mut parts, app).await?;
-            (Audience::Mobile, live)
+            let Lasting(MobileEnvironment(live), revoked) =
+                Lasting::from_request_parts(&mut parts, app).await?;
+            (Audience::Mobile, live, revoked)
         } else {
-            let SdkEnvironment(live) = SdkEnvironment::from_request_parts(&mut parts, app).await?;
-            (Audience::Server, live)
+            let Lasting(SdkEnvironment(live), revoked) = Lasting::from_request_parts(&mut parts, app).await?;
+            (Audience::Server, live, revoked)
         };
         let Asked(filtered) = Asked::<Filtered>::from_request_parts(&mut parts, app).await?;
         filtered.check()?;
@@ -85,7 +90,7 @@ impl FromRequest<SharedApp> for Viewer {
         question.update([u8::from(with_reasons), audience as u8]);
         let question = question.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let options = AllFlagsOptions { with_reasons, ..AllFlagsOptions::default() };
-        Ok(Self { live, audience, context, options, question })
+        Ok(Self { live, revoked, audience, context, options, question })
     }
 }
 

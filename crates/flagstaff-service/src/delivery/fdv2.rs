@@ -4,7 +4,6 @@
 //! Source: the protocol's *FDv2*.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -23,7 +22,7 @@ use super::poll::{WORTH_COMPRESSING, compressed, json, json_compressed, matches,
 use super::stream::until;
 use super::{Filtered, environment_id};
 use crate::SharedApp;
-use crate::auth::SdkEnvironment;
+use crate::auth::{Lasting, SdkEnvironment};
 use crate::error::ApiError;
 use crate::extract::Asked;
 use crate::live_environment::{Change, LiveEnvironment, MOST_BEHIND};
@@ -63,7 +62,7 @@ pub(super) async fn poll(
 /// `GET /sdk/stream`
 pub(super) async fn stream(
     State(app): State<SharedApp>,
-    SdkEnvironment(live): SdkEnvironment,
+    Lasting(SdkEnvironment(live), revoked): Lasting<SdkEnvironment>,
     Asked(filtered): Asked<Filtered>,
     Asked(basis): Asked<Basis>,
 ) -> Result<Response, ApiError> {
@@ -74,7 +73,7 @@ pub(super) async fn stream(
         (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
         environment_id(&live),
     ];
-    let subscriber = Subscriber::new(app, live, &basis);
+    let subscriber = Subscriber::new(app, &live, revoked, &basis);
     let body = stream::unfold(subscriber, |mut subscriber| async move {
         let chunk = subscriber.next().await?;
         Some((Ok::<_, Infallible>(chunk), subscriber))
@@ -93,8 +92,7 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    fn new(app: SharedApp, live: Arc<LiveEnvironment>, basis: &Basis) -> Self {
-        let revoked = live.key_revoked();
+    fn new(app: SharedApp, live: &LiveEnvironment, revoked: CancellationToken, basis: &Basis) -> Self {
         let (transfer, changes) = live.subscribe_after_transfer(basis.held());
         app.metrics.stream_opened();
         Self { app, changes, revoked, first: Some(transfer.stream()), is_over: false }

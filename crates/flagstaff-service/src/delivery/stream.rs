@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Filtered, environment_id};
 use crate::SharedApp;
-use crate::auth::SdkEnvironment;
+use crate::auth::{Lasting, SdkEnvironment};
 use crate::error::ApiError;
 use crate::extract::Asked;
 use crate::live_environment::{Change, Image, LiveEnvironment, MOST_BEHIND};
@@ -36,16 +36,19 @@ const LONGEST_TURN: Duration = Duration::from_secs(2);
 /// `GET /all`: flags and segments.
 pub(super) async fn all(
     State(app): State<SharedApp>,
-    SdkEnvironment(live): SdkEnvironment,
+    Lasting(SdkEnvironment(live), revoked): Lasting<SdkEnvironment>,
     Asked(query): Asked<Filtered>,
 ) -> Result<Response, ApiError> {
     query.check()?;
-    Ok(open(app, live, Contents::All))
+    Ok(open(app, live, revoked, Contents::All))
 }
 
 /// `GET /flags`: flags alone, for SDKs of the time before segments.
-pub(super) async fn flags(State(app): State<SharedApp>, SdkEnvironment(live): SdkEnvironment) -> Response {
-    open(app, live, Contents::Flags)
+pub(super) async fn flags(
+    State(app): State<SharedApp>,
+    Lasting(SdkEnvironment(live), revoked): Lasting<SdkEnvironment>,
+) -> Response {
+    open(app, live, revoked, Contents::Flags)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,14 +57,19 @@ enum Contents {
     Flags,
 }
 
-fn open(app: SharedApp, live: Arc<LiveEnvironment>, contents: Contents) -> Response {
+fn open(
+    app: SharedApp,
+    live: Arc<LiveEnvironment>,
+    revoked: CancellationToken,
+    contents: Contents,
+) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate")),
         (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
         environment_id(&live),
     ];
-    let subscriber = Subscriber::new(app, live, contents);
+    let subscriber = Subscriber::new(app, live, revoked, contents);
     let body = stream::unfold(subscriber, |mut subscriber| async move {
         let chunk = subscriber.next().await?;
         Some((Ok::<_, std::convert::Infallible>(chunk), subscriber))
@@ -98,8 +106,12 @@ enum Step {
 }
 
 impl Subscriber {
-    fn new(app: SharedApp, live: Arc<LiveEnvironment>, contents: Contents) -> Self {
-        let revoked = live.key_revoked();
+    fn new(
+        app: SharedApp,
+        live: Arc<LiveEnvironment>,
+        revoked: CancellationToken,
+        contents: Contents,
+    ) -> Self {
         let (image, changes) = live.subscribe();
         app.metrics.stream_opened();
         Self { app, live, contents, image, changes, revoked, step: Step::Head, turn: None }

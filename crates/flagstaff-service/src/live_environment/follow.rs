@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use sqlx::SqliteConnection;
 
-use super::{About, LiveEnvironment, Update};
+use super::{About, Audience, LiveEnvironment, Update};
 use crate::SharedApp;
 use crate::auth::secret;
 use crate::store::change_log::{self, ItemKind, LoggedChange};
@@ -77,8 +77,11 @@ impl LiveEnvironments {
         let known = self.table.load_full();
         let mut by_id = HashMap::new();
         let mut renewed = false;
+        let mut described = Vec::new();
         for head in environment::heads(&mut snapshot).await? {
-            let live = match known.by_id.get(&head.id) {
+            // The id of one that was deleted may have been given to another since.
+            let is_it = |live: &&Arc<LiveEnvironment>| live.about.load().environment.lineage == head.lineage;
+            let live = match known.by_id.get(&head.id).filter(is_it) {
                 Some(live) => live.clone(),
                 None => {
                     renewed = true;
@@ -86,8 +89,7 @@ impl LiveEnvironments {
                 }
             };
             if live.about.load().environment.version != head.version {
-                renewed = true;
-                live.describe(about(&mut snapshot, head.id).await?);
+                described.push((live.clone(), about(&mut snapshot, head.id).await?));
             }
             let sequence = live.sequence();
             if sequence < head.sequence {
@@ -96,11 +98,26 @@ impl LiveEnvironments {
             }
             by_id.insert(head.id, live);
         }
-        for (_, gone) in known.by_id.iter().filter(|(id, _)| !by_id.contains_key(id)) {
-            gone.close();
+        // From here on nothing waits and nothing fails: whoever called may give up at any await, and keys
+        // that are said to be old must not be found for ever.
+        renewed |= !described.is_empty() || by_id.len() != known.by_id.len();
+        let mut sent_away: Vec<(Arc<LiveEnvironment>, Audience)> = Vec::new();
+        for (live, about) in described {
+            let audiences = live.describe(about);
+            sent_away.extend(audiences.into_iter().map(|audience| (live.clone(), audience)));
         }
-        if renewed || by_id.len() != known.by_id.len() {
+        let remains = |(id, live): &(&EnvironmentId, &Arc<LiveEnvironment>)| {
+            by_id.get(*id).is_some_and(|now| Arc::ptr_eq(now, live))
+        };
+        for (_, gone) in known.by_id.iter().filter(|known| !remains(known)) {
+            sent_away.extend(Audience::ALL.map(|audience| (gone.clone(), audience)));
+        }
+        if renewed {
             self.table.store(Arc::new(Table::of(by_id)));
+        }
+        // Last: whoever comes by an old key by now is not found.
+        for (live, audience) in sent_away {
+            live.send_away(audience);
         }
         Ok(())
     }

@@ -43,8 +43,8 @@ pub struct LiveEnvironment {
     state: Mutex<State>,
     changes: broadcast::Sender<Change>,
     loaded_at: i64,
-    /// Cancelled when the keys that subscribers came with stop counting.
-    keys: ArcSwap<CancellationToken>,
+    /// For each audience: cancelled when what its subscribers came with stops counting.
+    admitted: [ArcSwap<CancellationToken>; 3],
 }
 
 /// An environment's names, keys and settings.
@@ -141,7 +141,7 @@ impl LiveEnvironment {
             state: Mutex::new(state),
             changes: broadcast::Sender::new(MOST_BEHIND),
             loaded_at: crate::now_ms(),
-            keys: ArcSwap::default(),
+            admitted: Default::default(),
         }
     }
 
@@ -170,22 +170,32 @@ impl LiveEnvironment {
         self.loaded_at
     }
 
-    /// Cancelled when the SDK key of now stops counting: it was replaced, or the environment is gone.
-    pub fn key_revoked(&self) -> CancellationToken {
-        CancellationToken::clone(&self.keys.load())
+    /// Cancelled when what this audience is let in by now stops counting: its key was replaced, browsers
+    /// have to prove more than before, or the environment is gone.
+    pub(crate) fn revoked(&self, audience: Audience) -> CancellationToken {
+        CancellationToken::clone(&self.admitted[audience as usize].load())
     }
 
-    /// Takes over new names, keys and settings.
-    fn describe(&self, about: About) {
-        let old = self.about.swap(Arc::new(about));
-        if old.environment.sdk_key != self.about.load().environment.sdk_key {
-            self.close();
-        }
+    /// Takes over new names, keys and settings. Gives those who are to be [sent away](Self::send_away) as
+    /// soon as nobody gets in by the old ones any more.
+    #[must_use]
+    fn describe(&self, about: About) -> Vec<Audience> {
+        let about = Arc::new(about);
+        let old = self.about.swap(about.clone());
+        let (old, new) = (&old.environment, &about.environment);
+        let other_sdk_key = old.sdk_key != new.sdk_key;
+        let other_proof = new.secure_mode && (other_sdk_key || !old.secure_mode);
+        let sent_away = [
+            (Audience::Server, other_sdk_key),
+            (Audience::Mobile, old.mobile_key != new.mobile_key),
+            (Audience::Browser, other_proof),
+        ];
+        sent_away.into_iter().filter_map(|(audience, goes)| goes.then_some(audience)).collect()
     }
 
-    /// Sends everybody away who came with the keys of now.
-    fn close(&self) {
-        self.keys.swap(Arc::default()).cancel();
+    /// Sends everybody of this audience away who is here now.
+    fn send_away(&self, audience: Audience) {
+        self.admitted[audience as usize].swap(Arc::default()).cancel();
     }
 
     /// How many subscribers there are.

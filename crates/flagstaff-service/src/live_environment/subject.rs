@@ -19,6 +19,9 @@ pub enum Audience {
 }
 
 impl Audience {
+    /// All of them, each at the place of its number.
+    pub const ALL: [Self; 3] = [Self::Browser, Self::Mobile, Self::Server];
+
     /// Whether it may see the flag.
     pub fn sees(self, flag: &PreparedFlag) -> bool {
         match self {
@@ -43,8 +46,7 @@ impl Subject {
     /// The item with this key is about to change from what it is in `before`.
     pub(super) fn new(kind: ItemKind, key: &str, before: &DataSet) -> Self {
         let flag = before.flag(key).filter(|_| kind == ItemKind::Flag);
-        let seen_before = [Audience::Browser, Audience::Mobile, Audience::Server]
-            .map(|audience| flag.is_some_and(|flag| audience.sees(flag)));
+        let seen_before = Audience::ALL.map(|audience| flag.is_some_and(|flag| audience.sees(flag)));
         Self { kind, key: key.into(), seen_before, affected: OnceLock::new() }
     }
 

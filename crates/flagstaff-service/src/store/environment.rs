@@ -62,10 +62,12 @@ pub struct Environment {
 }
 
 /// What tells whether an environment changed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Head {
     /// Which environment.
     pub id: EnvironmentId,
+    /// Tells it from another that has the same id later.
+    pub lineage: String,
     /// Of what SDKs get.
     pub sequence: u64,
     /// Of its settings.
@@ -135,9 +137,10 @@ pub async fn by_id(
 
 /// What tells, for each environment, whether it changed.
 pub async fn heads(connection: &mut SqliteConnection) -> Result<Vec<Head>, StoreError> {
-    let rows = sqlx::query("SELECT id, sequence, version FROM environment").fetch_all(connection).await?;
+    let rows = sqlx::query("SELECT id, lineage, sequence, version FROM environment").fetch_all(connection).await?;
     let head = |row: &SqliteRow| Head {
         id: EnvironmentId(row.get("id")),
+        lineage: row.get("lineage"),
         sequence: row.get::<i64, _>("sequence") as u64,
         version: row.get("version"),
     };

@@ -286,6 +286,37 @@ async fn whoever_polls_at_each_change_is_told_of_each() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_when_what_it_was_opened_with_stops_counting_and_no_other_does() {
+    const ENVIRONMENT: &str = "/api/v2/projects/demo/environments/production";
+    let service = Service::demo().await;
+    let (path, hash) = (encoded(&ann()), secure_mode::hash("sdk-demo-production", "ann"));
+    let mut server = Stream::open(&service, "/all", SERVER.1).await;
+    let mut mobile = Stream::open(&service, &format!("/meval/{path}"), MOBILE.1).await;
+    let mut pings = Stream::open(&service, "/mping", MOBILE.1).await;
+    let mut browser = Stream::open(&service, &format!("/eval/demo-production/{path}"), "").await;
+    for (stream, first) in
+        [(&mut server, "put"), (&mut mobile, "put"), (&mut pings, "ping"), (&mut browser, "put")]
+    {
+        stream.expect(first).await;
+    }
+    assert_eq!(service.rest("POST", &format!("{ENVIRONMENT}/mobileKey"), None).await.status, 200);
+    assert_eq!((mobile.next().await, pings.next().await), (None, None));
+    // A page that has proven nothing is not told any more once proof is asked for.
+    let secure = json!([{"op": "replace", "path": "/secureMode", "value": true}]);
+    assert_eq!(service.rest("PATCH", ENVIRONMENT, Some(secure)).await.status, 200);
+    assert_eq!(browser.next().await, None);
+    let mut browser = Stream::open(&service, &format!("/eval/demo-production/{path}?h={hash}"), "").await;
+    browser.expect("put").await;
+    service.instruct("checkout-redesign", json!([{"kind": "turnFlagOn"}])).await;
+    server.expect("patch").await;
+    browser.expect("patch").await;
+    // The proof was made with the key.
+    assert_eq!(service.rest("POST", &format!("{ENVIRONMENT}/apiKey"), None).await.status, 200);
+    assert_eq!((server.next().await, browser.next().await), (None, None));
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn events_of_browsers_and_mobile_programs_are_counted() {
     let service = Service::demo().await;
     let summary = |count: u64| {

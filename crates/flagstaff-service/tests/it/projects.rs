@@ -1,5 +1,6 @@
 //! Projects and environments over the admin API.
 
+use flagstaff_service::store::environment;
 use serde_json::json;
 
 use crate::rest::assert_refused;
@@ -128,4 +129,28 @@ async fn a_reset_sdk_key_stops_the_old_one_at_once() {
         service.request("GET", "/sdk/latest-all", &[("authorization", key)], b"").await.status
     };
     assert_eq!((poll("sdk-demo-staging").await, poll(&new).await), (401, 200));
+}
+
+#[tokio::test]
+async fn an_environment_that_was_given_the_id_of_a_deleted_one_is_not_taken_for_it() {
+    let service = Service::demo().await;
+    let live = &service.app().live;
+    let old = live.by_sdk_key("sdk-demo-staging").unwrap();
+    let mut other = old.about().environment.clone();
+    other.key = "other".to_owned();
+    other.sdk_key = "sdk-of-another".to_owned();
+    other.mobile_key = "mob-of-another".to_owned();
+    other.client_side_id = "another".to_owned();
+    other.lineage = "another".to_owned();
+    // Both at once, as when nobody looked between the two.
+    let mut write = service.app().store.write().await.unwrap();
+    environment::delete(&mut write, old.id()).await.unwrap();
+    assert_eq!(environment::insert(&mut write, &other).await.unwrap(), old.id(), "the id is given again");
+    write.commit().await.unwrap();
+    live.catch_up().await.unwrap();
+    assert!(live.by_sdk_key("sdk-demo-staging").is_none(), "a deleted environment's key still counts");
+    let now = live.by_sdk_key("sdk-of-another").expect("the new environment is known");
+    assert_eq!(now.about().environment.key, "other");
+    assert_eq!(now.image().flag_versions().count(), 0, "the flags are those of the old one");
+    service.stop().await;
 }

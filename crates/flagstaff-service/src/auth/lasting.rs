@@ -1,0 +1,62 @@
+//! A credential for something that lasts longer than a request: a stream has to end when the key that it
+//! was opened with stops counting.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use tokio_util::sync::CancellationToken;
+
+use super::{BrowserEnvironment, MobileEnvironment, SdkEnvironment};
+use crate::SharedApp;
+use crate::error::ApiError;
+use crate::live_environment::{Audience, LiveEnvironment};
+
+/// An environment that somebody was let into, and what is cancelled when they would not be any more.
+#[derive(Clone, Debug)]
+pub(crate) struct Lasting<E>(pub(crate) E, pub(crate) CancellationToken);
+
+/// What lets somebody into an environment.
+pub(crate) trait Admission: FromRequestParts<SharedApp, Rejection = ApiError> + Send {
+    /// Whom it lets in.
+    const AUDIENCE: Audience;
+
+    fn live(&self) -> &Arc<LiveEnvironment>;
+}
+
+impl<E: Admission> FromRequestParts<SharedApp> for Lasting<E> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+        let before = E::from_request_parts(parts, app).await?;
+        let revoked = before.live().revoked(E::AUDIENCE);
+        // A key that stops counting is not found any more first, and those who came by it are sent away
+        // then. So who is still found, after the token was taken, has one that will be cancelled.
+        let admitted = E::from_request_parts(parts, app).await?;
+        Ok(Self(admitted, revoked))
+    }
+}
+
+impl Admission for BrowserEnvironment {
+    const AUDIENCE: Audience = Audience::Browser;
+
+    fn live(&self) -> &Arc<LiveEnvironment> {
+        &self.0
+    }
+}
+
+impl Admission for MobileEnvironment {
+    const AUDIENCE: Audience = Audience::Mobile;
+
+    fn live(&self) -> &Arc<LiveEnvironment> {
+        &self.0
+    }
+}
+
+impl Admission for SdkEnvironment {
+    const AUDIENCE: Audience = Audience::Server;
+
+    fn live(&self) -> &Arc<LiveEnvironment> {
+        &self.0
+    }
+}
