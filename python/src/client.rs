@@ -22,7 +22,7 @@ use crate::seen::{EventSink, FlagLookup, OwnParts};
 use crate::settings;
 use crate::start;
 use crate::stores;
-use crate::value::{FromPython, text_of, to_python};
+use crate::value::{FromPython, text_of, to_python, type_name};
 use crate::visits;
 use crate::waits::{self, Holding};
 
@@ -96,8 +96,9 @@ impl Client {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = key.py();
         let asked = self.asked(key, default);
-        let value = asked
-            .evaluate(context, false, |detail, _| detail.value.map(|value| to_python(py, value)).transpose())?;
+        let value = asked.evaluate(context, false, |detail, _| {
+            detail.value.map(|value| to_python(py, value)).transpose()
+        })?;
         let value = value.unwrap_or_else(|| asked.effective_default());
         logging::finish(py)?;
         Ok(value)
@@ -505,6 +506,10 @@ fn metric(value: &Bound<'_, PyAny>) -> Result<Option<f64>, String> {
     let is_number = value.is_instance_of::<PyInt>() || value.is_instance_of::<PyFloat>();
     match value.extract::<f64>() {
         Ok(number) if is_number && number.is_finite() => Ok(Some(number)),
-        _ => Err(format!("track() was given a metric_value that is no number: {}", text_of(value))),
+        // Its type alone: the value may be anything of the program's, and this line goes to the log.
+        _ => Err(format!(
+            "track() was given a metric_value that is no finite number, but a {}; it is left out",
+            type_name(value)
+        )),
     }
 }
