@@ -102,6 +102,8 @@ struct Subscriber {
     changes: Receiver<Change>,
     revoked: CancellationToken,
     step: Step,
+    /// When something was last sent. Changes that are not for this stream do not keep it alive.
+    sent: Instant,
 }
 
 enum Step {
@@ -122,10 +124,16 @@ impl Subscriber {
         // Before anything is evaluated: what changes after this is heard of.
         let changes = live.changes();
         app.metrics.client_stream_opened();
-        Self { app, live, contents, changes, revoked, step: Step::Everything }
+        Self { app, live, contents, changes, revoked, step: Step::Everything, sent: Instant::now() }
     }
 
     async fn next(&mut self) -> Option<Bytes> {
+        let chunk = self.next_chunk().await;
+        self.sent = Instant::now();
+        chunk
+    }
+
+    async fn next_chunk(&mut self) -> Option<Bytes> {
         loop {
             match self.step {
                 Step::Everything => {
@@ -145,7 +153,7 @@ impl Subscriber {
     /// Waits for a change that concerns this stream, a heartbeat, or the end. None means: look at the step
     /// again.
     async fn next_change(&mut self) -> Option<Bytes> {
-        let quiet_until = self.app.config.heartbeat_interval.map(|interval| Instant::now() + interval);
+        let quiet_until = self.app.config.heartbeat_interval.map(|interval| self.sent + interval);
         let received = tokio::select! {
             biased;
             () = self.app.stopping.cancelled() => {

@@ -1,5 +1,7 @@
 //! Values for browsers and mobile programs.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flagstaff_wire::secure_mode;
@@ -313,6 +315,28 @@ async fn a_stream_ends_when_what_it_was_opened_with_stops_counting_and_no_other_
     // The proof was made with the key.
     assert_eq!(service.rest("POST", &format!("{ENVIRONMENT}/apiKey"), None).await.status, 200);
     assert_eq!((server.next().await, browser.next().await), (None, None));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_that_changes_pass_by_is_kept_alive_all_the_same() {
+    let heartbeat = Duration::from_millis(300);
+    let service = Service::demo_with(|config| config.heartbeat_interval = Some(heartbeat)).await;
+    make_flag(&service, "for-mobile").await;
+    let mut browser = Stream::open(&service, &format!("/eval/demo-production/{}", encoded(&ann())), "").await;
+    browser.expect("put").await;
+    // Each change comes before the stream has been idle for long enough.
+    let changes = async {
+        for kind in ["turnFlagOn", "turnFlagOff"].iter().cycle() {
+            service.instruct("for-mobile", json!([{"kind": kind}])).await;
+            tokio::time::sleep(heartbeat / 10).await;
+        }
+    };
+    let alive = async { while browser.line().await.as_deref() != Some(":") {} };
+    tokio::select! {
+        () = changes => unreachable!("they go on"),
+        () = alive => {}
+    }
     service.stop().await;
 }
 

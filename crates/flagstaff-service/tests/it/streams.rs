@@ -34,7 +34,7 @@ impl Stream {
         }
     }
 
-    async fn line(&mut self) -> Option<String> {
+    pub(crate) async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         let read =
             tokio::time::timeout(PATIENCE, self.lines.read_line(&mut line)).await.expect("a line in time");
