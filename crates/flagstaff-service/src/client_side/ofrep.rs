@@ -151,7 +151,7 @@ async fn all(
     app.metrics.evaluated_for_client();
     let flags: Vec<Value> = all.flags().iter().map(|flag| evaluated(flag, &context, &asker.live)).collect();
     let mut answer = json!({"flags": flags, "metadata": {"version": version}});
-    if let Some(url) = asker.event_stream(&headers) {
+    if let Some(url) = asker.event_stream(&headers, app.tls.is_some()) {
         answer["eventStreams"] =
             json!([{"type": "sse", "url": url, "inactivityDelaySec": INACTIVITY_SECONDS}]);
     }
@@ -179,10 +179,14 @@ impl Asker {
 
     /// Where to hear of changes, as this request reached the service. The address names the environment by
     /// its public ID: a browser's stream can carry no key, and nothing but that there was a change is said.
-    fn event_stream(&self, headers: &HeaderMap) -> Option<String> {
+    /// A proxy in front that says so is believed that it was asked by TLS: only who asks is told.
+    fn event_stream(&self, headers: &HeaderMap, encrypted: bool) -> Option<String> {
         let host = headers.get(header::HOST)?.to_str().ok()?;
-        let scheme = headers.get("x-forwarded-proto").and_then(|scheme| scheme.to_str().ok());
-        let scheme = scheme.filter(|scheme| *scheme == "https").unwrap_or("http");
+        let forwarded = headers.get("x-forwarded-proto").and_then(|protocols| protocols.to_str().ok());
+        // Each proxy of several adds its own after the others'.
+        let outermost = forwarded.and_then(|protocols| protocols.split(',').next()).unwrap_or_default();
+        let encrypted = encrypted || outermost.trim().eq_ignore_ascii_case("https");
+        let scheme = if encrypted { "https" } else { "http" };
         let id = &self.live.about().environment.client_side_id;
         Some(format!("{scheme}://{host}/ofrep/v1/event-streams/{id}"))
     }

@@ -90,6 +90,19 @@ async fn all_flags_have_a_tag_and_say_where_to_hear_of_changes() {
 }
 
 #[tokio::test]
+async fn behind_a_proxy_changes_are_heard_of_as_the_proxy_was_asked() {
+    let service = Service::demo().await;
+    for (forwarded, scheme) in
+        [("https", "https"), ("https, http", "https"), ("http, https", "http"), ("other", "http")]
+    {
+        let answer = ask(&service, ALL, &[SERVER, ("x-forwarded-proto", forwarded)], &ann()).await.json();
+        let url = answer["eventStreams"][0]["url"].as_str().unwrap();
+        assert!(url.starts_with(&format!("{scheme}://localhost/")), "{url} for {forwarded}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn the_key_decides_which_flags_are_seen() {
     let service = Service::demo().await;
     let made = json!({"key": "for-mobile", "name": "For mobile"});
