@@ -61,8 +61,13 @@ async fn connection(app: SharedApp, stream: TcpStream, peer: SocketAddr, router:
     }
     let stream = Progress::new(stream, app.config.stalled_after);
     let Some(tls) = &app.tls else { return serve_http(&app, stream, peer, router).await };
-    // A handshake takes no longer than headers may.
-    match tokio::time::timeout(HEADER_TIMEOUT, tls.acceptor().accept(stream)).await {
+    // A handshake takes no longer than headers may, and nobody is waited for who has not asked yet.
+    let handshake = tokio::time::timeout(HEADER_TIMEOUT, tls.acceptor().accept(stream));
+    let shaken = tokio::select! {
+        shaken = handshake => shaken,
+        () = app.stopping.cancelled() => return,
+    };
+    match shaken {
         Ok(Ok(stream)) => serve_http(&app, stream, peer, router).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection was not encrypted"),
         Err(_) => tracing::debug!(%peer, "a handshake took too long"),

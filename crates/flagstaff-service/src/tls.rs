@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -66,7 +66,10 @@ impl Tls {
     /// # Errors
     /// If there is no certificate in them that can be used.
     pub fn load(files: &TlsFiles) -> Result<Self, TlsError> {
-        let current = Arc::new(Current { key: ArcSwap::from_pointee(read(files)?), files: files.clone() });
+        // Before they are read: what replaces them meanwhile is noticed later.
+        let known = Mutex::new(Stamp::of(files));
+        let key = ArcSwap::from_pointee(read(files)?);
+        let current = Arc::new(Current { key, files: files.clone(), known });
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap_or_else(|error| unreachable!("the provider has the default versions: {error}"))
@@ -91,25 +94,12 @@ impl fmt::Debug for Tls {
 /// Looks at the files until the service stops.
 pub(crate) async fn follow(app: SharedApp) {
     let Some(current) = app.tls.as_ref().map(|tls| tls.current.clone()) else { return };
-    let mut known = Stamp::of(&current.files);
     loop {
         tokio::select! {
             () = tokio::time::sleep(app.config.certificate_poll) => {}
             () = app.stopping.cancelled() => return,
         }
-        let now = Stamp::of(&current.files);
-        if now == known {
-            continue;
-        }
-        match read(&current.files) {
-            Ok(key) => {
-                current.key.store(Arc::new(key));
-                current.log();
-                known = now;
-            }
-            // Perhaps only one of the two was replaced so far: it is tried again until they fit.
-            Err(error) => tracing::error!("the old certificate stays in force: {error}"),
-        }
+        current.look();
     }
 }
 
@@ -118,9 +108,29 @@ pub(crate) async fn follow(app: SharedApp) {
 struct Current {
     key: ArcSwap<CertifiedKey>,
     files: TlsFiles,
+    /// Of the files that it was read from.
+    known: Mutex<Stamp>,
 }
 
 impl Current {
+    /// Takes what is in the files over, if they were replaced.
+    fn look(&self) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Stamp::of(&self.files);
+        if now == *known {
+            return;
+        }
+        match read(&self.files) {
+            Ok(key) => {
+                self.key.store(Arc::new(key));
+                self.log();
+                *known = now;
+            }
+            // Perhaps only one of the two was replaced so far: it is tried again until they fit.
+            Err(error) => tracing::error!("the old certificate stays in force: {error}"),
+        }
+    }
+
     fn log(&self) {
         tracing::info!("the certificate in `{}` is in force", self.files.certificate.display());
     }
@@ -173,3 +183,27 @@ fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
 
 /// How often the files are looked at, unless said otherwise.
 pub(crate) const POLL: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_replaces_the_files_right_after_they_were_read_is_noticed() {
+        let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("../flagstaff-sdk/tests/it/tls");
+        let folder = std::env::temp_dir().join(format!("flagstaff-tls-{}", uuid::Uuid::new_v4()));
+        fs::create_dir_all(&folder).unwrap();
+        let files = TlsFiles { certificate: folder.join("c.pem"), key: folder.join("k.pem") };
+        fs::copy(made.join("localhost.pem"), &files.certificate).unwrap();
+        fs::copy(made.join("localhost.key"), &files.key).unwrap();
+        let tls = Tls::load(&files).unwrap();
+        let shown = || tls.current.key.load().cert.clone();
+        let first = shown();
+        tls.current.look();
+        assert_eq!(shown(), first);
+        fs::copy(made.join("other-host.pem"), &files.certificate).unwrap();
+        tls.current.look();
+        assert_ne!(shown(), first);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

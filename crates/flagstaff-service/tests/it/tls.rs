@@ -26,6 +26,10 @@ fn made(name: &str) -> PathBuf {
 
 /// What the service answers to whoever expects it to be `host`, as text, over TLS.
 async fn ask(service: &Service, host: &str, request: &str) -> std::io::Result<String> {
+    ask_with(service, host, request, "").await
+}
+
+async fn ask_with(service: &Service, host: &str, request: &str, body: &str) -> std::io::Result<String> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(made("authority.pem")).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -37,7 +41,7 @@ async fn ask(service: &Service, host: &str, request: &str) -> std::io::Result<St
     let host = ServerName::try_from(host.to_owned()).unwrap();
     let mut stream = TlsConnector::from(Arc::new(config)).connect(host, stream).await?;
     stream.write_all(format!("{request}\r\nhost: localhost\r\nconnection: close\r\n").as_bytes()).await?;
-    stream.write_all(b"content-length: 0\r\n\r\n").await?;
+    stream.write_all(format!("content-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await?;
     let mut answer = Vec::new();
     // Whether the other side says goodbye to TLS first is its own affair.
     let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
@@ -83,10 +87,42 @@ async fn connections_are_encrypted_and_certificates_are_replaced_while_it_runs()
     service.stop().await;
 }
 
+/// A service that shows `localhost`'s certificate.
+async fn encrypted(change: impl FnOnce(&mut flagstaff_service::Config)) -> Service {
+    let own = TlsFiles { certificate: made("localhost.pem"), key: made("localhost.key") };
+    Service::demo_with(|config| {
+        config.tls = Some(own);
+        change(config);
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_provider_that_asks_by_tls_hears_of_changes_by_tls() {
+    let service = encrypted(|_| {}).await;
+    let request = "POST /ofrep/v1/evaluate/flags HTTP/1.1\r\nauthorization: demo-production\r\ncontent-type: application/json";
+    let answer =
+        ask_with(&service, "localhost", request, r#"{"context":{"targetingKey":"ann"}}"#).await.unwrap();
+    assert!(
+        answer.contains(r#""url":"https://localhost/ofrep/v1/event-streams/demo-production""#),
+        "{answer}"
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_who_connected_and_asked_nothing() {
+    let service = encrypted(|config| config.drain = 2 * PATIENCE).await;
+    let silent = TcpStream::connect(service.address()).await.unwrap();
+    // It was taken: the next that connects is answered.
+    assert!(ask(&service, "localhost", STATUS).await.is_ok());
+    tokio::time::timeout(PATIENCE / 2, service.stop()).await.expect("it stops in time");
+    drop(silent);
+}
+
 #[tokio::test]
 async fn what_is_not_encrypted_is_not_answered() {
-    let own = TlsFiles { certificate: made("localhost.pem"), key: made("localhost.key") };
-    let service = Service::demo_with(|config| config.tls = Some(own)).await;
+    let service = encrypted(|_| {}).await;
     let mut plain = TcpStream::connect(service.address()).await.unwrap();
     plain.write_all(b"GET /status HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
