@@ -63,7 +63,7 @@
 //! | Source | Here |
 //! |---|---|
 //! | a stream, as long as nothing else is said; or polls | [`Config::stream`], [`Config::poll_interval`] |
-//! | second-generation delivery (FDv2), with sources that take over from each other; the service must speak it, which Flagstaff's own does not yet | [`DataSystem`] |
+//! | second-generation delivery (FDv2), with sources that take over from each other | [`DataSystem`] |
 //! | files, JSON or YAML | [`FileDataSource`] |
 //! | a test | [`TestData`] |
 //! | anything else | [`DataSource`]; one source among others, [`TransferSource`] |
