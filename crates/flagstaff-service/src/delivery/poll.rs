@@ -99,15 +99,19 @@ fn one(
 }
 
 pub(crate) fn json(live: &LiveEnvironment, tag: &str, body: Bytes) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+    let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    ([kind], about(live, tag), body).into_response()
+}
+
+/// What caches are to know, of a body and of one that did not change: the latter's take the former's place.
+fn about(live: &LiveEnvironment, tag: &str) -> [(header::HeaderName, HeaderValue); 4] {
+    [
         (header::ETAG, quoted(tag)),
         (header::VARY, HeaderValue::from_static("Authorization, Accept-Encoding")),
         // Asked again each time, answered 304 if nothing changed.
         (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
         environment_id(live),
-    ];
-    (headers, body).into_response()
+    ]
 }
 
 /// As [`json`], with a body that is compressed.
@@ -125,7 +129,7 @@ pub(crate) fn compressed(body: &[u8]) -> Bytes {
 }
 
 pub(crate) fn unchanged(live: &LiveEnvironment, tag: &str) -> Response {
-    (StatusCode::NOT_MODIFIED, [(header::ETAG, quoted(tag)), environment_id(live)]).into_response()
+    (StatusCode::NOT_MODIFIED, about(live, tag)).into_response()
 }
 
 fn quoted(tag: &str) -> HeaderValue {
