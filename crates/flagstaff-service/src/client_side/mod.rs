@@ -27,48 +27,49 @@ mod stream;
 mod viewer;
 
 use axum::routing::{MethodRouter, any, get};
-use axum::{Json, Router, middleware};
+use axum::{Json, Router};
 
 use crate::SharedApp;
 use crate::auth::BrowserEnvironment;
+use crate::client_side::cors::{By, for_pages};
 
 /// The paths of this room.
 pub fn router() -> Router<SharedApp> {
-    let browsers = browsers().merge(ofrep::router()).layer(middleware::from_fn(cors::allow));
-    browsers.merge(mobile_programs()).merge(servers())
+    browsers().merge(ofrep::router()).merge(mobile_programs()).merge(servers())
 }
 
 fn browsers() -> Router<SharedApp> {
-    let polls = with_context("/sdk/evalx/{environment}", || any(poll::evaluations));
-    let values = with_context("/sdk/eval/{environment}", || any(poll::values));
+    let polls = with_context("/sdk/evalx/{environment}", |by| for_pages(by, any(poll::evaluations)));
+    let values = with_context("/sdk/eval/{environment}", |by| for_pages(by, any(poll::values)));
     polls
         .merge(values)
-        .route("/eval/{environment}", any(stream::values))
-        .route("/eval/{environment}/{context}", any(stream::values))
-        .route("/ping/{environment}", get(stream::pings_for_browsers).options(cors::preflight))
-        .route("/sdk/goals/{environment}", get(goals).options(cors::preflight))
+        .route("/eval/{environment}", for_pages(By::Report, any(stream::values)))
+        .route("/eval/{environment}/{context}", for_pages(By::Get, any(stream::values)))
+        .route("/ping/{environment}", for_pages(By::Get, get(stream::pings_for_browsers)))
+        .route("/sdk/goals/{environment}", for_pages(By::Get, get(goals)))
 }
 
 fn mobile_programs() -> Router<SharedApp> {
-    with_context("/msdk/evalx", || any(poll::evaluations))
-        .merge(with_context("/msdk/eval", || any(poll::values)))
+    with_context("/msdk/evalx", |_| any(poll::evaluations))
+        .merge(with_context("/msdk/eval", |_| any(poll::values)))
         .route("/meval", any(stream::values))
         .route("/meval/{context}", any(stream::values))
         .route("/mping", get(stream::pings_for_mobile_programs))
 }
 
 fn servers() -> Router<SharedApp> {
-    with_context("/sdk/evalx", || any(poll::evaluations)).merge(with_context("/sdk/eval", || any(poll::values)))
+    with_context("/sdk/evalx", |_| any(poll::evaluations))
+        .merge(with_context("/sdk/eval", |_| any(poll::values)))
 }
 
 /// The ways to say for which context: in the path or in the body, since there are contexts or before.
 /// `REPORT` is no method that routes know; who asks is checked to have come by the right one.
-fn with_context(base: &str, answer: impl Fn() -> MethodRouter<SharedApp>) -> Router<SharedApp> {
+fn with_context(base: &str, answer: impl Fn(By) -> MethodRouter<SharedApp>) -> Router<SharedApp> {
     Router::new()
-        .route(&format!("{base}/contexts/{{context}}"), answer())
-        .route(&format!("{base}/users/{{context}}"), answer())
-        .route(&format!("{base}/context"), answer())
-        .route(&format!("{base}/user"), answer())
+        .route(&format!("{base}/contexts/{{context}}"), answer(By::Get))
+        .route(&format!("{base}/users/{{context}}"), answer(By::Get))
+        .route(&format!("{base}/context"), answer(By::Report))
+        .route(&format!("{base}/user"), answer(By::Report))
 }
 
 /// `GET /sdk/goals/{environment}`: the clicks and pages that count as goals. None are kept yet, and a

@@ -25,7 +25,8 @@ use flagstaff_wire::secure_mode;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{cors, stream};
+use super::cors::{By, for_pages};
+use super::stream;
 use crate::SharedApp;
 use crate::delivery::poll::{WORTH_COMPRESSING, compressed, json as answer_json, json_compressed};
 use crate::delivery::poll::{matches, takes_gzip, unchanged};
@@ -41,9 +42,9 @@ const INACTIVITY_SECONDS: u32 = 120;
 /// The paths of this protocol. Pages of other origins may ask.
 pub(super) fn router() -> Router<SharedApp> {
     Router::new()
-        .route("/ofrep/v1/evaluate/flags", post(all).options(cors::preflight))
-        .route("/ofrep/v1/evaluate/flags/{key}", post(one).options(cors::preflight))
-        .route("/ofrep/v1/event-streams/{environment}", get(stream::refetches).options(cors::preflight))
+        .route("/ofrep/v1/evaluate/flags", for_pages(By::Post, post(all)))
+        .route("/ofrep/v1/evaluate/flags/{key}", for_pages(By::Post, post(one)))
+        .route("/ofrep/v1/event-streams/{environment}", for_pages(By::Get, get(stream::refetches)))
 }
 
 /// Whose flags are asked for, and which of them may be seen.

@@ -26,22 +26,21 @@ mod bulk;
 mod diagnostic;
 mod image;
 
+use axum::Router;
 use axum::routing::{get, post};
-use axum::{Router, middleware};
 use flagstaff_wire::paths;
 
 pub use body::{BODY_LIMIT, INFLATED_LIMIT};
 
 use crate::SharedApp;
-use crate::client_side::cors;
+use crate::client_side::cors::{By, for_pages};
 
 /// The paths of this room.
 pub fn router() -> Router<SharedApp> {
     let browsers = Router::new()
-        .route("/events/bulk/{environment}", post(bulk::from_browser).options(cors::preflight))
-        .route("/events/diagnostic/{environment}", post(diagnostic::from_browser).options(cors::preflight))
-        .route("/a/{file}", get(image::image).options(cors::preflight))
-        .layer(middleware::from_fn(cors::allow));
+        .route("/events/bulk/{environment}", for_pages(By::Post, post(bulk::from_browser)))
+        .route("/events/diagnostic/{environment}", for_pages(By::Post, post(diagnostic::from_browser)))
+        .route("/a/{file}", for_pages(By::Get, get(image::image)));
     Router::new()
         .route(paths::EVENTS, post(bulk::from_server))
         .route(paths::DIAGNOSTIC, post(diagnostic::from_server))

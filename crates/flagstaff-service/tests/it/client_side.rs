@@ -107,6 +107,9 @@ async fn an_answer_has_a_tag_of_its_own_and_is_compressed_if_wanted() {
     assert_eq!(answer.header("x-ld-envid"), Some("demo-production"));
     let again = get(&service, &path(&ann()), &[("if-none-match", &tag)]).await;
     assert_eq!((again.status, again.body.len()), (304, 0));
+    for name in ["vary", "cache-control"] {
+        assert_eq!(again.header(name), answer.header(name), "a cache takes {name} over");
+    }
     for other in [path(&json!({"kind": "user", "key": "bob"})), format!("{}?withReasons=true", path(&ann()))]
     {
         assert_eq!(get(&service, &other, &[("if-none-match", &tag)]).await.status, 200, "{other}");
@@ -186,16 +189,26 @@ async fn what_cannot_be_answered_is_refused_with_the_status_that_sdks_expect() {
 async fn pages_of_other_origins_may_ask_without_credentials() {
     let service = Service::demo().await;
     let origin = ("origin", "https://shop.example");
-    for path in [
-        format!("/sdk/evalx/demo-production/contexts/{}", encoded(&ann())),
-        "/sdk/evalx/demo-production/context".to_owned(),
-        format!("/eval/demo-production/{}", encoded(&ann())),
-        "/sdk/goals/demo-production".to_owned(),
-        "/events/bulk/demo-production".to_owned(),
-        "/events/diagnostic/demo-production".to_owned(),
+    let context = encoded(&ann());
+    for (path, methods) in [
+        (format!("/sdk/evalx/demo-production/contexts/{context}"), "GET,OPTIONS"),
+        (format!("/sdk/eval/demo-production/users/{context}"), "GET,OPTIONS"),
+        ("/sdk/evalx/demo-production/context".to_owned(), "REPORT,OPTIONS"),
+        ("/sdk/evalx/demo-production/user".to_owned(), "REPORT,OPTIONS"),
+        (format!("/eval/demo-production/{context}"), "GET,OPTIONS"),
+        ("/eval/demo-production".to_owned(), "REPORT,OPTIONS"),
+        ("/ping/demo-production".to_owned(), "GET,OPTIONS"),
+        ("/sdk/goals/demo-production".to_owned(), "GET,OPTIONS"),
+        ("/events/bulk/demo-production".to_owned(), "POST,OPTIONS"),
+        ("/events/diagnostic/demo-production".to_owned(), "POST,OPTIONS"),
+        ("/a/demo-production.gif".to_owned(), "GET,OPTIONS"),
+        ("/ofrep/v1/evaluate/flags".to_owned(), "POST,OPTIONS"),
+        ("/ofrep/v1/evaluate/flags/wish-lists".to_owned(), "POST,OPTIONS"),
+        ("/ofrep/v1/event-streams/demo-production".to_owned(), "GET,OPTIONS"),
     ] {
         let before = service.request("OPTIONS", &path, &[origin], b"").await;
         assert_eq!(before.status, 204, "{path}");
+        assert_eq!(before.header("access-control-allow-methods"), Some(methods), "{path}");
         assert_eq!(before.header("access-control-allow-origin"), Some("https://shop.example"));
         assert_eq!(before.header("access-control-allow-credentials"), Some("false"));
         let allowed = before.header("access-control-allow-headers").unwrap();
