@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::support::program::{
-    Example, OFFICIAL_GO, OFFICIAL_JAVA, OFFICIAL_NODE, OFFICIAL_PYTHON_6, OFFICIAL_PYTHON_9, PYTHON,
-    Program, RUST,
+    Example, OFFICIAL_GO, OFFICIAL_JAVA, OFFICIAL_NODE, OFFICIAL_PYTHON_6, OFFICIAL_PYTHON_9,
+    OFFICIAL_SECOND_GENERATION, PYTHON, Program, RUST, SECOND_GENERATION,
 };
 use crate::support::service::Service;
 use crate::support::{alone, eventually, say};
@@ -49,6 +49,16 @@ fn flip_reaches_the_official_go_sdk() {
 #[test]
 fn flip_reaches_the_official_java_sdk() {
     check(OFFICIAL_JAVA);
+}
+
+#[test]
+fn flip_reaches_our_python_package_by_second_generation_delivery() {
+    check(SECOND_GENERATION);
+}
+
+#[test]
+fn flip_reaches_the_official_python_sdk_by_second_generation_delivery() {
+    check(OFFICIAL_SECOND_GENERATION);
 }
 
 #[test]

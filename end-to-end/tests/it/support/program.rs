@@ -80,6 +80,22 @@ pub(crate) const OFFICIAL_JAVA: Example = Example {
     },
 };
 
+/// Either Python package, by second-generation delivery.
+pub(crate) const SECOND_GENERATION: Example = Example {
+    name: "our Python package, second generation",
+    email: "second-generation@example.com",
+    user: "second-generation-user",
+    command: || python(".venv", "make python-debug", SECOND_GENERATION_PROGRAM),
+};
+
+pub(crate) const OFFICIAL_SECOND_GENERATION: Example = Example {
+    name: "official Python 9, second generation",
+    command: || python(".venv-official-9", "make setup-official", SECOND_GENERATION_PROGRAM),
+    ..SECOND_GENERATION
+};
+
+const SECOND_GENERATION_PROGRAM: &str = "end-to-end/tests/it/support/second_generation.py";
+
 fn python(environment: &str, set_up_by: &str, program: &str) -> Command {
     let mut command = Command::new(binaries::python(environment, set_up_by));
     command.arg(root().join(program));
