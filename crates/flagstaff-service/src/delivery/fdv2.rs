@@ -18,7 +18,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::poll::{WORTH_COMPRESSING, compressed, json, json_compressed, matches, takes_gzip, unchanged};
+use super::poll::{WORTH_COMPRESSING, json, json_compressed, matches, takes_gzip, unchanged};
 use super::stream::until;
 use super::{Filtered, environment_id};
 use crate::SharedApp;
@@ -52,11 +52,14 @@ pub(super) async fn poll(
     }
     let transfer = live.transfer(basis.held());
     let body = transfer.poll();
-    if body.len() < WORTH_COMPRESSING || !takes_gzip(&headers) {
-        return Ok(json(&live, &tag, body));
+    if body.plain().len() < WORTH_COMPRESSING || !takes_gzip(&headers) {
+        return Ok(json(&live, &tag, body.plain()));
     }
-    let packed = tokio::task::spawn_blocking(move || compressed(&body)).await.map_err(ApiError::internal)?;
-    Ok(json_compressed(&live, &tag, packed))
+    let compressed = match body.gzip_if_done() {
+        Some(done) => done,
+        None => tokio::task::spawn_blocking(move || body.gzip()).await.map_err(ApiError::internal)?,
+    };
+    Ok(json_compressed(&live, &tag, compressed))
 }
 
 /// `GET /sdk/stream`

@@ -10,6 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::Item;
+use super::transfer::WhyEverything;
 
 /// What an environment is to SDKs at one sequence number.
 #[derive(Debug)]
@@ -20,8 +21,9 @@ pub struct Image {
     all: OnceLock<Packed>,
     all_flags: OnceLock<Packed>,
     all_segments: OnceLock<Packed>,
-    transfer_stream: OnceLock<Bytes>,
-    transfer_poll: OnceLock<Bytes>,
+    /// By why everything is sent.
+    transfer_streams: [OnceLock<Bytes>; 2],
+    transfer_polls: [OnceLock<Arc<Packed>>; 2],
 }
 
 /// A body, and its compressed form once somebody asked for it.
@@ -48,8 +50,8 @@ impl Image {
             all: OnceLock::new(),
             all_flags: OnceLock::new(),
             all_segments: OnceLock::new(),
-            transfer_stream: OnceLock::new(),
-            transfer_poll: OnceLock::new(),
+            transfer_streams: Default::default(),
+            transfer_polls: Default::default(),
         }
     }
 
@@ -81,14 +83,18 @@ impl Image {
         self.all_segments.get_or_init(|| object(&self.segments))
     }
 
-    /// Everything for who holds nothing, in second-generation delivery, as a stream begins.
-    pub(super) fn transfer_stream(&self, write: impl FnOnce() -> Bytes) -> Bytes {
-        self.transfer_stream.get_or_init(write).clone()
+    /// Everything in second-generation delivery, as a stream begins.
+    pub(super) fn transfer_stream(&self, why: WhyEverything, write: impl FnOnce() -> Bytes) -> Bytes {
+        self.transfer_streams[why as usize].get_or_init(write).clone()
     }
 
     /// The same as the answer to a poll.
-    pub(super) fn transfer_poll(&self, write: impl FnOnce() -> Bytes) -> Bytes {
-        self.transfer_poll.get_or_init(write).clone()
+    pub(super) fn transfer_poll(
+        &self,
+        why: WhyEverything,
+        write: impl FnOnce() -> Arc<Packed>,
+    ) -> Arc<Packed> {
+        self.transfer_polls[why as usize].get_or_init(write).clone()
     }
 
     pub(super) fn flags(&self) -> &[(Arc<str>, Item)] {
@@ -116,7 +122,7 @@ impl Image {
 }
 
 impl Packed {
-    fn new(plain: Vec<u8>) -> Self {
+    pub(super) fn new(plain: Vec<u8>) -> Self {
         Self { plain: plain.into(), gzip: OnceLock::new() }
     }
 

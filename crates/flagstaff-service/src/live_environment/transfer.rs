@@ -12,7 +12,7 @@ use flagstaff_wire::stream::ItemKind as WireKind;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast::Receiver;
 
-use super::{Change, Image, Item, LiveEnvironment, State, message};
+use super::{Change, Image, Item, LiveEnvironment, Packed, State, message};
 use crate::store::change_log::ItemKind;
 
 /// What brings a client up to date.
@@ -30,7 +30,16 @@ enum Contents {
     /// By these changes, in their order.
     Changes(Vec<Changed>),
     /// By everything.
-    Everything { image: Arc<Image>, reason: &'static str },
+    Everything { image: Arc<Image>, why: WhyEverything },
+}
+
+/// Why everything is sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WhyEverything {
+    /// The client holds nothing.
+    NothingHeld,
+    /// What changed since what it holds is not known.
+    CannotCatchUp,
 }
 
 #[derive(Debug)]
@@ -58,13 +67,13 @@ impl LiveEnvironment {
         let lineage = self.about.load().environment.lineage.clone();
         let sequence = state.sequence;
         let contents = match basis {
-            None => Contents::Everything { image: self.image_of(state), reason: "payload-missing" },
+            None => Contents::Everything { image: self.image_of(state), why: WhyEverything::NothingHeld },
             Some(basis) => match sequence_in(basis, &lineage) {
                 Some(held) if held == sequence => Contents::Nothing,
                 Some(held) if held < sequence && held >= state.loaded_sequence => {
                     Contents::Changes(self.changes_since(state, held))
                 }
-                _ => Contents::Everything { image: self.image_of(state), reason: "cant-catchup" },
+                _ => Contents::Everything { image: self.image_of(state), why: WhyEverything::CannotCatchUp },
             },
         };
         Transfer { lineage, sequence, contents }
@@ -101,16 +110,16 @@ impl Transfer {
 
     /// As a stream begins.
     pub fn stream(&self) -> Bytes {
-        if let Contents::Everything { image, reason: "payload-missing" } = &self.contents {
-            return image.transfer_stream(|| self.write_stream());
+        if let Contents::Everything { image, why } = &self.contents {
+            return image.transfer_stream(*why, || self.write_stream());
         }
         self.write_stream()
     }
 
     /// As the answer to a poll.
-    pub fn poll(&self) -> Bytes {
-        if let Contents::Everything { image, reason: "payload-missing" } = &self.contents {
-            return image.transfer_poll(|| self.write_poll());
+    pub fn poll(&self) -> Arc<Packed> {
+        if let Contents::Everything { image, why } = &self.contents {
+            return image.transfer_poll(*why, || self.write_poll());
         }
         self.write_poll()
     }
@@ -124,7 +133,7 @@ impl Transfer {
         out.into()
     }
 
-    fn write_poll(&self) -> Bytes {
+    fn write_poll(&self) -> Arc<Packed> {
         // In one piece: a list has commas between its elements.
         let (mut out, mut first) = (b"{\"events\":[".to_vec(), true);
         self.with_events(|event| {
@@ -137,7 +146,7 @@ impl Transfer {
             out.extend_from_slice(&body[b"{\"events\":[".len()..body.len() - b"]}".len()]);
         });
         out.extend_from_slice(b"]}");
-        out.into()
+        Arc::new(Packed::new(out))
     }
 
     /// Hands each event on, in order.
@@ -145,7 +154,12 @@ impl Transfer {
         let (code, reason) = match &self.contents {
             Contents::Nothing => (IntentCode::None, "up-to-date"),
             Contents::Changes(_) => (IntentCode::TransferChanges, "stale"),
-            Contents::Everything { reason, .. } => (IntentCode::TransferFull, *reason),
+            Contents::Everything { why: WhyEverything::NothingHeld, .. } => {
+                (IntentCode::TransferFull, "payload-missing")
+            }
+            Contents::Everything { why: WhyEverything::CannotCatchUp, .. } => {
+                (IntentCode::TransferFull, "cant-catchup")
+            }
         };
         let intent = Intent { id: &self.lineage, target: self.sequence, code, reason };
         write(Event::ServerIntent(&[intent]));

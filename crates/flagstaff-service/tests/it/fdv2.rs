@@ -107,6 +107,28 @@ async fn who_holds_what_nobody_knows_any_more_gets_everything() {
 }
 
 #[tokio::test]
+async fn everything_is_written_once_for_all_who_need_it_for_the_same_reason() {
+    let service = Service::demo().await;
+    let live = service.app().live.by_sdk_key(KEY.1).unwrap();
+    for basis in [None, Some("(p:another:1)")] {
+        let (one, other) = (live.transfer(basis), live.transfer(basis));
+        assert!(std::sync::Arc::ptr_eq(&one.poll(), &other.poll()), "{basis:?}");
+        assert_eq!(one.stream().as_ptr(), other.stream().as_ptr(), "{basis:?}");
+    }
+    let intent = |basis: &str| {
+        let path = format!("/sdk/poll?basis={basis}");
+        let service = &service;
+        async move {
+            let answer = service.request("GET", &path, &[KEY], b"").await.json();
+            answer["events"][0]["data"]["payloads"][0]["reason"].clone()
+        }
+    };
+    assert_eq!(intent("").await, "payload-missing");
+    assert_eq!(intent("unknown").await, "cant-catchup");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_stream_transfers_what_is_missing_then_each_change() {
     let service = Service::demo().await;
     let mut stream = Stream::open(&service, "/sdk/stream", KEY.1).await;
