@@ -70,7 +70,21 @@ impl<'a> AllFlags<'a> {
         now_ms: i64,
         included: impl Fn(&PreparedFlag) -> bool,
     ) -> Self {
-        Self::collect(data, None, context, options, now_ms, included, |flag| flag)
+        let flags = data.flags().filter(|flag| included(flag));
+        Self::collect(data, flags, None, context, options, now_ms, |flag| flag)
+    }
+
+    /// As [`AllFlags::of_those`], of the flags among those with these keys: no other is looked at.
+    pub fn of_keys<'k, C: ContextRead + ?Sized>(
+        data: &'a DataSet,
+        context: &C,
+        options: AllFlagsOptions,
+        now_ms: i64,
+        keys: impl IntoIterator<Item = &'k str>,
+        included: impl Fn(&PreparedFlag) -> bool,
+    ) -> Self {
+        let flags = keys.into_iter().filter_map(|key| data.flag(key)).filter(|flag| included(flag));
+        Self::collect(data, flags, None, context, options, now_ms, |flag| flag)
     }
 }
 
@@ -86,7 +100,8 @@ impl AllFlags<'static, Arc<PreparedFlag>> {
     ) -> Self {
         let included =
             |flag: &PreparedFlag| !options.client_side_only || flag.availability().using_environment_id;
-        let all = AllFlags::collect(data, big_segments, context, options, now_ms, included, Arc::clone);
+        let flags = data.flags().filter(|flag| included(flag));
+        let all = AllFlags::collect(data, flags, big_segments, context, options, now_ms, Arc::clone);
         let flags = all.flags.into_iter().map(|state| FlagState {
             flag: state.flag,
             variation: state.variation,
@@ -117,16 +132,16 @@ where
 
     fn collect<C: ContextRead + ?Sized>(
         data: &'a DataSet,
+        included: impl Iterator<Item = &'a Arc<PreparedFlag>>,
         big_segments: Option<&dyn BigSegments>,
         context: &C,
         options: AllFlagsOptions,
         now_ms: i64,
-        included: impl Fn(&PreparedFlag) -> bool,
         hold: impl Fn(&'a Arc<PreparedFlag>) -> F,
     ) -> Self {
         let mut flags = Vec::new();
         let mut prerequisites: Vec<Cow<'a, str>> = Vec::new();
-        for flag in data.flags().filter(|flag| included(flag)) {
+        for flag in included {
             let prerequisites_start = prerequisites.len();
             let detail = evaluate_with_big_segments(data, big_segments, flag, context, &mut |result| {
                 if std::ptr::eq(result.prerequisite_of, &**flag) {
@@ -453,6 +468,10 @@ mod tests {
                 "trackEvents": true, "trackReason": true, "reason": {"kind": "FALLTHROUGH"}})
         );
         assert_eq!(serde_json::to_value(all.values()).unwrap(), json!({"base": true}));
+        let options = AllFlagsOptions::default();
+        let keys = ["off", "none", "gone", "base", "plain"];
+        let some = AllFlags::of_keys(&data, &context, options, NOW, keys, |flag| flag.key() != "off");
+        assert_eq!(serde_json::to_value(some.values()).unwrap(), json!({"base": true, "plain": null}));
     }
 
     #[test]

@@ -114,8 +114,8 @@ async fn one(
         Err(refusal) => return Ok(refusal.answer(StatusCode::BAD_REQUEST, Some(&key))),
     };
     let (_, data) = asker.live.evaluable();
-    let seen = |flag: &flagstaff_eval::PreparedFlag| flag.key() == key && asker.audience.sees(flag);
-    let all = AllFlags::of_those(&data, &context, AllFlagsOptions::default(), crate::now_ms(), seen);
+    let (options, now) = (AllFlagsOptions::default(), crate::now_ms());
+    let all = AllFlags::of_keys(&data, &context, options, now, [&*key], |flag| asker.audience.sees(flag));
     app.metrics.evaluated_for_client();
     let Some(flag) = all.flags().first() else {
         let details = format!("there is no flag `{}` in this environment", key.escape_debug());

@@ -202,7 +202,7 @@ impl Subscriber {
         match &self.contents {
             Contents::Values(viewer) => {
                 let (version, data) = self.live.evaluable();
-                write(&mut out, "put", &viewer.see(&data, |_| true).evaluations(version));
+                write(&mut out, "put", &viewer.see(&data).evaluations(version));
                 self.app.metrics.evaluated_for_client();
             }
             Contents::Pings => write_ping(&mut out),
@@ -220,7 +220,7 @@ impl Subscriber {
                 let (version, data) = self.live.evaluable();
                 let affected: HashSet<&str> =
                     subjects.iter().flat_map(|subject| subject.affected(&data)).map(|key| &**key).collect();
-                let all = viewer.see(&data, |key| affected.contains(key));
+                let all = viewer.see_of(&data, affected);
                 for flag in all.flags() {
                     write(&mut out, "patch", &all.change(flag, version));
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts as _, RawPathParams, Request};
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use flagstaff_eval::{Context, DataSet};
+use flagstaff_eval::{Context, DataSet, PreparedFlag};
 use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions};
 use flagstaff_wire::secure_mode;
 use serde::Deserialize;
@@ -95,11 +95,20 @@ impl FromRequest<SharedApp> for Viewer {
 }
 
 impl Viewer {
-    /// What this viewer may see of the flags that `wanted` holds for.
-    pub(super) fn see<'d>(&self, data: &'d DataSet, wanted: impl Fn(&str) -> bool) -> AllFlags<'d> {
-        AllFlags::of_those(data, &self.context, self.options, crate::now_ms(), |flag| {
-            self.audience.sees(flag) && wanted(flag.key())
-        })
+    /// What this viewer may see.
+    pub(super) fn see<'d>(&self, data: &'d DataSet) -> AllFlags<'d> {
+        let seen = |flag: &PreparedFlag| self.audience.sees(flag);
+        AllFlags::of_those(data, &self.context, self.options, crate::now_ms(), seen)
+    }
+
+    /// What this viewer may see of the flags with these keys.
+    pub(super) fn see_of<'d, 'k>(
+        &self,
+        data: &'d DataSet,
+        keys: impl IntoIterator<Item = &'k str>,
+    ) -> AllFlags<'d> {
+        let seen = |flag: &PreparedFlag| self.audience.sees(flag);
+        AllFlags::of_keys(data, &self.context, self.options, crate::now_ms(), keys, seen)
     }
 }
 

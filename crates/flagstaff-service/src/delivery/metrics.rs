@@ -65,7 +65,7 @@ impl Metrics {
         self.client_streams_open.fetch_sub(1, Relaxed);
     }
 
-    /// All flags were evaluated for one context.
+    /// Flags were evaluated for one context that was asked for.
     pub(crate) fn evaluated_for_client(&self) {
         self.client_evaluations.fetch_add(1, Relaxed);
     }
@@ -106,7 +106,7 @@ impl Metrics {
         figure(
             "client_evaluations_total",
             "counter",
-            "Times that all flags were evaluated for one context.",
+            "Times that values were asked for, of all flags or of one, for one context.",
             &one(evaluated),
         );
         figure("environments", "gauge", "Environments served.", &one(environments.to_string()));
