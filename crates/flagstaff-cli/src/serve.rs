@@ -84,16 +84,17 @@ fn hand_over(data: &Path, link: &str) -> Result<(), Failure> {
 fn demo_lines(base: &str) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "  {name:<22} {value}");
+        let _ = writeln!(text, "  {name:<26} {value}");
     };
     line("dashboard", &format!("{base}/  sign in as {} with password {}", demo::EMAIL, demo::PASSWORD));
     for environment in demo::ENVIRONMENTS {
         line(&format!("SDK key, {environment}"), &format!("sdk-demo-{environment}"));
     }
     line("REST access token", &format!("{}  at {base}/api/v2", demo::ACCESS_TOKEN));
-    text.push_str(
-        "  Mobile keys (mob-demo-...) and client-side IDs (demo-...) exist; what serves them comes later.\n",
-    );
+    for environment in demo::ENVIRONMENTS {
+        line(&format!("mobile key, {environment}"), &format!("mob-demo-{environment}"));
+        line(&format!("client-side ID, {environment}"), &format!("demo-{environment}"));
+    }
     text
 }
 

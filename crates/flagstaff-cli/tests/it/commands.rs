@@ -38,8 +38,15 @@ fn a_demo_says_where_it_is_and_with_which_keys_and_stops_when_asked() {
     let address = service.address().to_owned();
     assert_eq!(service.terminate(), Some(0));
     let rest = service.rest_of_output();
-    for said in ["demo@example.com", "sdk-demo-production", "sdk-demo-staging", "api-demo", "come", &address]
-    {
+    for said in [
+        "demo@example.com",
+        "sdk-demo-production",
+        "sdk-demo-staging",
+        "mob-demo-staging",
+        "  demo-staging",
+        "api-demo",
+        &address,
+    ] {
         assert!(rest.contains(said), "`{said}` in {rest}");
     }
 }
