@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `viewer` | who asks, for which context, and whether they may |
 //! | `context` | a context in a path or a body |
+//! | `evaluation` | evaluations, kept off the threads that serve everybody |
 //! | `poll` | all values at once |
 //! | `stream` | all values, then each change; or only that there is one |
 //! | `ofrep` | the same for OpenFeature's providers |
@@ -21,6 +22,7 @@
 
 pub(crate) mod context;
 pub(crate) mod cors;
+mod evaluation;
 mod ofrep;
 mod poll;
 mod stream;

@@ -26,7 +26,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::cors::{By, for_pages};
-use super::stream;
+use super::{evaluation, stream};
 use crate::SharedApp;
 use crate::delivery::poll::{WORTH_COMPRESSING, compressed, json as answer_json, json_compressed};
 use crate::delivery::poll::{matches, takes_gzip, unchanged};
@@ -147,20 +147,30 @@ async fn all(
     if matches(&headers, &tag) {
         return Ok(unchanged(&asker.live, &tag));
     }
-    let seen = |flag: &flagstaff_eval::PreparedFlag| asker.audience.sees(flag);
-    let all = AllFlags::of_those(&data, &context, AllFlagsOptions::default(), crate::now_ms(), seen);
     app.metrics.evaluated_for_client();
-    let flags: Vec<Value> = all.flags().iter().map(|flag| evaluated(flag, &context, &asker.live)).collect();
-    let mut answer = json!({"flags": flags, "metadata": {"version": version}});
-    if let Some(url) = asker.event_stream(&headers, app.tls.is_some()) {
-        answer["eventStreams"] =
-            json!([{"type": "sse", "url": url, "inactivityDelaySec": INACTIVITY_SECONDS}]);
-    }
-    let body = answer.to_string().into_bytes();
-    if body.len() < WORTH_COMPRESSING || !takes_gzip(&headers) {
-        return Ok(answer_json(&asker.live, &tag, body.into()));
-    }
-    Ok(json_compressed(&asker.live, &tag, compressed(&body)))
+    let (url, packs) = (asker.event_stream(&headers, app.tls.is_some()), takes_gzip(&headers));
+    let Asker { live, audience } = asker;
+    let (count, environment) = (live.flag_count(), live.clone());
+    let work = move || {
+        let (options, now) = (AllFlagsOptions::default(), crate::now_ms());
+        let all = AllFlags::of_those(&data, &context, options, now, |flag| audience.sees(flag));
+        let flags: Vec<Value> =
+            all.flags().iter().map(|flag| evaluated(flag, &context, &environment)).collect();
+        let mut answer = json!({"flags": flags, "metadata": {"version": version}});
+        if let Some(url) = url {
+            answer["eventStreams"] =
+                json!([{"type": "sse", "url": url, "inactivityDelaySec": INACTIVITY_SECONDS}]);
+        }
+        let body = answer.to_string().into_bytes();
+        if body.len() < WORTH_COMPRESSING || !packs {
+            (body.into(), false)
+        } else {
+            (compressed(&body), true)
+        }
+    };
+    let (body, is_packed) = evaluation::of_flags(count, work).await?;
+    let answer = if is_packed { json_compressed } else { answer_json };
+    Ok(answer(&live, &tag, body))
 }
 
 impl Asker {

@@ -8,42 +8,56 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use flagstaff_wire::all_flags::AllFlags;
 
+use super::evaluation;
 use super::viewer::Viewer;
 use crate::SharedApp;
 use crate::delivery::poll::{
     WORTH_COMPRESSING, compressed, json, json_compressed, matches, takes_gzip, unchanged,
 };
+use crate::error::ApiError;
 
 /// `…/evalx/…`: values with all that an SDK has to know.
 pub(super) async fn evaluations(
     State(app): State<SharedApp>,
     headers: HeaderMap,
     viewer: Viewer,
-) -> Response {
-    answer(&app, &headers, &viewer, |all, version| serde_json::to_vec(&all.evaluations(version)))
+) -> Result<Response, ApiError> {
+    answer(&app, &headers, viewer, |all, version| serde_json::to_vec(&all.evaluations(version))).await
 }
 
 /// `…/eval/…`: values alone, for SDKs of long ago.
-pub(super) async fn values(State(app): State<SharedApp>, headers: HeaderMap, viewer: Viewer) -> Response {
-    answer(&app, &headers, &viewer, |all, _| serde_json::to_vec(&all.values()))
+pub(super) async fn values(
+    State(app): State<SharedApp>,
+    headers: HeaderMap,
+    viewer: Viewer,
+) -> Result<Response, ApiError> {
+    answer(&app, &headers, viewer, |all, _| serde_json::to_vec(&all.values())).await
 }
 
-fn answer(
+async fn answer(
     app: &SharedApp,
     headers: &HeaderMap,
-    viewer: &Viewer,
-    write: impl FnOnce(&AllFlags<'_>, u64) -> serde_json::Result<Vec<u8>>,
-) -> Response {
-    let (version, data) = viewer.live.evaluable();
-    let tag = format!("{}-{version}-{}", viewer.live.about().environment.lineage, viewer.question);
+    viewer: Viewer,
+    write: fn(&AllFlags<'_>, u64) -> serde_json::Result<Vec<u8>>,
+) -> Result<Response, ApiError> {
+    let live = viewer.live.clone();
+    let (version, data) = live.evaluable();
+    let tag = format!("{}-{version}-{}", live.about().environment.lineage, viewer.question);
     if matches(headers, &tag) {
-        return unchanged(&viewer.live, &tag);
+        return Ok(unchanged(&live, &tag));
     }
-    let body = write(&viewer.see(&data), version);
-    let body = body.unwrap_or_else(|error| unreachable!("values are JSON: {error}"));
     app.metrics.evaluated_for_client();
-    if body.len() < WORTH_COMPRESSING || !takes_gzip(headers) {
-        return json(&viewer.live, &tag, body.into());
-    }
-    json_compressed(&viewer.live, &tag, compressed(&body))
+    let packs = takes_gzip(headers);
+    let work = move || {
+        let body = write(&viewer.see(&data), version);
+        let body = body.unwrap_or_else(|error| unreachable!("values are JSON: {error}"));
+        if body.len() < WORTH_COMPRESSING || !packs {
+            (body.into(), false)
+        } else {
+            (compressed(&body), true)
+        }
+    };
+    let (body, is_packed) = evaluation::of_flags(live.flag_count(), work).await?;
+    let answer = if is_packed { json_compressed } else { json };
+    Ok(answer(&live, &tag, body))
 }

@@ -13,6 +13,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use flagstaff_eval::DataSet;
 use futures_util::stream;
 use serde::Serialize;
 use serde_json::json;
@@ -21,6 +22,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::evaluation;
 use super::viewer::Viewer;
 use crate::SharedApp;
 use crate::auth::{BrowserEnvironment, Lasting, MobileEnvironment};
@@ -33,7 +35,7 @@ use crate::live_environment::{Change, LiveEnvironment, Subject};
 /// `/eval/…`, `/meval/…`: values.
 pub(super) async fn values(State(app): State<SharedApp>, viewer: Viewer) -> Response {
     let (live, revoked) = (viewer.live.clone(), viewer.revoked.clone());
-    open(app, live, revoked, Contents::Values(Box::new(viewer)))
+    open(app, live, revoked, Contents::Values(Arc::new(viewer)))
 }
 
 /// `/ping/{environment}`: that there is a change.
@@ -67,7 +69,7 @@ pub(super) async fn refetches(
 /// What a stream consists of.
 enum Contents {
     /// Values for somebody.
-    Values(Box<Viewer>),
+    Values(Arc<Viewer>),
     /// Announcements of changes, and one at first.
     Pings,
     /// The same for OpenFeature's providers, who have just asked and need none at first.
@@ -138,7 +140,8 @@ impl Subscriber {
             match self.step {
                 Step::Everything => {
                     self.step = Step::Live;
-                    return Some(self.everything());
+                    let everything = self.everything().await;
+                    return self.unless_failed(everything);
                 }
                 Step::Live => {
                     if let Some(chunk) = self.next_change().await {
@@ -182,7 +185,17 @@ impl Subscriber {
                 Err(TryRecvError::Lagged(_)) => return self.start_over(),
             }
         }
-        self.changed(&subjects)
+        let changed = self.changed(subjects).await;
+        self.unless_failed(changed).flatten()
+    }
+
+    /// Says so in the log, and ends the stream.
+    fn unless_failed<T>(&mut self, made: Result<T, ApiError>) -> Option<T> {
+        made.map_err(|error| {
+            error.report();
+            self.step = Step::Over;
+        })
+        .ok()
     }
 
     /// Changes were missed: everything is sent anew.
@@ -197,52 +210,65 @@ impl Subscriber {
         None
     }
 
-    fn everything(&self) -> Bytes {
+    async fn everything(&self) -> Result<Bytes, ApiError> {
         let mut out = Vec::new();
         match &self.contents {
             Contents::Values(viewer) => {
-                let (version, data) = self.live.evaluable();
-                write(&mut out, "put", &viewer.see(&data).evaluations(version));
+                let ((version, data), viewer) = (self.live.evaluable(), viewer.clone());
                 self.app.metrics.evaluated_for_client();
+                let work = move || {
+                    write(&mut out, "put", &viewer.see(&data).evaluations(version));
+                    out.into()
+                };
+                return evaluation::of_flags(self.live.flag_count(), work).await;
             }
             Contents::Pings => write_ping(&mut out),
             // So that the other side knows that it is connected.
             Contents::Refetches => out.extend_from_slice(b":\n\n"),
         }
-        out.into()
+        Ok(out.into())
     }
 
     /// What these changes mean here; none if nothing.
-    fn changed(&self, subjects: &[Arc<Subject>]) -> Option<Bytes> {
+    async fn changed(&self, subjects: Vec<Arc<Subject>>) -> Result<Option<Bytes>, ApiError> {
         let mut out = Vec::new();
         match &self.contents {
             Contents::Values(viewer) => {
-                let (version, data) = self.live.evaluable();
-                let affected: HashSet<&str> =
-                    subjects.iter().flat_map(|subject| subject.affected(&data)).map(|key| &**key).collect();
-                let all = viewer.see_of(&data, affected);
-                for flag in all.flags() {
-                    write(&mut out, "patch", &all.change(flag, version));
-                }
-                // What was to be seen before and is not any more. Others are not even named.
-                let gone: HashSet<&Arc<str>> = subjects
-                    .iter()
-                    .filter_map(|subject| subject.flag_seen_before(viewer.audience))
-                    .filter(|key| data.flag(key).is_none_or(|flag| !viewer.audience.sees(flag)))
-                    .collect();
-                for key in gone {
-                    write(&mut out, "delete", &json!({"key": key, "version": version}));
-                }
+                let ((version, data), viewer) = (self.live.evaluable(), viewer.clone());
+                let count = subjects.iter().map(|subject| subject.affected(&data).len()).sum();
+                let work = move || values_after(&viewer, &subjects, version, &data);
+                out = evaluation::of_flags(count, work).await?;
             }
             Contents::Pings => write_ping(&mut out),
             Contents::Refetches => write_refetch(&mut out, self.live.sequence()),
         }
         if out.is_empty() {
-            return None;
+            return Ok(None);
         }
         self.app.metrics.change_sent();
-        Some(out.into())
+        Ok(Some(out.into()))
     }
+}
+
+/// The values that these changes affect, as events.
+fn values_after(viewer: &Viewer, subjects: &[Arc<Subject>], version: u64, data: &DataSet) -> Vec<u8> {
+    let mut out = Vec::new();
+    let affected: HashSet<&str> =
+        subjects.iter().flat_map(|subject| subject.affected(data)).map(|key| &**key).collect();
+    let all = viewer.see_of(data, affected);
+    for flag in all.flags() {
+        write(&mut out, "patch", &all.change(flag, version));
+    }
+    // What was to be seen before and is not any more. Others are not even named.
+    let gone: HashSet<&Arc<str>> = subjects
+        .iter()
+        .filter_map(|subject| subject.flag_seen_before(viewer.audience))
+        .filter(|key| data.flag(key).is_none_or(|flag| !viewer.audience.sees(flag)))
+        .collect();
+    for key in gone {
+        write(&mut out, "delete", &json!({"key": key, "version": version}));
+    }
+    out
 }
 
 impl Drop for Subscriber {

@@ -220,6 +220,11 @@ impl LiveEnvironment {
         (state.sequence, self.data.snapshot())
     }
 
+    /// How many flags it has.
+    pub fn flag_count(&self) -> usize {
+        self.state().flags.len()
+    }
+
     /// Every change from now on.
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
