@@ -378,8 +378,19 @@ impl Context {
         slf
     }
 
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyDict>,))> {
-        Ok((slf.getattr("from_dict")?, (slf.get().to_dict(slf.py())?,)))
+    /// A context that is not valid, as it comes out of a pickle.
+    #[staticmethod]
+    #[pyo3(name = "_invalid")]
+    fn py_invalid(error: String) -> Self {
+        Context::invalid(error)
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyAny>,))> {
+        let py = slf.py();
+        Ok(match slf.get().checked() {
+            Ok(_) => (slf.getattr("from_dict")?, (slf.get().to_dict(py)?.into_any(),)),
+            Err(error) => (slf.getattr("_invalid")?, (PyString::new(py, error).into_any(),)),
+        })
     }
 }
 

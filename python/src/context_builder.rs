@@ -2,8 +2,9 @@
 
 use flagstaff_eval::Value;
 use flagstaff_eval::context::ContextBuilder as Builder;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyString, PyTuple};
+use pyo3::types::{PyString, PyTuple};
 
 use crate::context::{Context, combine};
 use crate::interrupts;
@@ -82,23 +83,26 @@ impl ContextBuilder {
     /// Sets the name; ``None`` removes it.
     #[pyo3(name = "name")]
     fn py_name<'py>(slf: Bound<'py, Self>, name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
-        Self::try_set(&slf, "name", name)?;
+        Self::try_set(&slf, intern!(slf.py(), "name").as_any(), name)?;
         Ok(slf)
     }
 
     /// Sets whether the context is left out of lists of known contexts.
     #[pyo3(name = "anonymous")]
-    fn py_anonymous<'py>(slf: Bound<'py, Self>, anonymous: &Bound<'py, PyAny>) -> Bound<'py, Self> {
-        if let Ok(anonymous) = anonymous.cast::<PyBool>() {
-            slf.borrow_mut().set_anonymous(anonymous.is_true());
+    fn py_anonymous<'py>(slf: Bound<'py, Self>, anonymous: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        // Whatever is true in Python: a 1 of a database or of NumPy that was passed over would make
+        // somebody known who is not to be.
+        if let Some(anonymous) = interrupts::contained(slf.py(), anonymous.is_truthy()) {
+            slf.borrow_mut().set_anonymous(anonymous);
         }
-        slf
+        interrupts::raise()?;
+        Ok(slf)
     }
 
     /// Sets any attribute by its name; ``None`` removes it. See :meth:`try_set` for what is refused.
     fn set<'py>(
         slf: Bound<'py, Self>,
-        attribute: &str,
+        attribute: &Bound<'py, PyAny>,
         value: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, Self>> {
         Self::try_set(&slf, attribute, value)?;
@@ -107,13 +111,18 @@ impl ContextBuilder {
 
     /// Sets any attribute by its name; ``None`` removes it.
     ///
-    /// :return: whether it was set. An empty name, ``_meta``, and a built-in attribute of the wrong
-    ///     type are refused: ``kind`` and ``key`` must be text, ``name`` text or ``None``,
+    /// :return: whether it was set. A name that is empty or no text, ``_meta``, and a built-in attribute of
+    ///     the wrong type are refused: ``kind`` and ``key`` must be text, ``name`` text or ``None``,
     ///     ``anonymous`` a bool
-    fn try_set(slf: &Bound<'_, Self>, attribute: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    fn try_set(
+        slf: &Bound<'_, Self>,
+        attribute: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<bool> {
+        let Ok(name) = attribute.extract::<String>() else { return Ok(false) };
         // Converted first: that may run code of the program's, which may use this very builder.
-        let value = self::attribute(attribute, value);
-        let set = value.is_some_and(|value| slf.borrow_mut().inner.try_set(attribute, value));
+        let value = self::attribute(&name, value);
+        let set = value.is_some_and(|value| slf.borrow_mut().inner.try_set(&*name, value));
         interrupts::raise()?;
         Ok(set)
     }

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import sys
 
 import pytest
 from ldclient import Context, ContextBuilder, ContextMultiBuilder
@@ -82,13 +83,31 @@ def test_a_built_context_has_all_that_was_set():
 
 
 @pytest.mark.parametrize(
-    "name, value", [("", 1), ("_meta", {}), ("key", 5), ("kind", None), ("name", 5), ("anonymous", "yes"), ("key", None)]
+    "name, value",
+    [("", 1), ("_meta", {}), ("key", 5), ("kind", None), ("name", 5), ("anonymous", "yes"), ("key", None), (5, 1),
+     (None, 1), ("\ud800", 1)],
 )
 def test_what_cannot_be_set_is_refused(name, value):
     builder = Context.builder("a")
     assert builder.try_set(name, value) is False
     assert builder.set(name, value) is builder
     assert builder.build() == Context.create("a")
+
+
+@pytest.mark.parametrize("given, anonymous", [(True, True), (1, True), (0, False), (None, False)])
+def test_anonymous_is_whatever_is_true(given, anonymous):
+    assert Context.builder("a").anonymous(given).build().anonymous is anonymous
+
+
+def test_an_object_that_is_neither_true_nor_false_leaves_anonymous_as_it_was(monkeypatch):
+    class Neither:
+        def __bool__(self):
+            raise ValueError("neither")
+
+    unraisable = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    assert Context.builder("a").anonymous(True).anonymous(Neither()).build().anonymous is True
+    assert [str(one.exc_value) for one in unraisable] == ["neither"]
 
 
 def test_a_builder_can_be_used_again():
@@ -163,6 +182,13 @@ def test_contexts_never_change_but_can_be_copied_and_pickled():
     assert pickle.loads(pickle.dumps(context)) == context
     with pytest.raises(AttributeError):
         context.key = "b"
+
+
+@pytest.mark.parametrize("context", [Context.create(""), Context.create("a", "kind"), Context.create_multi()], ids=str)
+def test_a_context_that_is_not_valid_says_why_after_a_pickle_too(context):
+    again = pickle.loads(pickle.dumps(context))
+    assert again == context and again.error == context.error and not again.valid
+
 
 
 def test_the_classes_can_be_subclassed(client):
