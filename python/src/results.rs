@@ -39,7 +39,11 @@ pub(crate) fn reason_to_python<'py>(py: Python<'py>, reason: &Reason<'_>) -> PyR
 pub(crate) fn flags_state<'py>(py: Python<'py>, state: &AllFlagsState) -> PyResult<FlagsState<'py>> {
     let values = PyDict::new(py);
     let metadata = PyDict::new(py);
-    for flag in state.flags() {
+    // In an order of their own: processes that were given the same flags say the same text, which pages and
+    // proxies compare.
+    let mut flags: Vec<_> = state.flags().iter().collect();
+    flags.sort_unstable_by_key(|flag| flag.key());
+    for flag in flags {
         let value = flag.value().map(|value| to_python(py, value)).transpose()?;
         values.set_item(flag.key(), value)?;
         let known = PyDict::new(py);

@@ -24,6 +24,13 @@ def test_values_and_what_else_is_known(client, who):
     assert metadata["off-without-variation"] == {"version": 2}
 
 
+def test_the_same_flags_make_the_same_text(make_client):
+    texts = {make_client().all_flags_state(USER).to_json_string() for _ in range(4)}
+    assert len(texts) == 1
+    keys = list(json.loads(texts.pop()))
+    assert keys[:-2] == sorted(keys[:-2]) and keys[-2:] == ["$flagsState", "$valid"]
+
+
 def test_reasons_if_asked_for(client):
     state = client.all_flags_state(USER, with_reasons=True)
     assert state.get_flag_reason("rule") == {"kind": "RULE_MATCH", "ruleIndex": 0, "ruleId": "r1"}
