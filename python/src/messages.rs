@@ -54,7 +54,10 @@ pub(crate) fn familiar(level: LogLevel, line: &str, streaming: bool) -> Option<C
 fn about_a_flag(line: &str) -> Option<String> {
     let (key, rest) = line.strip_prefix("flag `")?.split_once('`')?;
     if rest.starts_with(" contradicts itself") {
-        return Some(format!("Could not evaluate flag \"{key}\": it contradicts itself"));
+        return Some(format!(
+            "Could not evaluate flag \"{key}\": it contradicts itself. Look for a variation that it does not have, a \
+             rollout without variations, and prerequisites or segments that lead back to themselves"
+        ));
     }
     let (prerequisite, _) = rest.strip_prefix(" has the prerequisite `")?.split_once("`, but there is no")?;
     Some(format!("{MISSING_PREREQUISITE}{prerequisite}"))
