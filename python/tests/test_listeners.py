@@ -12,6 +12,7 @@ from ldclient.interfaces import (
     FlagChange,
     FlagValueChange,
 )
+from ldclient.util import log
 
 
 class Heard:
@@ -136,6 +137,30 @@ def test_one_that_raises_is_logged_and_the_next_is_told(client, service, caplog)
     record = next(record for record in caplog.records if "listener" in record.getMessage())
     assert record.getMessage() == "Unexpected error in listener for %s: on purpose" % FlagChange
     assert (record.levelname, record.name) == ("ERROR", "ldclient.util")
+
+
+def test_a_logger_that_fails_keeps_nobody_from_being_told(client, service, capsys):
+    heard = Heard()
+
+    def bad(change):
+        raise ValueError("on purpose")
+
+    def refuse(record):
+        if record.exc_info:
+            raise OSError("no room for tracebacks")
+        return True
+
+    client.flag_tracker.add_listener(bad)
+    client.flag_tracker.add_listener(heard)
+    log.addFilter(refuse)
+    try:
+        service.patch("bool", on=False)
+        told_of(heard, "bool")
+        service.patch("rule", on=False)
+        told_of(heard, "rule")
+    finally:
+        log.removeFilter(refuse)
+    assert "on purpose" in capsys.readouterr().err
 
 
 def test_one_that_wants_the_program_to_exit_is_told_of_the_next_change(client, service):

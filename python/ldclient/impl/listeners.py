@@ -1,6 +1,7 @@
 """Callables of the program's that are told of changes, on a thread of the client's."""
 
 import os
+import traceback
 import weakref
 from typing import Any, Callable, List, Optional, Tuple
 
@@ -88,7 +89,15 @@ class _Told:
                 listener(value)
             except BaseException as error:
                 # Not even one that wants the program to exit can have that from this thread.
-                log.exception("Unexpected error in listener for %s: %s", type(value), error)
+                _log_failure(value, error)
+
+
+def _log_failure(value: Any, error: BaseException) -> None:
+    try:
+        log.exception("Unexpected error in listener for %s: %s", type(value), error)
+    except BaseException:
+        # A logger that fails keeps no other listener, and nothing later, from being told.
+        traceback.print_exc()
 
 
 _listened_to: "weakref.WeakSet[Listeners]" = weakref.WeakSet()
