@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use flagstaff_sdk::{LogLevel, LogSink};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::interrupts;
 use crate::messages::{GIVING_UP, Logger, familiar, logger_of};
+use crate::per_process::{Own, PerProcess};
 use crate::visits;
 
 /// More lines than this are not kept for an interpreter that is busy elsewhere.
@@ -118,7 +118,7 @@ impl LogSink for Bridge {
         let refusal = level == LogLevel::Error && line.contains(GIVING_UP);
         let refused = &self.refused[usize::from(line.starts_with(ABOUT_EVENTS))];
         if !(refusal && refused.swap(true, Ordering::Relaxed)) {
-            Carrier::of_this_process().push(level, &line);
+            Carrier::push(&CARRIER.get(), level, &line);
         }
     }
 }
@@ -128,22 +128,23 @@ impl LogSink for Bridge {
 #[inline]
 pub(crate) fn finish(py: Python<'_>) -> PyResult<()> {
     if PENDING.load(Ordering::Relaxed) {
-        Carrier::of_this_process().carry(py);
+        CARRIER.get().carry(py);
     }
     interrupts::raise()
 }
 
 /// Ends the thread that carries lines, before the interpreter ends. What comes later is not logged.
 pub(crate) fn stop(py: Python<'_>) {
-    let carrier = Carrier::of_this_process();
+    let carrier = CARRIER.get();
     py.detach(|| carrier.stop());
     carrier.carry(py);
 }
 
-/// The queue, and the thread that carries it. One per process: a child made by `fork` has no such
-/// thread, and its copy of the lock may be held for ever, so it starts over.
+static CARRIER: PerProcess<Carrier> = PerProcess::new();
+
+/// The queue, and the thread that carries it.
+#[derive(Default)]
 struct Carrier {
-    process: u32,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -157,25 +158,12 @@ struct State {
 }
 
 impl Carrier {
-    fn of_this_process() -> Arc<Self> {
-        static CURRENT: ArcSwapOption<Carrier> = ArcSwapOption::const_empty();
-        let process = std::process::id();
-        loop {
-            let current = CURRENT.load_full();
-            if let Some(carrier) = current.as_ref().filter(|carrier| carrier.process == process) {
-                return Arc::clone(carrier);
-            }
-            let made = Carrier { process, state: Mutex::default(), changed: Condvar::new() };
-            CURRENT.compare_and_swap(&current, Some(Arc::new(made)));
-        }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(self: &Arc<Self>, level: LogLevel, line: &str) {
-        let mut state = self.state();
+    fn push(this: &Arc<Own<Self>>, level: LogLevel, line: &str) {
+        let mut state = this.state();
         if state.stopping {
             return;
         }
@@ -187,12 +175,12 @@ impl Carrier {
         PENDING.store(true, Ordering::Relaxed);
         if !state.running {
             let thread = std::thread::Builder::new().name("ldclient.log".to_owned());
-            let carrier = Arc::clone(self);
+            let carrier = Arc::clone(this);
             // Without a thread the lines wait for the next call of the program's.
             state.running = thread.spawn(move || carrier.run()).is_ok();
         }
         drop(state);
-        self.changed.notify_all();
+        this.changed.notify_all();
     }
 
     fn run(&self) {

@@ -9,10 +9,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use arc_swap::ArcSwapOption;
 use flagstaff_sdk::{LogLevel, Ready};
 use pyo3::prelude::*;
 
+use crate::per_process::PerProcess;
 use crate::{interrupts, logging, visits};
 
 type Notice = Box<dyn FnOnce() + Send>;
@@ -25,28 +25,36 @@ pub(crate) struct WaitingForFlags(Arc<Wanted>);
 impl WaitingForFlags {
     /// Nobody is told any more, and nothing is kept.
     fn cancel(&self) {
-        self.0.take();
+        // In a child made by `fork` nobody is told anyway, and the lock may be held for ever.
+        if self.0.process == std::process::id() {
+            self.0.take();
+        }
     }
 }
 
 /// The wait, and who is told; none once it is over.
-struct Wanted(Mutex<Option<(Ready, Py<PyAny>)>>);
+struct Wanted {
+    /// Where somebody waits.
+    process: u32,
+    wait: Mutex<Option<(Ready, Py<PyAny>)>>,
+}
 
 /// Has `tell` called, on a thread of ours, once `ready` is known.
 pub(crate) fn once_known(ready: Ready, tell: Py<PyAny>) -> WaitingForFlags {
-    let wanted = Arc::new(Wanted(Mutex::new(Some((ready, tell)))));
+    let wait = Mutex::new(Some((ready, tell)));
+    let wanted = Arc::new(Wanted { process: std::process::id(), wait });
     wanted.clone().wake();
     WaitingForFlags(wanted)
 }
 
 /// Has `tell` called with an answer, on a thread of ours.
 pub(crate) fn soon(tell: Py<PyAny>, answer: bool) {
-    Teller::of_this_process().push(Box::new(move || call(&tell, answer)));
+    TELLER.get().push(Box::new(move || call(&tell, answer)));
 }
 
 impl Wanted {
     fn lock(&self) -> MutexGuard<'_, Option<(Ready, Py<PyAny>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wait.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What it holds is let go by the caller, outside the lock.
@@ -72,7 +80,7 @@ impl Wanted {
 /// Called by the client's own thread.
 impl Wake for Wanted {
     fn wake(self: Arc<Self>) {
-        Teller::of_this_process().push(Box::new(move || self.look()));
+        TELLER.get().push(Box::new(move || self.look()));
     }
 }
 
@@ -88,30 +96,16 @@ fn call(tell: &Py<PyAny>, answer: bool) {
     });
 }
 
-/// The thread that tells, and the way to it. One per process: a child made by `fork` has no such thread, and
-/// its copy of the lock may be held for ever, so it starts over.
+static TELLER: PerProcess<Teller> = PerProcess::new();
+
+/// The thread that tells, and the way to it.
+#[derive(Default)]
 struct Teller {
-    process: u32,
     /// None before the first notice.
     notices: Mutex<Option<Sender<Notice>>>,
 }
 
 impl Teller {
-    fn of_this_process() -> Arc<Self> {
-        static CURRENT: ArcSwapOption<Teller> = ArcSwapOption::const_empty();
-        let process = std::process::id();
-        loop {
-            let current = CURRENT.load_full();
-            if let Some(teller) = current.as_ref().filter(|teller| teller.process == process) {
-                return Arc::clone(teller);
-            }
-            let made = Teller { process, notices: Mutex::default() };
-            CURRENT.compare_and_swap(&current, Some(Arc::new(made)));
-            // The parent's channel: its locks are the parent's too, and it must not be hung up here.
-            std::mem::forget(current);
-        }
-    }
-
     fn push(&self, notice: Notice) {
         let notices = {
             let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);

@@ -77,7 +77,10 @@ impl Visits {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.state().inside -= 1;
-        self.0.left.notify_all();
+        // Code that was called from here may have forked: this visit is the parent's.
+        if self.0.is_of_this_process() {
+            self.0.state().inside -= 1;
+            self.0.left.notify_all();
+        }
     }
 }

@@ -222,6 +222,36 @@ def test_forks_while_others_flush_and_log_and_connect(service):
     )
 
 
+def test_a_child_gives_up_waiting_for_what_its_parent_waits_for(service):
+    """As a task of an event loop does that is cancelled in the child."""
+    run(
+        service,
+        """
+        import logging, socket
+        # Nobody answers here: there is something to wait for.
+        silent = socket.create_server(("127.0.0.1", 0))
+        url = "http://127.0.0.1:%d" % silent.getsockname()[1]
+        logging.disable()
+        client = ldclient.client.LDClient(
+            Config("sdk-test", stream_uri=url, send_events=False, diagnostic_opt_out=True), start_wait=0
+        )
+        tell = lambda ready: None
+        for _ in range(40):
+            # Some of them are just being looked at when the process forks.
+            waiting = [client._native.when_ready(tell) for _ in range(200)]
+            child = os.fork()
+            if child == 0:
+                signal.alarm(10)
+                for one in waiting:
+                    one.cancel()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            for one in waiting:
+                one.cancel()
+        """,
+    )
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_processes_and_pools_of_multiprocessing(service, tmp_path, method):
     # `spawn` and `forkserver` import the program anew, so it must be a file.
