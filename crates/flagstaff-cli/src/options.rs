@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use flagstaff_service::Config;
+use flagstaff_service::config::Origin;
 use flagstaff_service::tls::TlsFiles;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -38,6 +39,9 @@ pub(crate) struct Serve {
     #[arg(long, env = "FLAGSTAFF_DEMO", num_args = 0..=1, default_missing_value = "true",
         value_parser = BoolishValueParser::new(), value_name = "BOOL")]
     demo: Option<bool>,
+    /// The origins whose pages may read what browsers ask for, like https://shop.example [default: any]
+    #[arg(long, env = "FLAGSTAFF_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGIN,...")]
+    allowed_origins: Option<Vec<Origin>>,
     /// How often an idle stream gets a comment line, in seconds; 0 turns it off [default: 180]
     #[arg(long, env = "FLAGSTAFF_HEARTBEAT_INTERVAL", value_name = "SECONDS")]
     heartbeat_interval: Option<u64>,
@@ -72,6 +76,7 @@ struct File {
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     demo: Option<bool>,
+    allowed_origins: Option<Vec<String>>,
     heartbeat_interval: Option<u64>,
     log: Option<String>,
 }
@@ -88,6 +93,11 @@ impl Serve {
             _ => return Err("give both tls-certificate and tls-key, or neither".into()),
         };
         config.demo = self.demo.or(file.demo).unwrap_or(false);
+        let in_file = file.allowed_origins.unwrap_or_default();
+        config.allowed_origins = match self.allowed_origins {
+            Some(said) => said,
+            None => in_file.iter().map(|origin| origin.parse::<Origin>()).collect::<Result<_, _>>()?,
+        };
         if let Some(seconds) = self.heartbeat_interval.or(file.heartbeat_interval) {
             config.heartbeat_interval = (seconds > 0).then(|| Duration::from_secs(seconds));
         }

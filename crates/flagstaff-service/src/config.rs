@@ -3,7 +3,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
+
+use axum::http::{HeaderValue, Uri};
 
 use crate::tls::{self, TlsFiles};
 
@@ -21,6 +24,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Seed an empty database with the demo, and refuse any other.
     pub demo: bool,
+    /// The origins whose pages may read what browsers ask for; any, if there are none.
+    pub allowed_origins: Vec<Origin>,
     /// How often an idle stream gets a comment line; none turns it off.
     pub heartbeat_interval: Option<Duration>,
     /// A reader that takes no byte for so long is cut.
@@ -42,11 +47,57 @@ impl Config {
             certificate_poll: tls::POLL,
             data: data.into(),
             demo: false,
+            allowed_origins: Vec::new(),
             heartbeat_interval: Some(Duration::from_secs(180)),
             stalled_after: Duration::from_secs(30),
             body_limit: 2 * 1024 * 1024,
             change_log_poll: Duration::from_secs(1),
             drain: Duration::from_secs(4),
+        }
+    }
+}
+
+/// Where pages come from, as browsers say it: `https://shop.example`, with a port unless it is the usual one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(HeaderValue);
+
+impl Origin {
+    pub(crate) fn header(&self) -> &HeaderValue {
+        &self.0
+    }
+}
+
+impl FromStr for Origin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("`{}` is not an origin; give one like https://shop.example", text.escape_debug());
+        let uri: Uri = text.parse().map_err(|_| wrong())?;
+        let (Some(scheme), Some(host)) = (uri.scheme_str(), uri.authority()) else { return Err(wrong()) };
+        // Compared with what browsers say, letter by letter.
+        let said = format!("{scheme}://{host}").to_ascii_lowercase();
+        if said != text || host.as_str().contains('@') {
+            return Err(wrong());
+        }
+        HeaderValue::try_from(said).map(Self).map_err(|_| wrong())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_what_browsers_call_one() {
+        for origin in ["https://shop.example", "http://localhost:3000", "http://[::1]:80"] {
+            assert!(origin.parse::<Origin>().is_ok(), "{origin}");
+        }
+        for other in
+            ["", "*", "shop.example", "https://shop.example/", "https://Shop.example", "https://a@b", "null"]
+        {
+            let said = other.parse::<Origin>().expect_err(other);
+            assert!(said.contains("is not an origin"), "{said}");
         }
     }
 }

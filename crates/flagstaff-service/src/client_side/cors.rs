@@ -1,6 +1,6 @@
 //! What pages of other origins may do with the paths of browsers: ask and report, without credentials.
 //!
-//! Source: the protocol's *CORS*. The client-side ID is public, so any origin may.
+//! Source: the protocol's *CORS*. The client-side ID is public, so any origin may, unless the owner lists some.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -9,6 +9,7 @@ use axum::response::Response;
 use axum::routing::MethodRouter;
 
 use crate::SharedApp;
+use crate::config::Origin;
 
 /// By which method a page may use a path.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +35,12 @@ const HEADERS: &str = "Cache-Control,Content-Type,Content-Length,Accept-Encoding
     X-LaunchDarkly-Tags,Authorization,X-API-Key,Last-Event-ID";
 
 /// Lets pages use a path.
-pub(crate) fn for_pages(by: By, answers: MethodRouter<SharedApp>) -> MethodRouter<SharedApp> {
-    answers.options(preflight).layer(middleware::from_fn_with_state(by, allow))
+pub(crate) fn for_pages(
+    app: &SharedApp,
+    by: By,
+    answers: MethodRouter<SharedApp>,
+) -> MethodRouter<SharedApp> {
+    answers.options(preflight).layer(middleware::from_fn_with_state((app.clone(), by), allow))
 }
 
 /// What a browser asks beforehand. Also for an environment that does not exist: the answer to come says so.
@@ -44,16 +49,26 @@ async fn preflight() -> StatusCode {
 }
 
 /// Says in every answer that pages may read it.
-async fn allow(State(by): State<By>, request: Request, next: Next) -> Response {
-    let origin = request.headers().get(header::ORIGIN).cloned();
+async fn allow(State((app, by)): State<(SharedApp, By)>, request: Request, next: Next) -> Response {
+    let origin = allowed(&app.config.allowed_origins, request.headers().get(header::ORIGIN));
     let mut response = next.run(request).await;
     add(response.headers_mut(), by, origin);
     response
 }
 
-fn add(headers: &mut HeaderMap, by: By, origin: Option<HeaderValue>) {
+/// The origin that may read the answer. Of some that are listed another is told the first, which it is not.
+fn allowed(listed: &[Origin], asking: Option<&HeaderValue>) -> HeaderValue {
+    let known = listed.iter().map(Origin::header).find(|origin| Some(*origin) == asking);
+    match (known, listed.first()) {
+        (Some(origin), _) => origin.clone(),
+        (None, Some(first)) => first.header().clone(),
+        (None, None) => asking.cloned().unwrap_or(HeaderValue::from_static("*")),
+    }
+}
+
+fn add(headers: &mut HeaderMap, by: By, origin: HeaderValue) {
     let fixed = HeaderValue::from_static;
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.unwrap_or(fixed("*")));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.append(header::VARY, fixed("Origin"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, fixed("false"));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, fixed("300"));

@@ -36,19 +36,19 @@ use crate::auth::BrowserEnvironment;
 use crate::client_side::cors::{By, for_pages};
 
 /// The paths of this room.
-pub fn router() -> Router<SharedApp> {
-    browsers().merge(ofrep::router()).merge(mobile_programs()).merge(servers())
+pub fn router(app: &SharedApp) -> Router<SharedApp> {
+    browsers(app).merge(ofrep::router(app)).merge(mobile_programs()).merge(servers())
 }
 
-fn browsers() -> Router<SharedApp> {
-    let polls = with_context("/sdk/evalx/{environment}", |by| for_pages(by, any(poll::evaluations)));
-    let values = with_context("/sdk/eval/{environment}", |by| for_pages(by, any(poll::values)));
+fn browsers(app: &SharedApp) -> Router<SharedApp> {
+    let polls = with_context("/sdk/evalx/{environment}", |by| for_pages(app, by, any(poll::evaluations)));
+    let values = with_context("/sdk/eval/{environment}", |by| for_pages(app, by, any(poll::values)));
     polls
         .merge(values)
-        .route("/eval/{environment}", for_pages(By::Report, any(stream::values)))
-        .route("/eval/{environment}/{context}", for_pages(By::Get, any(stream::values)))
-        .route("/ping/{environment}", for_pages(By::Get, get(stream::pings_for_browsers)))
-        .route("/sdk/goals/{environment}", for_pages(By::Get, get(goals)))
+        .route("/eval/{environment}", for_pages(app, By::Report, any(stream::values)))
+        .route("/eval/{environment}/{context}", for_pages(app, By::Get, any(stream::values)))
+        .route("/ping/{environment}", for_pages(app, By::Get, get(stream::pings_for_browsers)))
+        .route("/sdk/goals/{environment}", for_pages(app, By::Get, get(goals)))
 }
 
 fn mobile_programs() -> Router<SharedApp> {

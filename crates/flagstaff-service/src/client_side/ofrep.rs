@@ -40,11 +40,11 @@ const LONGEST_CONTEXT: usize = 1024 * 1024;
 const INACTIVITY_SECONDS: u32 = 120;
 
 /// The paths of this protocol. Pages of other origins may ask.
-pub(super) fn router() -> Router<SharedApp> {
+pub(super) fn router(app: &SharedApp) -> Router<SharedApp> {
     Router::new()
-        .route("/ofrep/v1/evaluate/flags", for_pages(By::Post, post(all)))
-        .route("/ofrep/v1/evaluate/flags/{key}", for_pages(By::Post, post(one)))
-        .route("/ofrep/v1/event-streams/{environment}", for_pages(By::Get, get(stream::refetches)))
+        .route("/ofrep/v1/evaluate/flags", for_pages(app, By::Post, post(all)))
+        .route("/ofrep/v1/evaluate/flags/{key}", for_pages(app, By::Post, post(one)))
+        .route("/ofrep/v1/event-streams/{environment}", for_pages(app, By::Get, get(stream::refetches)))
 }
 
 /// Whose flags are asked for, and which of them may be seen.

@@ -36,11 +36,11 @@ use crate::SharedApp;
 use crate::client_side::cors::{By, for_pages};
 
 /// The paths of this room.
-pub fn router() -> Router<SharedApp> {
+pub fn router(app: &SharedApp) -> Router<SharedApp> {
     let browsers = Router::new()
-        .route("/events/bulk/{environment}", for_pages(By::Post, post(bulk::from_browser)))
-        .route("/events/diagnostic/{environment}", for_pages(By::Post, post(diagnostic::from_browser)))
-        .route("/a/{file}", for_pages(By::Get, get(image::image)));
+        .route("/events/bulk/{environment}", for_pages(app, By::Post, post(bulk::from_browser)))
+        .route("/events/diagnostic/{environment}", for_pages(app, By::Post, post(diagnostic::from_browser)))
+        .route("/a/{file}", for_pages(app, By::Get, get(image::image)));
     Router::new()
         .route(paths::EVENTS, post(bulk::from_server))
         .route(paths::DIAGNOSTIC, post(diagnostic::from_server))

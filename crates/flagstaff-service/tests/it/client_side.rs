@@ -225,6 +225,29 @@ async fn pages_of_other_origins_may_ask_without_credentials() {
 }
 
 #[tokio::test]
+async fn where_origins_are_listed_pages_of_others_are_not_told_that_they_may() {
+    let service = Service::demo_with(|config| {
+        config.allowed_origins =
+            ["https://shop.example", "http://localhost:3000"].map(|origin| origin.parse().unwrap()).to_vec();
+    })
+    .await;
+    let listed = Some("https://shop.example");
+    for (origin, allowed) in [
+        ("https://shop.example", listed),
+        ("http://localhost:3000", Some("http://localhost:3000")),
+        ("https://other.example", listed),
+        ("null", listed),
+    ] {
+        for method in ["GET", "OPTIONS"] {
+            let answer =
+                service.request(method, "/sdk/goals/demo-production", &[("origin", origin)], b"").await;
+            assert_eq!(answer.header("access-control-allow-origin"), allowed, "{method} from {origin}");
+        }
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_stream_sends_values_then_those_that_a_change_affects() {
     let service = Service::demo().await;
     let mut stream = Stream::open(&service, &format!("/eval/demo-production/{}", encoded(&ann())), "").await;
