@@ -122,8 +122,8 @@ class CachingStoreWrapper(DiagnosticDescription, FeatureStore):
         return callable(getattr(self._core, "is_available", None))
 
     def is_available(self) -> bool:
-        """Whether the database answers."""
-        return bool(self._core.is_available())  # type: ignore[attr-defined]
+        """Whether the database answers; false if it cannot tell."""
+        return self.is_monitoring_enabled() and bool(self._core.is_available())  # type: ignore[attr-defined]
 
     def describe_configuration(self, config: Any) -> str:
         """What the client says of the database when it reports on itself.

@@ -199,9 +199,11 @@ def test_kinds_that_decode_get_their_own_items(core):
 
 
 def test_whether_it_can_be_monitored_depends_on_the_core(core, cached):
-    assert not cached.is_monitoring_enabled() and cached._core is core
+    assert not cached.is_monitoring_enabled() and not cached.is_available() and cached._core is core
     core.is_available = lambda: False
     assert cached.is_monitoring_enabled() and not cached.is_available()
+    core.is_available = lambda: True
+    assert cached.is_available()
     core.close = lambda: core.asked.append(("close",))
     cached.close()
     assert core.asked == [("close",)]
