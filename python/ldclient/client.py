@@ -355,10 +355,10 @@ class LDClient:
         """Delivers events and disconnects. May be called again; evaluations go on with the last flags."""
         log.info("Closing LaunchDarkly client..")
         config = self._config
-        is_own = not config.offline and not config.use_ldd and self._source is None
-        if is_own and not self._native.is_closed():
-            log.info("Stopping %s", "StreamingUpdateProcessor" if config.stream else "PollingUpdateProcessor")
         was_closed = self._native.is_closed()
+        is_own = not config.offline and not config.use_ldd and self._source is None
+        if is_own and not was_closed:
+            log.info("Stopping %s", "StreamingUpdateProcessor" if config.stream else "PollingUpdateProcessor")
         self._stop()
         if not was_closed:
             stop_big_segment_store(config)
