@@ -90,6 +90,10 @@ fn options_come_from_arguments_environment_and_file_in_this_order() {
         assert!(answer.contains("192.0.2.1:9"), "{said}: {answer}");
     }
     assert!(serve(&["--listen", "localhost:80"], &[]).contains("give an IP address and a port"));
+    let origins = serve(&["--allowed-origins", "https://shop.example,other"], &[]);
+    assert!(origins.contains("`other` is not an origin"), "{origins}");
+    std::fs::write(&file, "allowed-origins = [\"https://shop.example\", \"third\"]\n").unwrap();
+    assert!(serve(&[], &[]).contains("`third` is not an origin"));
     std::fs::write(&file, "lisen = \"0.0.0.0:1\"\n").unwrap();
     assert!(serve(&[], &[]).contains("lisen"), "a misspelt name is refused");
 }
