@@ -8,6 +8,8 @@ use flagstaff_sdk::LogLevel;
 
 /// What is in a line that says that the service refuses the client's stream, its polls or its events.
 pub(crate) const GIVING_UP: &str = "giving up permanently";
+/// What stands before the status of an answer.
+const ANSWERED: &str = "the service answered ";
 /// How lines about what a flag lacks begin. They are the evaluator's.
 const MISSING_PREREQUISITE: &str = "Missing prereq flag: ";
 
@@ -74,7 +76,10 @@ fn about_events(line: &str) -> Option<String> {
         ", they are lost" => "some events were dropped",
         _ => GIVING_UP,
     };
-    let problem = problem.replace("the service answered", "HTTP error");
+    let problem = match problem.strip_prefix(ANSWERED) {
+        Some(status) => format!("HTTP error {}", status_said(status)),
+        None => problem.to_owned(),
+    };
     Some(format!("Error posting {count} events ({outcome}): {problem}"))
 }
 
@@ -93,13 +98,18 @@ fn connection_failure(level: LogLevel, line: &str) -> Option<String> {
         "polling" => "polling request",
         _ => return None,
     };
-    let Some(status) = problem.strip_prefix("the service answered ") else {
+    let Some(status) = problem.strip_prefix(ANSWERED) else {
         return Some(format!("Unexpected error on {request}: {problem}, will retry"));
     };
-    let status = match status.split_once(' ') {
-        Some((status, _)) => format!("{status} (invalid SDK key)"),
-        None => status.to_owned(),
-    };
+    let status = status_said(status);
     let outcome = if level == LogLevel::Error { GIVING_UP } else { "will retry" };
     Some(format!("Received HTTP error {status} for {request} - {outcome}"))
+}
+
+/// The status of an answer, and what is wrong if it is the SDK key.
+fn status_said(status: &str) -> Cow<'_, str> {
+    match status.split(' ').next() {
+        Some(refused @ ("401" | "403")) => format!("{refused} (invalid SDK key)").into(),
+        _ => status.into(),
+    }
 }

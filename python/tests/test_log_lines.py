@@ -29,12 +29,13 @@ def test_a_stream_that_cannot_be_reached_is_tried_again(make_client, caplog):
 
 
 @pytest.mark.parametrize(
-    "status, level, words", [(503, "WARNING", "will retry"), (401, "ERROR", "giving up permanently")]
+    "status, level, words",
+    [(503, "WARNING", "will retry"), (401, "ERROR", "giving up permanently"), (403, "ERROR", "giving up permanently")],
 )
 def test_polls_that_are_refused(service, make_client, caplog, status, level, words):
     service.status = status
     make_client(stream=False, start_wait=0)
-    name = "401 (invalid SDK key)" if status == 401 else str(status)
+    name = str(status) if status == 503 else "%d (invalid SDK key)" % status
     assert said(caplog, "Received HTTP error") == (
         level, "Received HTTP error %s for polling request - %s" % (name, words), "ldclient.util",
     )
@@ -66,7 +67,9 @@ def test_events_that_are_refused_for_good_are_told_of_once(service, make_client,
         client.identify({"key": "b"})
         client.close()
     assert [record.levelname for record in caplog.records] == ["ERROR"] * 2
-    assert set(caplog.messages) == {"Error posting 1 events (giving up permanently): HTTP error 401"}
+    assert set(caplog.messages) == {
+        "Error posting 1 events (giving up permanently): HTTP error 401 (invalid SDK key)"
+    }
 
 
 def test_events_that_are_too_many(make_client, caplog):
