@@ -12,6 +12,7 @@ use crate::SharedApp;
 use crate::client_side::context::base64;
 use crate::error::ApiError;
 use crate::extract::{Asked, Keys};
+use crate::live_environment::LiveEnvironment;
 
 /// One transparent pixel.
 const PIXEL: &[u8] =
@@ -31,17 +32,14 @@ pub(super) struct Events {
 pub(super) async fn image(
     State(app): State<SharedApp>,
     Keys(file): Keys<String>,
-    Asked(events): Asked<Events>,
+    events: Result<Asked<Events>, ApiError>,
 ) -> Result<Response, ApiError> {
     let unknown = || ApiError::not_found("there is no environment with this client-side ID");
     let id = file.strip_suffix(".gif").ok_or_else(unknown)?;
     let environment = app.live.by_client_side_id(id).ok_or_else(unknown)?;
-    let schema = events.v.and_then(|schema| HeaderValue::try_from(schema).ok()).unwrap_or(SCHEMA);
-    let headers = HeaderMap::from_iter([(header::HeaderName::from_static(EVENT_SCHEMA), schema)]);
-    let batch = base64(&events.d.unwrap_or_default());
-    let stored = match batch {
-        Ok(batch) => bulk::take(&app, &environment, &headers, Body::from(batch)).await.map(drop),
-        Err(error) => Err(ApiError::bad_request(error.to_string())),
+    let stored = match events {
+        Ok(Asked(events)) => store(&app, &environment, events).await,
+        Err(error) => Err(error),
     };
     if let Err(error) = stored {
         tracing::debug!("events in the address of an image were passed over: {}", error.message());
@@ -51,4 +49,12 @@ pub(super) async fn image(
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     Ok((headers, PIXEL).into_response())
+}
+
+async fn store(app: &SharedApp, environment: &LiveEnvironment, events: Events) -> Result<(), ApiError> {
+    let schema = events.v.and_then(|schema| HeaderValue::try_from(schema).ok()).unwrap_or(SCHEMA);
+    let headers = HeaderMap::from_iter([(header::HeaderName::from_static(EVENT_SCHEMA), schema)]);
+    let batch = base64(&events.d.unwrap_or_default())
+        .map_err(|error| ApiError::bad_request(format!("`d` is not base64: {error}")))?;
+    bulk::take(app, environment, &headers, Body::from(batch)).await.map(drop)
 }

@@ -401,7 +401,12 @@ async fn events_of_browsers_and_mobile_programs_are_counted() {
         404
     );
     let image = format!("/a/demo-production.gif?d={}&v=4", URL_SAFE_NO_PAD.encode(summary(100)));
-    for path in [&*image, "/a/demo-production.gif?d=%21%21", "/a/demo-production.gif"] {
+    for path in [
+        &*image,
+        "/a/demo-production.gif?d=%21%21",
+        "/a/demo-production.gif?d=a&d=b",
+        "/a/demo-production.gif",
+    ] {
         let answer = get(&service, path, &[]).await;
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("image/gif")), "{path}");
         assert!(answer.body.starts_with(b"GIF89a"));
