@@ -54,6 +54,11 @@ class AsyncInMemoryFeatureStore(StoreOverSync):
         """
         self._sync.delete(kind, key, version)
 
-    async def initialized(self) -> bool:  # type: ignore[override]
+    async def is_initialized(self) -> bool:
+        """As :attr:`initialized`."""
+        return self.initialized
+
+    @property
+    def initialized(self) -> bool:
         """Whether the store has had one full data set."""
         return self._sync.initialized

@@ -636,6 +636,8 @@ TABLE = {
         AsyncInMemoryFeatureStore.init(all_data)
         AsyncInMemoryFeatureStore.upsert(kind, item)
         AsyncInMemoryFeatureStore.delete(kind, key, version)
+        AsyncInMemoryFeatureStore.is_initialized()
+        AsyncInMemoryFeatureStore.{initialized}
     """,
     "ldclient.async_feature_store_helpers": """
         -- test_async_parts.test_a_database_is_cached_for_a_client_and_for_the_program

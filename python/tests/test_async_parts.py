@@ -139,13 +139,30 @@ def test_a_store_that_fails_gives_defaults(caplog):
     assert "on purpose" in caplog.text
 
 
+def test_a_store_that_cannot_wait_in_a_property_is_asked_by_a_coroutine():
+    class Asked(Store):
+        initialized = False
+
+        async def is_initialized(self):
+            await self.here()
+            return True
+
+    async def main():
+        store = Asked(flag("stored", "yes"))
+        async with AsyncLDClient(AsyncConfig("k", use_ldd=True, send_events=False, feature_store=store)) as client:
+            assert await client.variation("stored", USER, "default") == "yes" and await client.is_initialized()
+
+    run(main())
+
+
 def test_a_store_in_memory_is_the_clients_memory(service):
     async def main():
         store = AsyncInMemoryFeatureStore()
-        assert not await store.initialized()
+        assert not store.initialized and not await store.is_initialized()
         async with AsyncLDClient(config_for(service, feature_store=store)) as client:
             assert await client.variation("bool", USER, False) is True
-            assert await store.initialized() and (await store.get(FEATURES, "bool"))["version"] == 7
+            assert store.initialized and await store.is_initialized()
+            assert (await store.get(FEATURES, "bool"))["version"] == 7
             await store.upsert(FEATURES, flag("own", "mine"))
             assert await client.variation("own", USER, "default") == "mine"
             assert "own" in await store.all(FEATURES)
@@ -188,7 +205,8 @@ def test_a_database_is_cached_for_a_client_and_for_the_program():
     async def main():
         core = Core()
         store = AsyncCachingStoreWrapper(core, CacheConfig(expiration=100))
-        assert (await store.get(FEATURES, "stored"))["version"] == 1 and await store.initialized()
+        assert (await store.get(FEATURES, "stored"))["version"] == 1
+        assert not store.initialized and await store.is_initialized() and store.initialized
         async with AsyncLDClient(AsyncConfig("k", use_ldd=True, send_events=False, feature_store=store)) as client:
             for _ in range(3):
                 assert await client.variation("stored", USER, "default") == "yes"
@@ -418,7 +436,7 @@ def test_redis_is_read_by_its_stores_for_asyncio(service):
                 assert await client.variation("bool", USER, "default") is True
                 await eventually(lambda: redis(server.port, "HGET", "asyncio:features", "bool") is not None)
             reading = Redis.async_feature_store(url, prefix="asyncio")
-            assert await reading.initialized() and (await reading.get(FEATURES, "bool"))["version"] == 7
+            assert await reading.is_initialized() and (await reading.get(FEATURES, "bool"))["version"] == 7
             ldd = AsyncConfig("k", use_ldd=True, send_events=False, feature_store=reading)
             async with AsyncLDClient(ldd) as client:
                 assert await client.variation("bool", USER, "default") is True

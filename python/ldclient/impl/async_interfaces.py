@@ -70,7 +70,10 @@ class AsyncFeatureStore:
 
     @property
     def initialized(self) -> Union[bool, Awaitable[bool], Callable[[], Any]]:
-        """Whether the store has had one full data set. A coroutine will do, as a property or as a method."""
+        """Whether the store has had one full data set. A coroutine will do, as a property or as a method.
+
+        A store that has a coroutine ``is_initialized`` is asked by that instead.
+        """
         return False
 
 

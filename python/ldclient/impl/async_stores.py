@@ -19,6 +19,7 @@ class StoreOverSync(AsyncFeatureStore):
         """
         self._sync = sync
         self._home = home or Home()
+        self.__was_initialized = False
 
     async def get(self, kind: VersionedDataKind, key: str) -> Optional[dict]:
         """Gives one item; ``None`` if it is missing or deleted.
@@ -41,6 +42,7 @@ class StoreOverSync(AsyncFeatureStore):
         :param all_data: items by key, by kind
         """
         await self._home.off_loop(lambda: self._sync.init(all_data))
+        self.__was_initialized = True
 
     async def upsert(self, kind: VersionedDataKind, item: dict) -> None:
         """Writes one item, unless the stored version is the same or newer.
@@ -59,9 +61,15 @@ class StoreOverSync(AsyncFeatureStore):
         """
         await self._home.off_loop(lambda: self._sync.delete(kind, key, version))
 
-    async def initialized(self) -> bool:  # type: ignore[override]
+    async def is_initialized(self) -> bool:
         """Whether the store has had one full data set."""
-        return await self._home.off_loop(lambda: self._sync.initialized)
+        self.__was_initialized = await self._home.off_loop(lambda: self._sync.initialized)
+        return self.__was_initialized
+
+    @property
+    def initialized(self) -> bool:
+        """What :meth:`is_initialized` found last: a property cannot wait for a database."""
+        return self.__was_initialized
 
 
 class BigSegmentStoreOverSync(AsyncBigSegmentStore):

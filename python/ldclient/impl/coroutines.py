@@ -230,7 +230,7 @@ class WaitedStore(Waited, FeatureStore):
     @property
     def initialized(self) -> bool:
         """Whether the store has had one full data set; the program's may be a property or a method."""
-        said = self._component.initialized
+        said = getattr(self._component, "is_initialized", None) or self._component.initialized
         return bool(self._settled(said() if callable(said) else said))
 
 
