@@ -20,16 +20,19 @@ fn a_poll_that_brings_nothing_new_costs_no_body() {
     let requests = service.wait_for_requests("/sdk/latest-all", 3);
     assert_eq!(requests[0].header("if-none-match"), None);
     assert_eq!(requests[0].header("accept-encoding"), Some("gzip"));
-    assert_eq!(requests[2].header("if-none-match"), Some("\"tag-1\""));
+    // On a busy machine the first answer may come too late, and be asked for again.
+    let sends = |tag: &str| {
+        let of_all = service.requests("/sdk/latest-all");
+        of_all.last().filter(|last| last.header("if-none-match") == Some(tag)).map(drop)
+    };
+    eventually("a poll said what is known", || sends("\"tag-1\""));
     assert_eq!(client.data_source_status().state, DataSourceState::Valid);
 
     service.set_flags([flag("f").serving("new")], Some("\"tag-2\""));
     eventually("the new flags were polled", || {
         (client.variation("f", &user("u"), "") == "new").then_some(())
     });
-    let count = service.requests("/sdk/latest-all").len();
-    let requests = service.wait_for_requests("/sdk/latest-all", count + 2);
-    assert_eq!(requests.last().unwrap().header("if-none-match"), Some("\"tag-2\""));
+    eventually("a poll said what is known by now", || sends("\"tag-2\""));
     assert!(service.requests("/all").is_empty());
 }
 
