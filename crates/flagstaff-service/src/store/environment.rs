@@ -137,7 +137,8 @@ pub async fn by_id(
 
 /// What tells, for each environment, whether it changed.
 pub async fn heads(connection: &mut SqliteConnection) -> Result<Vec<Head>, StoreError> {
-    let rows = sqlx::query("SELECT id, lineage, sequence, version FROM environment").fetch_all(connection).await?;
+    let rows =
+        sqlx::query("SELECT id, lineage, sequence, version FROM environment").fetch_all(connection).await?;
     let head = |row: &SqliteRow| Head {
         id: EnvironmentId(row.get("id")),
         lineage: row.get("lineage"),
