@@ -12,9 +12,11 @@ use pyo3::types::{PyDict, PyString};
 use crate::caller::{Caller, Unusable};
 use crate::complaints::{BLANK_KEY, Complaints, NO_KEY};
 use crate::data_source::ProgramSource;
+use crate::interrupts;
 use crate::logging;
 use crate::seen::{self, OwnParts};
 use crate::value::{FromPython, text_of};
+use crate::visits;
 use crate::waits::Holding;
 
 /// What is said of flags that a store had before the client connected.
@@ -164,7 +166,8 @@ impl<'py> Asked<'_, 'py> {
     /// Where the flag is looked up.
     fn data_for(&self, py: Python<'py>, key: &str) -> Result<Arc<DataSet>, ErrorKind> {
         match self.parts.and_then(|parts| parts.store.as_ref()) {
-            Some(store) => store.data_for(py, key, &|| self.source_is_initialized()),
+            Some(store) => visits::within(|| store.data_for(py, key, &|| self.source_is_initialized()))
+                .unwrap_or(Err(ErrorKind::ClientNotReady)),
             None if self.client.is_initialized() || self.source_is_initialized() => {
                 Ok(self.client.data_set())
             }
@@ -217,7 +220,10 @@ impl<'py> Asked<'_, 'py> {
         let configured = match self.defaults.cast_exact::<PyDict>() {
             Ok(defaults) if defaults.is_empty() => None,
             Ok(defaults) => defaults.get_item(self.key).ok().flatten(),
-            Err(_) => self.defaults.call_method1("get", (self.key, self.default)).ok(),
+            Err(_) => {
+                let ask = || self.defaults.call_method1("get", (self.key, self.default));
+                visits::within(ask).and_then(|given| interrupts::contained(self.key.py(), given))
+            }
         };
         configured.unwrap_or_else(|| self.default.clone())
     }

@@ -69,6 +69,8 @@ impl Client {
         keeps_items: bool,
     ) -> PyResult<Py<Self>> {
         let py = config.py();
+        // Plugins and the like are called meanwhile.
+        let _counted = visits::enter();
         logging::refresh_level(py);
         waits::let_go_while_waiting();
         let mut settings = settings::read(config, version, start_wait)?.keep_items(keeps_items);
@@ -270,13 +272,17 @@ impl Client {
 
     /// Waits for flags, or for the first answer that makes waiting pointless; interrupts are heard.
     fn wait_until_ready(&self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
-        if let Some(source) = &self.source {
-            return source.wait(py, seconds);
-        }
         let wait = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let started = Instant::now();
         loop {
             let slice = wait.saturating_sub(started.elapsed()).min(SIGNAL_INTERVAL);
+            if let Some(source) = &self.source {
+                let is_over = source.wait(py, slice)?;
+                if is_over || slice.is_zero() {
+                    return Ok(is_over);
+                }
+                continue;
+            }
             let begun = Instant::now();
             let Some(counted) = visits::enter() else { return Ok(false) };
             let ready = py.detach(|| self.inner.wait_until_ready(slice));

@@ -15,6 +15,7 @@ use crate::interrupts;
 use crate::logging;
 use crate::shared_context::SharedContext;
 use crate::value::{FromPython, to_python, type_name};
+use crate::visits;
 
 /// A collection of attributes that can be referenced in flag evaluations and analytics events.
 ///
@@ -352,6 +353,7 @@ impl Context {
     fn to_json_string<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let options = PyDict::new(py);
         options.set_item("separators", (",", ":"))?;
+        let _counted = visits::enter();
         py.import("json")?.call_method("dumps", (self.to_dict(py)?,), Some(&options))
     }
 

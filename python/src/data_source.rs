@@ -19,6 +19,7 @@ use crate::call_outs::call_out;
 use crate::client::Client;
 use crate::interrupts;
 use crate::value::{FromPython, text_of, to_python};
+use crate::visits;
 
 /// A data source of the program's, as the client core and evaluations see it: a
 /// `ldclient.impl.data_source.ProgramDataSource`.
@@ -37,13 +38,14 @@ impl ProgramSource {
     /// Whether it says that it has had a full data set.
     #[cold]
     pub(crate) fn is_initialized(&self, py: Python<'_>) -> bool {
-        let said = self.source.call_method0(py, "initialized").and_then(|said| said.is_truthy(py));
-        interrupts::contained(py, said).unwrap_or(false)
+        let ask = || self.source.call_method0(py, "initialized").and_then(|said| said.is_truthy(py));
+        visits::within(ask).and_then(|said| interrupts::contained(py, said)).unwrap_or(false)
     }
 
-    /// Waits until it says that waiting is over, for so many seconds at most.
-    pub(crate) fn wait(&self, py: Python<'_>, seconds: f64) -> PyResult<bool> {
-        self.source.call_method1(py, "wait", (seconds,))?.is_truthy(py)
+    /// Waits until it says that waiting is over, for so long at most. Gives up if the interpreter is ending.
+    pub(crate) fn wait(&self, py: Python<'_>, at_most: Duration) -> PyResult<bool> {
+        let ask = || self.source.call_method1(py, "wait", (at_most.as_secs_f64(),))?.is_truthy(py);
+        visits::within(ask).unwrap_or(Ok(true))
     }
 
     /// Python contains what it raises.

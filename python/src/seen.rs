@@ -66,7 +66,7 @@ impl EventSink {
     pub(crate) fn identified(&self, given: &Bound<'_, PyAny>, context: &impl EventContext) {
         let py = given.py();
         let tell = || self.0.call_method1(py, "identified", (given, context_object(given, context)?));
-        contain(py, tell());
+        contain(py, tell);
     }
 
     /// Tells of something that happened in the program.
@@ -83,7 +83,7 @@ impl EventSink {
             let context = context_object(given, context)?;
             self.0.call_method1(py, "tracked", (event_name, given, context, data, metric_value))
         };
-        contain(py, tell());
+        contain(py, tell);
     }
 
     /// Tells of an evaluation that had no context it could be done for.
@@ -99,7 +99,7 @@ impl EventSink {
         let detail = Detail::error(error);
         let told = || Evaluation::of(py, flag, &detail, with_reason, None);
         let context = given.cast::<Context>().ok().map(Bound::as_any);
-        contain(py, told().and_then(|told| self.evaluated(asked.key, asked, given, context, told)));
+        contain(py, || self.evaluated(asked.key, asked, given, context, told()?));
     }
 
     fn evaluated<'py>(
@@ -192,7 +192,7 @@ pub(crate) fn evaluate<'py, C: EventContext, R>(
             None => Ok(()),
         }
     };
-    contain(py, tell());
+    contain(py, tell);
     answer
 }
 
@@ -253,10 +253,8 @@ fn context_object<'py>(
 }
 
 /// The Python half contains what an event processor raises, all but what is meant for the program.
-fn contain<T>(py: Python<'_>, told: PyResult<T>) {
-    if let Err(error) = told
-        && let Some(ordinary) = interrupts::put_by(py, error)
-    {
-        ordinary.write_unraisable(py, None);
+fn contain<T>(py: Python<'_>, tell: impl FnOnce() -> PyResult<T>) {
+    if let Some(told) = visits::within(tell) {
+        interrupts::contained(py, told);
     }
 }

@@ -25,6 +25,13 @@ pub(crate) fn visit<R>(run: impl FnOnce(Python<'_>) -> R) -> Option<R> {
     result
 }
 
+/// Runs Python code of the program's in the middle of one of its calls, with the interpreter held. None if
+/// the interpreter is ending, and nothing was run.
+pub(crate) fn within<R>(run: impl FnOnce() -> R) -> Option<R> {
+    let _counted = enter()?;
+    Some(run())
+}
+
 /// Counts a visit until what this gives is dropped; none if nobody is let in any more.
 pub(crate) fn enter() -> Option<Counted> {
     let visits = VISITS.get();

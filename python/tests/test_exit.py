@@ -78,6 +78,74 @@ def test_daemon_threads_may_go_on_evaluating(service):
     service.wait_for_events(kind="custom", key="last")
 
 
+#: What of the program's own is called by a client, how that is set up, and what calls it.
+CALLED = {
+    "store": ("feature_store=Store()", "client.all_flags_state(user), client.is_initialized()"),
+    "event processor": (
+        "event_processor_class=Processor",
+        "client.track('x', user), client.identify(user), client.variation('bool', {'key': None}, 1)",
+    ),
+    "data source": (
+        "update_processor_class=Source",
+        "client.variation('bool', user, 1), client.is_initialized(), client.all_flags_state(user)",
+    ),
+    "defaults": ("defaults=Defaults(a=1)", "client.variation('none', user, 1)"),
+}
+
+
+@pytest.mark.parametrize("settings, calls", CALLED.values(), ids=CALLED)
+def test_the_end_does_not_catch_daemon_threads_inside_code_of_the_programs(service, settings, calls):
+    run(
+        service,
+        """
+        import logging, types
+        from ldclient.feature_store import InMemoryFeatureStore
+        logging.disable()
+        #: Lets other threads run, not least the one that ends the program.
+        pause = lambda: time.sleep(0.0005)
+        class Store(InMemoryFeatureStore):
+            def all(self, *args):
+                pause()
+                return super().all(*args)
+            @property
+            def initialized(self):
+                pause()
+                return super().initialized
+        class Processor:
+            def __init__(self, config): pass
+            def send_event(self, event): pause()
+            def flush(self): pass
+            def stop(self): pass
+        class Source:
+            def __init__(self, config, store, ready): ready.set()
+            def start(self): pass
+            def stop(self): pass
+            def initialized(self): pause()
+        class Defaults(dict):
+            def get(self, key, default):
+                pause()
+                return default
+        client = connect(%s)
+        user = {"key": "u"}
+        begun = threading.Barrier(9)
+        def call():
+            begun.wait()
+            while True:
+                %s
+        for _ in range(8):
+            threading.Thread(target=call, daemon=True).start()
+        begun.wait()
+        class Late:
+            def __del__(self):
+                # The interpreter is ending.
+                time.sleep(0.05)
+        sys.modules["late"] = types.ModuleType("late")
+        sys.modules["late"].late = Late()
+        """
+        % (settings, calls),
+    )
+
+
 def test_exit_hooks_may_use_the_client(service):
     # Hooks run in reverse order: one that was there before the import finds the client closed.
     out = run(

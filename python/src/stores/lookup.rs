@@ -25,6 +25,7 @@ use crate::interrupts;
 use crate::logging;
 use crate::seen::FlagLookup;
 use crate::value::copy_of_mapping;
+use crate::visits;
 
 /// More items than this are not kept: a store may make up flags as it is asked for them.
 const MOST_ITEMS: usize = 20_000;
@@ -229,6 +230,7 @@ impl FlagLookup for Lookup {
     }
 
     fn all_data(&self, py: Python<'_>, has_flags: &dyn Fn() -> bool) -> Option<Arc<DataSet>> {
+        let _counted = visits::enter()?;
         let read = self.is_ready(py, has_flags, || {
             "all_flags_state() called before client has finished initializing! Using last known values from \
              feature store"
@@ -262,6 +264,7 @@ impl FlagLookup for Lookup {
     }
 
     fn is_initialized(&self, py: Python<'_>) -> bool {
+        let Some(_counted) = visits::enter() else { return false };
         self.kept.is_initialized(py).unwrap_or_else(|error| {
             interrupts::put_by(py, error);
             false
