@@ -122,7 +122,7 @@ impl ContextBuilder {
         let Ok(name) = attribute.extract::<String>() else { return Ok(false) };
         // Converted first: that may run code of the program's, which may use this very builder.
         let value = self::attribute(&name, value);
-        let set = value.is_some_and(|value| slf.borrow_mut().inner.try_set(&*name, value));
+        let set = value.is_some_and(|value| slf.borrow_mut().inner.try_set(&name, value));
         interrupts::raise()?;
         Ok(set)
     }
