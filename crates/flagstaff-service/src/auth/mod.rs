@@ -24,7 +24,7 @@ pub mod session;
 
 pub use access_token::{Caller, MintedToken, mint_access_token};
 pub use client_side::{BrowserEnvironment, MobileEnvironment};
-pub(crate) use lasting::Lasting;
+pub(crate) use lasting::{Admission, Lasting};
 pub use permission::{Action, Actor, ActorKind, Forbidden, Role};
 pub use sdk_key::SdkEnvironment;
 pub use session::Session;

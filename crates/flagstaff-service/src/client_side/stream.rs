@@ -6,15 +6,12 @@
 //! become one. A reader that falls behind is sent everything anew.
 
 use std::collections::HashSet;
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use flagstaff_eval::DataSet;
-use futures_util::stream;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::broadcast::Receiver;
@@ -27,7 +24,7 @@ use super::viewer::Viewer;
 use crate::SharedApp;
 use crate::auth::{BrowserEnvironment, Lasting, MobileEnvironment};
 use crate::delivery::stream::until;
-use crate::delivery::{Filtered, environment_id};
+use crate::delivery::{Filtered, event_stream};
 use crate::error::ApiError;
 use crate::extract::Asked;
 use crate::live_environment::{Change, LiveEnvironment, Subject};
@@ -82,18 +79,8 @@ fn open(
     revoked: CancellationToken,
     contents: Contents,
 ) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate")),
-        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-        environment_id(&live),
-    ];
-    let subscriber = Subscriber::new(app, live, revoked, contents);
-    let body = stream::unfold(subscriber, |mut subscriber| async move {
-        let chunk = subscriber.next().await?;
-        Some((Ok::<_, Infallible>(chunk), subscriber))
-    });
-    (headers, Body::from_stream(body)).into_response()
+    let subscriber = Subscriber::new(app, live.clone(), revoked, contents);
+    event_stream::answer(&live, subscriber)
 }
 
 /// One connected program.
@@ -127,12 +114,6 @@ impl Subscriber {
         let changes = live.changes();
         app.metrics.client_stream_opened();
         Self { app, live, contents, changes, revoked, step: Step::Everything, sent: Instant::now() }
-    }
-
-    async fn next(&mut self) -> Option<Bytes> {
-        let chunk = self.next_chunk().await;
-        self.sent = Instant::now();
-        chunk
     }
 
     async fn next_chunk(&mut self) -> Option<Bytes> {
@@ -269,6 +250,14 @@ fn values_after(viewer: &Viewer, subjects: &[Arc<Subject>], version: u64, data: 
         write(&mut out, "delete", &json!({"key": key, "version": version}));
     }
     out
+}
+
+impl event_stream::Subscriber for Subscriber {
+    async fn next(&mut self) -> Option<Bytes> {
+        let chunk = self.next_chunk().await;
+        self.sent = Instant::now();
+        chunk
+    }
 }
 
 impl Drop for Subscriber {

@@ -3,14 +3,11 @@
 //! A client says by `basis` what it holds, and gets what is missing: nothing, some changes, or everything.
 //! Source: the protocol's *FDv2*.
 
-use std::convert::Infallible;
-
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use flagstaff_wire::fdv2::{Event, Goodbye, write_event};
-use futures_util::stream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast::Receiver;
@@ -20,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::poll::{WORTH_COMPRESSING, json, json_compressed, matches, takes_gzip, unchanged};
 use super::stream::until;
-use super::{Filtered, environment_id};
+use super::{Filtered, event_stream};
 use crate::SharedApp;
 use crate::auth::{Lasting, SdkEnvironment};
 use crate::error::ApiError;
@@ -70,18 +67,8 @@ pub(super) async fn stream(
     Asked(basis): Asked<Basis>,
 ) -> Result<Response, ApiError> {
     filtered.check()?;
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate")),
-        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-        environment_id(&live),
-    ];
     let subscriber = Subscriber::new(app, &live, revoked, &basis);
-    let body = stream::unfold(subscriber, |mut subscriber| async move {
-        let chunk = subscriber.next().await?;
-        Some((Ok::<_, Infallible>(chunk), subscriber))
-    });
-    Ok((headers, Body::from_stream(body)).into_response())
+    Ok(event_stream::answer(&live, subscriber))
 }
 
 /// One connected SDK.
@@ -101,6 +88,14 @@ impl Subscriber {
         Self { app, changes, revoked, first: Some(transfer.stream()), is_over: false }
     }
 
+    fn goodbye(&mut self, reason: &str) -> Bytes {
+        self.is_over = true;
+        let goodbye = Goodbye { reason: reason.to_owned(), ..Goodbye::default() };
+        event(&Event::Goodbye(&goodbye))
+    }
+}
+
+impl event_stream::Subscriber for Subscriber {
     async fn next(&mut self) -> Option<Bytes> {
         if let Some(first) = self.first.take() {
             return Some(first);
@@ -129,12 +124,6 @@ impl Subscriber {
             }
             Err(RecvError::Closed) => None,
         }
-    }
-
-    fn goodbye(&mut self, reason: &str) -> Bytes {
-        self.is_over = true;
-        let goodbye = Goodbye { reason: reason.to_owned(), ..Goodbye::default() };
-        event(&Event::Goodbye(&goodbye))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Everything sent is made once per environment version and shared by all connections: see
 //! [`crate::live_environment::Image`].
 
+pub(crate) mod event_stream;
 mod fdv2;
 pub mod metrics;
 mod php;

@@ -9,18 +9,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use axum::response::Response;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Filtered, environment_id};
+use super::{Filtered, event_stream};
 use crate::SharedApp;
 use crate::auth::{Lasting, SdkEnvironment};
 use crate::error::ApiError;
@@ -63,18 +61,8 @@ fn open(
     revoked: CancellationToken,
     contents: Contents,
 ) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate")),
-        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-        environment_id(&live),
-    ];
-    let subscriber = Subscriber::new(app, live, revoked, contents);
-    let body = stream::unfold(subscriber, |mut subscriber| async move {
-        let chunk = subscriber.next().await?;
-        Some((Ok::<_, std::convert::Infallible>(chunk), subscriber))
-    });
-    (headers, Body::from_stream(body)).into_response()
+    let subscriber = Subscriber::new(app, live.clone(), revoked, contents);
+    event_stream::answer(&live, subscriber)
 }
 
 /// One connected SDK.
@@ -115,42 +103,6 @@ impl Subscriber {
         let (image, changes) = live.subscribe();
         app.metrics.stream_opened();
         Self { app, live, contents, image, changes, revoked, step: Step::Head, turn: None }
-    }
-
-    async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            match self.step {
-                Step::Head => {
-                    self.take_turn().await;
-                    self.step = Step::Data;
-                    return Some(Bytes::from_static(match self.contents {
-                        Contents::All => b"event: put\ndata: {\"path\":\"/\",\"data\":",
-                        Contents::Flags => b"event: put\ndata: ",
-                    }));
-                }
-                Step::Data => {
-                    self.step = Step::Tail;
-                    return Some(match self.contents {
-                        Contents::All => self.image.all().plain(),
-                        Contents::Flags => self.image.all_flags().plain(),
-                    });
-                }
-                Step::Tail => {
-                    self.step = Step::Fresh;
-                    return Some(Bytes::from_static(match self.contents {
-                        Contents::All => b"}\n\n",
-                        Contents::Flags => b"\n\n",
-                    }));
-                }
-                Step::Fresh | Step::Live => {
-                    self.give_turn_back();
-                    if let Some(chunk) = self.next_change().await {
-                        return Some(chunk);
-                    }
-                }
-                Step::Over => return None,
-            }
-        }
     }
 
     /// Waits for a change that concerns this stream, a heartbeat, or the end. None means: look at the
@@ -220,6 +172,44 @@ impl Subscriber {
     fn give_turn_back(&mut self) {
         if let Some(turn) = self.turn.take() {
             turn.abort();
+        }
+    }
+}
+
+impl event_stream::Subscriber for Subscriber {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            match self.step {
+                Step::Head => {
+                    self.take_turn().await;
+                    self.step = Step::Data;
+                    return Some(Bytes::from_static(match self.contents {
+                        Contents::All => b"event: put\ndata: {\"path\":\"/\",\"data\":",
+                        Contents::Flags => b"event: put\ndata: ",
+                    }));
+                }
+                Step::Data => {
+                    self.step = Step::Tail;
+                    return Some(match self.contents {
+                        Contents::All => self.image.all().plain(),
+                        Contents::Flags => self.image.all_flags().plain(),
+                    });
+                }
+                Step::Tail => {
+                    self.step = Step::Fresh;
+                    return Some(Bytes::from_static(match self.contents {
+                        Contents::All => b"}\n\n",
+                        Contents::Flags => b"\n\n",
+                    }));
+                }
+                Step::Fresh | Step::Live => {
+                    self.give_turn_back();
+                    if let Some(chunk) = self.next_change().await {
+                        return Some(chunk);
+                    }
+                }
+                Step::Over => return None,
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use flagstaff_wire::received::{check_batch, is_unsummarised, schema};
 use sha2::{Digest, Sha256};
 
 use super::body::receive;
-use crate::auth::{BrowserEnvironment, MobileEnvironment, SdkEnvironment};
+use crate::auth::Admission;
 use crate::error::ApiError;
 use crate::live_environment::LiveEnvironment;
 use crate::store::EnvironmentId;
@@ -20,34 +20,14 @@ use crate::{SharedApp, now_ms};
 /// How long a batch may wait to be stored before its sender is asked to come again.
 const STORING: Duration = Duration::from_secs(20);
 
-/// `POST /bulk`: from a server-side SDK.
-pub(super) async fn from_server(
+/// `POST /bulk`, and the likes of it: from whoever `E` lets in.
+pub(super) async fn bulk<E: Admission>(
     State(app): State<SharedApp>,
-    SdkEnvironment(environment): SdkEnvironment,
+    sender: E,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    take(&app, &environment, &headers, body).await
-}
-
-/// `POST /mobile…`: from a mobile program.
-pub(super) async fn from_mobile_program(
-    State(app): State<SharedApp>,
-    MobileEnvironment(environment): MobileEnvironment,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<StatusCode, ApiError> {
-    take(&app, &environment, &headers, body).await
-}
-
-/// `POST /events/bulk/{environment}`: from a browser.
-pub(super) async fn from_browser(
-    State(app): State<SharedApp>,
-    BrowserEnvironment(environment): BrowserEnvironment,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<StatusCode, ApiError> {
-    take(&app, &environment, &headers, body).await
+    take(&app, sender.live(), &headers, body).await
 }
 
 /// Stores the batch, then answers 202.

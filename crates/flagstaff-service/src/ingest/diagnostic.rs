@@ -9,9 +9,8 @@ use axum::http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::body::receive;
-use crate::auth::{BrowserEnvironment, MobileEnvironment, SdkEnvironment};
+use crate::auth::Admission;
 use crate::error::ApiError;
-use crate::live_environment::LiveEnvironment;
 use crate::store::analytics::instance::SdkInstance;
 use crate::{SharedApp, now_ms};
 
@@ -21,46 +20,16 @@ const LIMIT: usize = 256 * 1024;
 /// No id, name or version is longer.
 const LONGEST: usize = 256;
 
-/// `POST /diagnostic`: a server-side SDK's.
-pub(super) async fn from_server(
+/// `POST /diagnostic`, and the likes of it, from whoever `E` lets in: notes the report, then answers 202.
+pub(super) async fn diagnostic<E: Admission>(
     State(app): State<SharedApp>,
-    SdkEnvironment(environment): SdkEnvironment,
+    sender: E,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    take(&app, &environment, &headers, body).await
-}
-
-/// `POST /mobile/events/diagnostic`: a mobile program's.
-pub(super) async fn from_mobile_program(
-    State(app): State<SharedApp>,
-    MobileEnvironment(environment): MobileEnvironment,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<StatusCode, ApiError> {
-    take(&app, &environment, &headers, body).await
-}
-
-/// `POST /events/diagnostic/{environment}`: a browser's.
-pub(super) async fn from_browser(
-    State(app): State<SharedApp>,
-    BrowserEnvironment(environment): BrowserEnvironment,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<StatusCode, ApiError> {
-    take(&app, &environment, &headers, body).await
-}
-
-/// Notes the report, then answers 202.
-async fn take(
-    app: &SharedApp,
-    environment: &LiveEnvironment,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<StatusCode, ApiError> {
-    let (_, instance) = receive(headers, body, read).await?;
+    let (_, instance) = receive(&headers, body, read).await?;
     if let Some(instance) = instance {
-        app.analytics.note_instance(environment.id(), instance).await?;
+        app.analytics.note_instance(sender.live().id(), instance).await?;
     }
     Ok(StatusCode::ACCEPTED)
 }

@@ -32,21 +32,27 @@ use flagstaff_wire::paths;
 
 pub use body::{BODY_LIMIT, INFLATED_LIMIT};
 
+use self::bulk::bulk;
+use self::diagnostic::diagnostic;
 use crate::SharedApp;
+use crate::auth::{BrowserEnvironment, MobileEnvironment, SdkEnvironment};
 use crate::client_side::cors::{By, for_pages};
 
 /// The paths of this room.
 pub fn router(app: &SharedApp) -> Router<SharedApp> {
     let browsers = Router::new()
-        .route("/events/bulk/{environment}", for_pages(app, By::Post, post(bulk::from_browser)))
-        .route("/events/diagnostic/{environment}", for_pages(app, By::Post, post(diagnostic::from_browser)))
+        .route("/events/bulk/{environment}", for_pages(app, By::Post, post(bulk::<BrowserEnvironment>)))
+        .route(
+            "/events/diagnostic/{environment}",
+            for_pages(app, By::Post, post(diagnostic::<BrowserEnvironment>)),
+        )
         .route("/a/{file}", for_pages(app, By::Get, get(image::image)));
     Router::new()
-        .route(paths::EVENTS, post(bulk::from_server))
-        .route(paths::DIAGNOSTIC, post(diagnostic::from_server))
-        .route(paths::MOBILE_EVENTS, post(bulk::from_mobile_program))
-        .route("/mobile/events", post(bulk::from_mobile_program))
-        .route("/mobile/events/bulk", post(bulk::from_mobile_program))
-        .route(paths::MOBILE_DIAGNOSTIC, post(diagnostic::from_mobile_program))
+        .route(paths::EVENTS, post(bulk::<SdkEnvironment>))
+        .route(paths::DIAGNOSTIC, post(diagnostic::<SdkEnvironment>))
+        .route(paths::MOBILE_EVENTS, post(bulk::<MobileEnvironment>))
+        .route("/mobile/events", post(bulk::<MobileEnvironment>))
+        .route("/mobile/events/bulk", post(bulk::<MobileEnvironment>))
+        .route(paths::MOBILE_DIAGNOSTIC, post(diagnostic::<MobileEnvironment>))
         .merge(browsers)
 }
