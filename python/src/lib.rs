@@ -37,8 +37,8 @@ mod client;
 mod complaints;
 mod context;
 mod context_builder;
-mod data_system;
 mod data_source;
+mod data_system;
 mod flag_alone;
 mod interrupts;
 mod listeners;
@@ -67,9 +67,9 @@ mod native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::caller::context_of;
-    #[pymodule_export]
     use super::call_outs::{CallOut, next_call};
+    #[pymodule_export]
+    use super::caller::context_of;
     #[pymodule_export]
     use super::client::{Client, close_all, remind_of};
     #[pymodule_export]
@@ -81,11 +81,11 @@ mod native {
     #[pymodule_export]
     use super::flag_alone::evaluate_flag;
     #[pymodule_export]
-    use super::stores::database::{BigSegmentDatabase, FlagDatabase};
-    #[pymodule_export]
     use super::listeners::{FlagChanges, Listening, listen, unlisten};
     #[pymodule_export]
     use super::migrations::{migration_variation, report_migration_op};
+    #[pymodule_export]
+    use super::stores::database::{BigSegmentDatabase, FlagDatabase};
     #[pymodule_export]
     use super::visits::end_visits;
 

@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use serde_json::Value;
 
-use super::items::{self, as_it_is, kind_object};
 use super::attached;
+use super::items::{self, as_it_is, kind_object};
 use crate::interrupts;
 use crate::value::{to_python, type_name};
 
