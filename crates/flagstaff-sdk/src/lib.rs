@@ -175,8 +175,8 @@ pub use data_store::{
     Caching, DataStoreStatus, PersistentDataStore, PersistentStore, StoreError, StoredItem, version_in,
 };
 pub use data_system::{
-    BadTransfer, DataSystem, Initializer, OwnSource, PollingSource, StreamingSource, Synchronizer, TransferSource,
-    Transfers,
+    BadTransfer, DataSystem, Initializer, OwnSource, PollingSource, StreamingSource, Synchronizer,
+    TransferSource, Transfers,
 };
 pub use flag_tracker::{FlagChange, FlagTracker, FlagValueChange};
 pub use flagstaff_eval::big_segments::Membership;
@@ -191,9 +191,9 @@ pub use flagstaff_wire::diagnostic::{Platform, Sdk};
 #[doc(hidden)]
 pub use flagstaff_wire::openfeature;
 pub use flagstaff_wire::stream::ItemKind;
+pub use glue::{Seen, around_waits};
 #[cfg(feature = "otel")]
 pub use hooks::OtelHook;
-pub use glue::{Seen, around_waits};
 pub use hooks::{EvaluationSeriesContext, Hook, HookResult, SeriesData, TrackSeriesContext};
 #[cfg(feature = "consul")]
 pub use integrations::Consul;
