@@ -21,6 +21,22 @@ def until(condition):
             return True
         time.sleep(0.01)
     return False
+def in_child(work):
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            signal.alarm(60)
+            work()
+            sys.stdout.flush()
+            status = 0
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
 """
 
 

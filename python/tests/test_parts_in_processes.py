@@ -36,18 +36,6 @@ class Ticking:
 
 def client_of(source, **settings):
     return LDClient(config=Config("sdk-test", update_processor_class=source, send_events=False, **settings))
-
-def in_child(work):
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:
-            import traceback
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
 """
 
 

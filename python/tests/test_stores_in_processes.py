@@ -24,19 +24,6 @@ class Big(BigSegmentStore):
     def get_membership(self, context_hash):
         time.sleep(0.001)
         return {"big.g2": True}
-def in_child(work):
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            signal.alarm(60)
-            work()
-            sys.stdout.flush()
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
 """
 
 

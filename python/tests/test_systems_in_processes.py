@@ -50,18 +50,6 @@ class Builder:
 def client_of(make, **settings):
     system = datasystem.custom().synchronizers(Builder(make)).build()
     return LDClient(config=Config("sdk-test", datasystem_config=system, send_events=False, **settings))
-
-def in_child(work):
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:
-            import traceback
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
 """
 
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use sha1::{Digest as _, Sha1};
 
 use super::environment_id;
+use super::poll::missing;
 use crate::auth::SdkEnvironment;
 use crate::error::ApiError;
 use crate::extract::Keys;
@@ -33,7 +34,8 @@ pub(super) async fn flag(
     Keys(key): Keys<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    one(&live, &headers, "flag", &key, live.image().flag(&key))
+    let (version, body) = live.image().flag(&key).ok_or_else(|| missing("flag", &key))?;
+    Ok(answer(&live, &headers, &version.to_string(), body))
 }
 
 /// `GET /sdk/segments/{key}`
@@ -42,20 +44,8 @@ pub(super) async fn segment(
     Keys(key): Keys<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    one(&live, &headers, "segment", &key, live.image().segment(&key))
-}
-
-fn one(
-    live: &LiveEnvironment,
-    headers: &HeaderMap,
-    kind: &str,
-    key: &str,
-    found: Option<(u64, Bytes)>,
-) -> Result<Response, ApiError> {
-    let (version, body) = found.ok_or_else(|| {
-        ApiError::not_found(format!("there is no {kind} `{}` in this environment", key.escape_debug()))
-    })?;
-    Ok(answer(live, headers, &version.to_string(), body))
+    let (version, body) = live.image().segment(&key).ok_or_else(|| missing("segment", &key))?;
+    Ok(answer(&live, &headers, &version.to_string(), body))
 }
 
 fn answer(live: &LiveEnvironment, headers: &HeaderMap, version: &str, body: Bytes) -> Response {

@@ -88,14 +88,17 @@ fn one(
     key: &str,
     found: Option<(u64, Bytes)>,
 ) -> Result<Response, ApiError> {
-    let (version, body) = found.ok_or_else(|| {
-        ApiError::not_found(format!("there is no {kind} `{}` in this environment", key.escape_debug()))
-    })?;
+    let (version, body) = found.ok_or_else(|| missing(kind, key))?;
     let tag = format!("{}-{version}", live.about().environment.lineage);
     if matches(headers, &tag) {
         return Ok(unchanged(live, &tag));
     }
     Ok(json(live, &tag, body))
+}
+
+/// There is no such item.
+pub(super) fn missing(kind: &str, key: &str) -> ApiError {
+    ApiError::not_found(format!("there is no {kind} `{}` in this environment", key.escape_debug()))
 }
 
 pub(crate) fn json(live: &LiveEnvironment, tag: &str, body: Bytes) -> Response {
