@@ -129,7 +129,7 @@ setup-rust: ## check the Rust toolchain
 	@scripts/need rust
 setup-python: .venv/.ready ## Python environment for our package and its tests, in .venv
 setup-official: .venv-official-9/.ready .venv-official-6/.ready examples/official-node/node_modules/.ready ## the official SDKs
-setup-official: .tools/official-go/.ready .tools/official-java/.ready
+setup-official: .tools/official-go/.ready .tools/official-java/.ready .venv-openfeature/.ready
 setup-browser: end-to-end/browser/node_modules/.ready ## the browser and its driver
 	@command -v chromium >/dev/null || scripts/debian-package chromium
 
@@ -151,6 +151,12 @@ setup-stores: .tools/dynamodb-local/.ready .tools/consul/.ready ## Redis, Dynamo
 .venv-official-%/.ready: examples/official-python-%/requirements.txt
 	@scripts/need python
 	@scripts/venv .venv-official-$* $<
+	@touch $@
+
+# OpenFeature's own provider, which is asked to ask us.
+.venv-openfeature/.ready: end-to-end/openfeature/requirements.txt
+	@scripts/need python
+	@scripts/venv .venv-openfeature $<
 	@touch $@
 
 # npm says what it installed, which nobody needs to read unless it fails.

@@ -5,6 +5,7 @@
 //! | [`flip`] | a flag is flipped, and every example program prints the new value; users and counts are found |
 //! | [`examples`] | the other examples of the Rust SDK answer, say what is wrong, and report what they evaluated |
 //! | [`faults`] | streams are cut, events refused, Redis killed and emptied: nothing wrong is served, counts add up |
+//! | [`openfeature`] | OpenFeature's own provider asks for values by its remote evaluation protocol |
 //! | [`outage`] | the service is killed and started again: nothing is lost, and programs go on |
 //! | [`snippets`] | the reference pages of the original Python package run line by line, and are reported |
 //! | [`doors`] | who is turned away |
@@ -17,6 +18,7 @@ mod doors;
 mod examples;
 mod faults;
 mod flip;
+mod openfeature;
 mod outage;
 mod partition;
 mod snippets;
