@@ -86,20 +86,20 @@ impl Serve {
     pub(crate) fn resolve(self) -> Result<(Config, String), Failure> {
         let file: File = read(self.config.as_deref())?;
         let mut config = Config::new(data(self.data, file.data));
-        config.listen = listen(self.listen, file.listen);
-        config.tls = match (self.tls_certificate.or(file.tls_certificate), self.tls_key.or(file.tls_key)) {
+        config.serving.listen = listen(self.listen, file.listen);
+        config.serving.tls = match (self.tls_certificate.or(file.tls_certificate), self.tls_key.or(file.tls_key)) {
             (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
             (None, None) => None,
             _ => return Err("give both tls-certificate and tls-key, or neither".into()),
         };
         config.demo = self.demo.or(file.demo).unwrap_or(false);
         let in_file = file.allowed_origins.unwrap_or_default();
-        config.allowed_origins = match self.allowed_origins {
+        config.serving.allowed_origins = match self.allowed_origins {
             Some(said) => said,
             None => in_file.iter().map(|origin| origin.parse::<Origin>()).collect::<Result<_, _>>()?,
         };
         if let Some(seconds) = self.heartbeat_interval.or(file.heartbeat_interval) {
-            config.heartbeat_interval = (seconds > 0).then(|| Duration::from_secs(seconds));
+            config.serving.heartbeat_interval = (seconds > 0).then(|| Duration::from_secs(seconds));
         }
         Ok((config, self.log.or(file.log).unwrap_or_else(|| LOG.to_owned())))
     }

@@ -42,7 +42,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     print(&format!("listening on {base}\n"))?;
     match running.first_start() {
         FirstStart::Owner { sign_in_path } => hand_over(&data, &format!("{base}{sign_in_path}"))?,
-        _ if running.app().config.demo => print(&demo_lines(&base))?,
+        _ if running.app().settings.demo => print(&demo_lines(&base))?,
         _ => {}
     }
     tokio::select! {

@@ -3,48 +3,40 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-
 use crate::analytics::{Analytics, AnalyticsError};
 use crate::config::Config;
-use crate::delivery::metrics::Metrics;
-use crate::live_environment::LiveEnvironments;
+use crate::live_environment::{Follower, LiveEnvironments};
 use crate::management::setup::{self, FirstStart};
+use crate::serving::{Bound, Listening, Serving, SharedServing};
 use crate::store::analytics::EVENTS_FILE;
 use crate::store::{DATABASE_FILE, Store, StoreError};
 use crate::tls::{Tls, TlsError};
-use crate::{auth, listen, router};
+use crate::{auth, router};
 
 /// The state of every handler: `State(app): State<SharedApp>`.
 pub type SharedApp = Arc<App>;
 
-/// What all rooms share.
+/// What all rooms share. What rooms that serve SDKs share is part of it, and used as if it were its own:
+/// `app.live`.
 #[derive(Debug)]
 pub struct App {
+    /// What rooms that serve SDKs share.
+    pub serving: SharedServing,
     /// What the service was started with.
-    pub config: Config,
+    pub settings: Config,
     /// The database of flags.
     pub store: Store,
-    /// Every environment as it is now.
-    pub live: LiveEnvironments,
+    /// Keeps the live environments up to date.
+    pub follower: Follower,
     /// What the events add up to.
-    pub analytics: Analytics,
+    pub analytics: Arc<Analytics>,
     /// How often sign-in was tried.
     pub sign_in_limit: auth::limit::SignInLimit,
-    /// What connections are encrypted with, if they are.
-    pub tls: Option<Tls>,
-    /// What `/metrics` shows.
-    pub metrics: Metrics,
-    /// Cancelled when the service is asked to stop: streams and background work end then.
-    pub stopping: CancellationToken,
-    /// Background work that is waited for at the end: `app.tasks.spawn(...)`.
-    pub tasks: TaskTracker,
     /// Holds the data folder for this process; let go by the system even after a kill.
     _lock: File,
 }
@@ -122,66 +114,73 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Running {
     app: SharedApp,
-    address: SocketAddr,
     first_start: FirstStart,
-    accepting: tokio::task::JoinHandle<()>,
+    listening: Listening,
+}
+
+impl Deref for App {
+    type Target = Serving;
+
+    fn deref(&self) -> &Serving {
+        &self.serving
+    }
 }
 
 impl App {
     /// Opens everything and takes requests from then on.
     pub async fn start(config: Config) -> Result<Running, StartError> {
-        if config.demo && !config.listen.ip().is_loopback() {
-            return Err(StartError::DemoBeyondLoopback { address: config.listen });
+        let address = config.serving.listen;
+        if config.demo && !address.ip().is_loopback() {
+            return Err(StartError::DemoBeyondLoopback { address });
         }
         let lock = lock_folder(&config)?;
         // Before anything is written: an address that is taken should leave no trace.
-        let listener = listen::bind(config.listen)
-            .map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let bound = Bound::to(address).map_err(|source| StartError::Listen { address, source })?;
         let (app, first_start) = Self::open(config, lock).await?;
         app.tasks.spawn(crate::live_environment::follow(app.clone()));
-        app.tasks.spawn(crate::tls::follow(app.clone()));
-        Ok(Running::new(app, listener, first_start))
+        let listening = Listening::start(app.serving.clone(), bound, router::router(app.clone()));
+        Ok(Running { app, first_start, listening })
     }
 
     async fn open(config: Config, lock: File) -> Result<(SharedApp, FirstStart), StartError> {
-        let tls = config.tls.as_ref().map(Tls::load).transpose()?;
+        let tls = config.serving.tls.as_ref().map(Tls::load).transpose()?;
         setup::check_kind(&config).await?;
         make_private(&config)?;
         let store = Store::open(&config.data).await?;
         let first_start = setup::first_start(&store, &config).await?;
+        let live = LiveEnvironments::default();
+        let follower = Follower::new(&store);
+        follower.catch_up(&live).await?;
+        let analytics = Arc::new(Analytics::open(&config.data).await?);
+        let serving = Serving::new(config.serving.clone(), tls, live, analytics.clone());
         let app = App {
-            live: LiveEnvironments::load(&store).await?,
-            analytics: Analytics::open(&config.data).await?,
-            sign_in_limit: auth::limit::SignInLimit::default(),
-            tls,
-            metrics: Metrics::default(),
-            stopping: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            serving: Arc::new(serving),
+            settings: config,
             store,
-            config,
+            follower,
+            analytics,
+            sign_in_limit: auth::limit::SignInLimit::default(),
             _lock: lock,
         };
         Ok((Arc::new(app), first_start))
     }
+
+    /// Has the live environments take over everything that was committed before the call. Whoever wrote calls
+    /// it, so that they read afterwards what they wrote.
+    pub async fn catch_up(&self) -> Result<(), StoreError> {
+        self.follower.catch_up(&self.live).await
+    }
 }
 
 impl Running {
-    fn new(app: SharedApp, listener: TcpListener, first_start: FirstStart) -> Self {
-        let address = listener.local_addr().unwrap_or(app.config.listen);
-        let router = router::router(app.clone());
-        let accepting = tokio::spawn(listen::serve(app.clone(), listener, router));
-        Self { app, address, first_start, accepting }
-    }
-
     /// Where requests are taken.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listening.address()
     }
 
     /// The base of the service's addresses.
     pub fn base_url(&self) -> String {
-        let scheme = if self.app.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
+        self.listening.base_url()
     }
 
     /// What the start made, if it was the first.
@@ -194,17 +193,9 @@ impl Running {
         &self.app
     }
 
-    /// Stops in order: no new connections, streams closed, requests in flight answered within
-    /// [`Config::drain`], then what is counted written, then the databases closed.
+    /// Stops in order: see [`Listening::stop`]; then what is counted is written, then the databases are closed.
     pub async fn stop(self) {
-        self.app.stopping.cancel();
-        if let Err(error) = self.accepting.await {
-            tracing::error!(%error, "the listener ended badly");
-        }
-        self.app.tasks.close();
-        if tokio::time::timeout(self.app.config.drain, self.app.tasks.wait()).await.is_err() {
-            tracing::warn!("some requests did not end in time and are cut off");
-        }
+        self.listening.stop().await;
         self.app.analytics.close().await;
         self.app.store.close().await;
     }

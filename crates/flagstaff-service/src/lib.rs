@@ -36,9 +36,11 @@ mod listen;
 pub mod live_environment;
 pub mod management;
 pub mod router;
+pub mod serving;
 pub mod store;
 pub mod tls;
 
 pub use app::{App, Running, SharedApp, StartError};
 pub use clock::now_ms;
-pub use config::Config;
+pub use config::{Config, ServingConfig};
+pub use serving::{Serving, SharedServing};

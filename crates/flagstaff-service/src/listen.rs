@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, Sleep};
 
-use crate::SharedApp;
+use crate::SharedServing;
 
 /// Request headers have to be complete within this, also after a pause on a kept connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,16 +34,16 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Takes connections until the service is asked to stop. Those that are open then go on, as
-/// [`crate::App::tasks`], until their request is answered.
-pub(crate) async fn serve(app: SharedApp, listener: TcpListener, router: Router) {
+/// [`crate::Serving::tasks`], until their request is answered.
+pub(crate) async fn serve(serving: SharedServing, listener: TcpListener, router: Router) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = app.stopping.cancelled() => return,
+            () = serving.stopping.cancelled() => return,
         };
         match accepted {
             Ok((stream, peer)) => {
-                app.tasks.spawn(connection(app.clone(), stream, peer, router.clone()));
+                serving.tasks.spawn(connection(serving.clone(), stream, peer, router.clone()));
             }
             Err(error) => {
                 // Out of file handles, most likely: others have to close first.
@@ -54,28 +54,28 @@ pub(crate) async fn serve(app: SharedApp, listener: TcpListener, router: Router)
     }
 }
 
-async fn connection(app: SharedApp, stream: TcpStream, peer: SocketAddr, router: Router) {
+async fn connection(serving: SharedServing, stream: TcpStream, peer: SocketAddr, router: Router) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection was gone before it was served");
         return;
     }
-    let stream = Progress::new(stream, app.config.stalled_after);
-    let Some(tls) = &app.tls else { return serve_http(&app, stream, peer, router).await };
+    let stream = Progress::new(stream, serving.config.stalled_after);
+    let Some(tls) = &serving.tls else { return serve_http(&serving, stream, peer, router).await };
     // A handshake takes no longer than headers may, and nobody is waited for who has not asked yet.
     let handshake = tokio::time::timeout(HEADER_TIMEOUT, tls.acceptor().accept(stream));
     let shaken = tokio::select! {
         shaken = handshake => shaken,
-        () = app.stopping.cancelled() => return,
+        () = serving.stopping.cancelled() => return,
     };
     match shaken {
-        Ok(Ok(stream)) => serve_http(&app, stream, peer, router).await,
+        Ok(Ok(stream)) => serve_http(&serving, stream, peer, router).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection was not encrypted"),
         Err(_) => tracing::debug!(%peer, "a handshake took too long"),
     }
 }
 
 async fn serve_http(
-    app: &SharedApp,
+    serving: &SharedServing,
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
     router: Router,
@@ -92,7 +92,7 @@ async fn serve_http(
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = app.stopping.cancelled() => {
+        () = serving.stopping.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -18,22 +18,34 @@ use axum::{Router, middleware};
 
 use crate::error::ApiError;
 use crate::extract::whole_body;
-use crate::{SharedApp, admin_api, client_side, dashboard, delivery, ingest};
+use crate::{SharedApp, SharedServing, admin_api, client_side, dashboard, delivery, ingest};
 
 /// The whole service as one router.
 pub fn router(app: SharedApp) -> Router {
-    Router::new()
+    let own = Router::new()
         .route("/", get(async || Redirect::temporary("/ui/")))
-        .merge(delivery::router())
-        .merge(client_side::router(&app))
-        .merge(ingest::router(&app))
+        .merge(delivery::service_router())
         .merge(admin_api::router())
         .merge(dashboard::router().layer(middleware::from_fn_with_state(app.clone(), read_form)))
+        .with_state(app.clone());
+    finish(own.merge(sdk_paths(&app.serving)), &app.serving)
+}
+
+/// The paths of SDKs of every kind, which a relay has as well.
+pub fn sdk_paths(serving: &SharedServing) -> Router {
+    delivery::router()
+        .merge(client_side::router(serving))
+        .merge(ingest::router(serving))
+        .with_state(serving.clone())
+}
+
+/// What holds for every path, also for those that there are not.
+pub fn finish(paths: Router, serving: &SharedServing) -> Router {
+    paths
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(app.config.body_limit))
-        .layer(middleware::from_fn_with_state(app.clone(), delivery::metrics::count))
-        .with_state(app)
+        .layer(DefaultBodyLimit::max(serving.config.body_limit))
+        .layer(middleware::from_fn_with_state(serving.clone(), delivery::metrics::count))
 }
 
 /// Forms are read whole before anybody looks at them, so that one that never ends takes nobody's time.

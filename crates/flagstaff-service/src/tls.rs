@@ -18,7 +18,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
-use crate::SharedApp;
+use crate::SharedServing;
 
 /// Where the certificate is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,12 +92,12 @@ impl fmt::Debug for Tls {
 }
 
 /// Looks at the files until the service stops.
-pub(crate) async fn follow(app: SharedApp) {
-    let Some(current) = app.tls.as_ref().map(|tls| tls.current.clone()) else { return };
+pub(crate) async fn follow(serving: SharedServing) {
+    let Some(current) = serving.tls.as_ref().map(|tls| tls.current.clone()) else { return };
     loop {
         tokio::select! {
-            () = tokio::time::sleep(app.config.certificate_poll) => {}
-            () = app.stopping.cancelled() => return,
+            () = tokio::time::sleep(serving.config.certificate_poll) => {}
+            () = serving.stopping.cancelled() => return,
         }
         current.look();
     }

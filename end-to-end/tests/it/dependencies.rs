@@ -9,7 +9,7 @@ use crate::support::root;
 
 /// Each crate of this workspace, and the only others of it that it may name.
 ///
-/// SDK and service never see each other; what they exchange is in `flagstaff-wire`.
+/// SDK and service never see each other; what they exchange is in `flagstaff-wire`. A relay is both.
 const PICTURE: &[(&str, &[&str])] = &[
     ("flagstaff-eval", &[]),
     ("flagstaff-wire", &["flagstaff-eval"]),
@@ -19,7 +19,11 @@ const PICTURE: &[(&str, &[&str])] = &[
     ("flagstaff-testkit", &["flagstaff-eval", "flagstaff-wire"]),
     ("flagstaff-fuzz", &["flagstaff-eval", "flagstaff-wire", "flagstaff-sdk"]),
     ("flagstaff-python", &["flagstaff-eval", "flagstaff-wire", "flagstaff-sdk"]),
-    ("flagstaff-cli", &["flagstaff-eval", "flagstaff-wire", "flagstaff-sdk", "flagstaff-service"]),
+    ("flagstaff-relay", &["flagstaff-eval", "flagstaff-wire", "flagstaff-sdk", "flagstaff-service"]),
+    (
+        "flagstaff-cli",
+        &["flagstaff-eval", "flagstaff-wire", "flagstaff-sdk", "flagstaff-service", "flagstaff-relay"],
+    ),
     ("contract-test-service-rust", &["flagstaff-sdk"]),
     ("flagstaff-example", &["flagstaff-sdk"]),
     ("flagstaff-example-axum", &["flagstaff-sdk"]),

@@ -6,7 +6,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 
 use super::sdk_key::credential;
-use crate::SharedApp;
+use crate::SharedServing;
 use crate::error::ApiError;
 use crate::live_environment::LiveEnvironment;
 
@@ -17,15 +17,15 @@ pub const ENVIRONMENT: &str = "environment";
 #[derive(Clone, Debug)]
 pub struct BrowserEnvironment(pub Arc<LiveEnvironment>);
 
-impl FromRequestParts<SharedApp> for BrowserEnvironment {
+impl FromRequestParts<SharedServing> for BrowserEnvironment {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, serving: &SharedServing) -> Result<Self, ApiError> {
         let unreadable = |error| ApiError::bad_request(format!("the path cannot be read: {error}"));
-        let parameters = RawPathParams::from_request_parts(parts, app).await.map_err(unreadable)?;
+        let parameters = RawPathParams::from_request_parts(parts, serving).await.map_err(unreadable)?;
         let id =
             parameters.iter().find(|(name, _)| *name == ENVIRONMENT).map(|(_, id)| id).unwrap_or_default();
-        app.live.by_client_side_id(id).map(Self).ok_or_else(|| {
+        serving.live.by_client_side_id(id).map(Self).ok_or_else(|| {
             ApiError::not_found(format!(
                 "there is no environment with the client-side ID `{}`",
                 id.escape_debug()
@@ -38,16 +38,16 @@ impl FromRequestParts<SharedApp> for BrowserEnvironment {
 #[derive(Clone, Debug)]
 pub struct MobileEnvironment(pub Arc<LiveEnvironment>);
 
-impl FromRequestParts<SharedApp> for MobileEnvironment {
+impl FromRequestParts<SharedServing> for MobileEnvironment {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, serving: &SharedServing) -> Result<Self, ApiError> {
         let key = credential(&parts.headers).ok_or_else(|| {
             ApiError::unauthorized(
                 "no mobile key: send the environment's mobile key in the `Authorization` header",
             )
         })?;
-        app.live.by_mobile_key(key).map(Self).ok_or_else(|| {
+        serving.live.by_mobile_key(key).map(Self).ok_or_else(|| {
             ApiError::unauthorized(
                 "unknown mobile key: it is the `mobileKey` of an environment, which \
                  GET /api/v2/projects/PROJECT/environments shows",

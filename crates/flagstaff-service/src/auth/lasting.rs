@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use tokio_util::sync::CancellationToken;
 
 use super::{BrowserEnvironment, MobileEnvironment, SdkEnvironment};
-use crate::SharedApp;
+use crate::SharedServing;
 use crate::error::ApiError;
 use crate::live_environment::{Audience, LiveEnvironment};
 
@@ -17,22 +17,22 @@ use crate::live_environment::{Audience, LiveEnvironment};
 pub(crate) struct Lasting<E>(pub(crate) E, pub(crate) CancellationToken);
 
 /// What lets somebody into an environment.
-pub(crate) trait Admission: FromRequestParts<SharedApp, Rejection = ApiError> + Send {
+pub(crate) trait Admission: FromRequestParts<SharedServing, Rejection = ApiError> + Send {
     /// Whom it lets in.
     const AUDIENCE: Audience;
 
     fn live(&self) -> &Arc<LiveEnvironment>;
 }
 
-impl<E: Admission> FromRequestParts<SharedApp> for Lasting<E> {
+impl<E: Admission> FromRequestParts<SharedServing> for Lasting<E> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
-        let before = E::from_request_parts(parts, app).await?;
+    async fn from_request_parts(parts: &mut Parts, serving: &SharedServing) -> Result<Self, ApiError> {
+        let before = E::from_request_parts(parts, serving).await?;
         let revoked = before.live().revoked(E::AUDIENCE);
         // A key that stops counting is not found any more first, and those who came by it are sent away
         // then. So who is still found, after the token was taken, has one that will be cancelled.
-        let admitted = E::from_request_parts(parts, app).await?;
+        let admitted = E::from_request_parts(parts, serving).await?;
         Ok(Self(admitted, revoked))
     }
 }

@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 
-use crate::SharedApp;
+use crate::SharedServing;
 use crate::error::ApiError;
 use crate::live_environment::LiveEnvironment;
 
@@ -14,14 +14,14 @@ use crate::live_environment::LiveEnvironment;
 #[derive(Clone, Debug)]
 pub struct SdkEnvironment(pub Arc<LiveEnvironment>);
 
-impl FromRequestParts<SharedApp> for SdkEnvironment {
+impl FromRequestParts<SharedServing> for SdkEnvironment {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, serving: &SharedServing) -> Result<Self, ApiError> {
         let key = credential(&parts.headers).ok_or_else(|| {
             ApiError::unauthorized("no SDK key: send the environment's SDK key in the `Authorization` header")
         })?;
-        app.live.by_sdk_key(key).map(SdkEnvironment).ok_or_else(|| {
+        serving.live.by_sdk_key(key).map(SdkEnvironment).ok_or_else(|| {
             ApiError::unauthorized(
                 "unknown SDK key: it is the `apiKey` of an environment, which \
                  GET /api/v2/projects/PROJECT/environments shows",

@@ -8,7 +8,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::MethodRouter;
 
-use crate::SharedApp;
+use crate::SharedServing;
 use crate::config::Origin;
 
 /// By which method a page may use a path.
@@ -36,11 +36,11 @@ const HEADERS: &str = "Cache-Control,Content-Type,Content-Length,Accept-Encoding
 
 /// Lets pages use a path.
 pub(crate) fn for_pages(
-    app: &SharedApp,
+    serving: &SharedServing,
     by: By,
-    answers: MethodRouter<SharedApp>,
-) -> MethodRouter<SharedApp> {
-    answers.options(preflight).layer(middleware::from_fn_with_state((app.clone(), by), allow))
+    answers: MethodRouter<SharedServing>,
+) -> MethodRouter<SharedServing> {
+    answers.options(preflight).layer(middleware::from_fn_with_state((serving.clone(), by), allow))
 }
 
 /// What a browser asks beforehand. Also for an environment that does not exist: the answer to come says so.
@@ -49,8 +49,8 @@ async fn preflight() -> StatusCode {
 }
 
 /// Says in every answer that pages may read it.
-async fn allow(State((app, by)): State<(SharedApp, By)>, request: Request, next: Next) -> Response {
-    let origin = allowed(&app.config.allowed_origins, request.headers().get(header::ORIGIN));
+async fn allow(State((serving, by)): State<(SharedServing, By)>, request: Request, next: Next) -> Response {
+    let origin = allowed(&serving.config.allowed_origins, request.headers().get(header::ORIGIN));
     let mut response = next.run(request).await;
     add(response.headers_mut(), by, origin);
     response

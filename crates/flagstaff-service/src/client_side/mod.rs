@@ -31,27 +31,27 @@ mod viewer;
 use axum::routing::{MethodRouter, any, get};
 use axum::{Json, Router};
 
-use crate::SharedApp;
+use crate::SharedServing;
 use crate::auth::BrowserEnvironment;
 use crate::client_side::cors::{By, for_pages};
 
 /// The paths of this room.
-pub fn router(app: &SharedApp) -> Router<SharedApp> {
-    browsers(app).merge(ofrep::router(app)).merge(mobile_programs()).merge(servers())
+pub fn router(serving: &SharedServing) -> Router<SharedServing> {
+    browsers(serving).merge(ofrep::router(serving)).merge(mobile_programs()).merge(servers())
 }
 
-fn browsers(app: &SharedApp) -> Router<SharedApp> {
-    let polls = with_context("/sdk/evalx/{environment}", |by| for_pages(app, by, any(poll::evaluations)));
-    let values = with_context("/sdk/eval/{environment}", |by| for_pages(app, by, any(poll::values)));
+fn browsers(serving: &SharedServing) -> Router<SharedServing> {
+    let polls = with_context("/sdk/evalx/{environment}", |by| for_pages(serving, by, any(poll::evaluations)));
+    let values = with_context("/sdk/eval/{environment}", |by| for_pages(serving, by, any(poll::values)));
     polls
         .merge(values)
-        .route("/eval/{environment}", for_pages(app, By::Report, any(stream::values)))
-        .route("/eval/{environment}/{context}", for_pages(app, By::Get, any(stream::values)))
-        .route("/ping/{environment}", for_pages(app, By::Get, get(stream::pings_for_browsers)))
-        .route("/sdk/goals/{environment}", for_pages(app, By::Get, get(goals)))
+        .route("/eval/{environment}", for_pages(serving, By::Report, any(stream::values)))
+        .route("/eval/{environment}/{context}", for_pages(serving, By::Get, any(stream::values)))
+        .route("/ping/{environment}", for_pages(serving, By::Get, get(stream::pings_for_browsers)))
+        .route("/sdk/goals/{environment}", for_pages(serving, By::Get, get(goals)))
 }
 
-fn mobile_programs() -> Router<SharedApp> {
+fn mobile_programs() -> Router<SharedServing> {
     with_context("/msdk/evalx", |_| any(poll::evaluations))
         .merge(with_context("/msdk/eval", |_| any(poll::values)))
         .route("/meval", any(stream::values))
@@ -59,14 +59,14 @@ fn mobile_programs() -> Router<SharedApp> {
         .route("/mping", get(stream::pings_for_mobile_programs))
 }
 
-fn servers() -> Router<SharedApp> {
+fn servers() -> Router<SharedServing> {
     with_context("/sdk/evalx", |_| any(poll::evaluations))
         .merge(with_context("/sdk/eval", |_| any(poll::values)))
 }
 
 /// The ways to say for which context: in the path or in the body, since there are contexts or before.
 /// `REPORT` is no method that routes know; who asks is checked to have come by the right one.
-fn with_context(base: &str, answer: impl Fn(By) -> MethodRouter<SharedApp>) -> Router<SharedApp> {
+fn with_context(base: &str, answer: impl Fn(By) -> MethodRouter<SharedServing>) -> Router<SharedServing> {
     Router::new()
         .route(&format!("{base}/contexts/{{context}}"), answer(By::Get))
         .route(&format!("{base}/users/{{context}}"), answer(By::Get))

@@ -27,7 +27,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::cors::{By, for_pages};
 use super::{evaluation, stream};
-use crate::SharedApp;
+use crate::SharedServing;
 use crate::delivery::poll::{WORTH_COMPRESSING, compressed, json as answer_json, json_compressed};
 use crate::delivery::poll::{matches, takes_gzip, unchanged};
 use crate::error::ApiError;
@@ -40,11 +40,11 @@ const LONGEST_CONTEXT: usize = 1024 * 1024;
 const INACTIVITY_SECONDS: u32 = 120;
 
 /// The paths of this protocol. Pages of other origins may ask.
-pub(super) fn router(app: &SharedApp) -> Router<SharedApp> {
+pub(super) fn router(serving: &SharedServing) -> Router<SharedServing> {
     Router::new()
-        .route("/ofrep/v1/evaluate/flags", for_pages(app, By::Post, post(all)))
-        .route("/ofrep/v1/evaluate/flags/{key}", for_pages(app, By::Post, post(one)))
-        .route("/ofrep/v1/event-streams/{environment}", for_pages(app, By::Get, get(stream::refetches)))
+        .route("/ofrep/v1/evaluate/flags", for_pages(serving, By::Post, post(all)))
+        .route("/ofrep/v1/evaluate/flags/{key}", for_pages(serving, By::Post, post(one)))
+        .route("/ofrep/v1/event-streams/{environment}", for_pages(serving, By::Get, get(stream::refetches)))
 }
 
 /// Whose flags are asked for, and which of them may be seen.
@@ -53,10 +53,10 @@ struct Asker {
     audience: Audience,
 }
 
-impl FromRequestParts<SharedApp> for Asker {
+impl FromRequestParts<SharedServing> for Asker {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, serving: &SharedServing) -> Result<Self, ApiError> {
         let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
         let bearer = text("authorization").map(|value| {
             let scheme = value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "));
@@ -67,9 +67,9 @@ impl FromRequestParts<SharedApp> for Asker {
                 "no key: send an SDK key, a mobile key or a client-side ID as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
             )
         })?;
-        let found = (app.live.by_sdk_key(key).map(|live| (live, Audience::Server)))
-            .or_else(|| app.live.by_mobile_key(key).map(|live| (live, Audience::Mobile)))
-            .or_else(|| app.live.by_client_side_id(key).map(|live| (live, Audience::Browser)));
+        let found = (serving.live.by_sdk_key(key).map(|live| (live, Audience::Server)))
+            .or_else(|| serving.live.by_mobile_key(key).map(|live| (live, Audience::Mobile)))
+            .or_else(|| serving.live.by_client_side_id(key).map(|live| (live, Audience::Browser)));
         let (live, audience) = found.ok_or_else(|| {
             ApiError::unauthorized("unknown key: it is neither an SDK key, a mobile key nor a client-side ID")
         })?;
@@ -101,7 +101,7 @@ impl Refusal {
 
 /// `POST /ofrep/v1/evaluate/flags/{key}`
 async fn one(
-    State(app): State<SharedApp>,
+    State(serving): State<SharedServing>,
     asker: Asker,
     Keys(key): Keys<String>,
     Asked(proof): Asked<Proof>,
@@ -116,7 +116,7 @@ async fn one(
     let (_, data) = asker.live.evaluable();
     let (options, now) = (AllFlagsOptions::default(), crate::now_ms());
     let all = AllFlags::of_keys(&data, &context, options, now, [&*key], |flag| asker.audience.sees(flag));
-    app.metrics.evaluated_for_client();
+    serving.metrics.evaluated_for_client();
     let Some(flag) = all.flags().first() else {
         let details = format!("there is no flag `{}` in this environment", key.escape_debug());
         return Ok(Refusal { code: "FLAG_NOT_FOUND", details }.answer(StatusCode::NOT_FOUND, Some(&key)));
@@ -129,7 +129,7 @@ async fn one(
 
 /// `POST /ofrep/v1/evaluate/flags`
 async fn all(
-    State(app): State<SharedApp>,
+    State(serving): State<SharedServing>,
     asker: Asker,
     Asked(proof): Asked<Proof>,
     headers: HeaderMap,
@@ -147,8 +147,8 @@ async fn all(
     if matches(&headers, &tag) {
         return Ok(unchanged(&asker.live, &tag));
     }
-    app.metrics.evaluated_for_client();
-    let (url, packs) = (asker.event_stream(&headers, app.tls.is_some()), takes_gzip(&headers));
+    serving.metrics.evaluated_for_client();
+    let (url, packs) = (asker.event_stream(&headers, serving.tls.is_some()), takes_gzip(&headers));
     let Asker { live, audience } = asker;
     let (count, environment) = (live.flag_count(), live.clone());
     let work = move || {

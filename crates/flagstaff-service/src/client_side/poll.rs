@@ -10,7 +10,7 @@ use flagstaff_wire::all_flags::AllFlags;
 
 use super::evaluation;
 use super::viewer::Viewer;
-use crate::SharedApp;
+use crate::SharedServing;
 use crate::delivery::poll::{
     WORTH_COMPRESSING, compressed, json, json_compressed, matches, takes_gzip, unchanged,
 };
@@ -18,24 +18,24 @@ use crate::error::ApiError;
 
 /// `…/evalx/…`: values with all that an SDK has to know.
 pub(super) async fn evaluations(
-    State(app): State<SharedApp>,
+    State(serving): State<SharedServing>,
     headers: HeaderMap,
     viewer: Viewer,
 ) -> Result<Response, ApiError> {
-    answer(&app, &headers, viewer, |all, version| serde_json::to_vec(&all.evaluations(version))).await
+    answer(&serving, &headers, viewer, |all, version| serde_json::to_vec(&all.evaluations(version))).await
 }
 
 /// `…/eval/…`: values alone, for SDKs of long ago.
 pub(super) async fn values(
-    State(app): State<SharedApp>,
+    State(serving): State<SharedServing>,
     headers: HeaderMap,
     viewer: Viewer,
 ) -> Result<Response, ApiError> {
-    answer(&app, &headers, viewer, |all, _| serde_json::to_vec(&all.values())).await
+    answer(&serving, &headers, viewer, |all, _| serde_json::to_vec(&all.values())).await
 }
 
 async fn answer(
-    app: &SharedApp,
+    serving: &SharedServing,
     headers: &HeaderMap,
     viewer: Viewer,
     write: fn(&AllFlags<'_>, u64) -> serde_json::Result<Vec<u8>>,
@@ -46,7 +46,7 @@ async fn answer(
     if matches(headers, &tag) {
         return Ok(unchanged(&live, &tag));
     }
-    app.metrics.evaluated_for_client();
+    serving.metrics.evaluated_for_client();
     let packs = takes_gzip(headers);
     let work = move || {
         let body = write(&viewer.see(&data), version);

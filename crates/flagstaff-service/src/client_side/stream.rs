@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::evaluation;
 use super::viewer::Viewer;
-use crate::SharedApp;
+use crate::SharedServing;
 use crate::auth::{BrowserEnvironment, Lasting, MobileEnvironment};
 use crate::delivery::stream::until;
 use crate::delivery::{Filtered, event_stream};
@@ -30,37 +30,37 @@ use crate::extract::Asked;
 use crate::live_environment::{Change, LiveEnvironment, Subject};
 
 /// `/eval/…`, `/meval/…`: values.
-pub(super) async fn values(State(app): State<SharedApp>, viewer: Viewer) -> Response {
+pub(super) async fn values(State(serving): State<SharedServing>, viewer: Viewer) -> Response {
     let (live, revoked) = (viewer.live.clone(), viewer.revoked.clone());
-    open(app, live, revoked, Contents::Values(Arc::new(viewer)))
+    open(serving, live, revoked, Contents::Values(Arc::new(viewer)))
 }
 
 /// `/ping/{environment}`: that there is a change.
 pub(super) async fn pings_for_browsers(
-    State(app): State<SharedApp>,
+    State(serving): State<SharedServing>,
     Lasting(BrowserEnvironment(live), revoked): Lasting<BrowserEnvironment>,
     Asked(query): Asked<Filtered>,
 ) -> Result<Response, ApiError> {
     query.check()?;
-    Ok(open(app, live, revoked, Contents::Pings))
+    Ok(open(serving, live, revoked, Contents::Pings))
 }
 
 /// `/mping`: the same.
 pub(super) async fn pings_for_mobile_programs(
-    State(app): State<SharedApp>,
+    State(serving): State<SharedServing>,
     Lasting(MobileEnvironment(live), revoked): Lasting<MobileEnvironment>,
     Asked(query): Asked<Filtered>,
 ) -> Result<Response, ApiError> {
     query.check()?;
-    Ok(open(app, live, revoked, Contents::Pings))
+    Ok(open(serving, live, revoked, Contents::Pings))
 }
 
 /// `GET /ofrep/v1/event-streams/{environment}`: the same, in OpenFeature's words. Nothing is said at first.
 pub(super) async fn refetches(
-    State(app): State<SharedApp>,
+    State(serving): State<SharedServing>,
     Lasting(BrowserEnvironment(live), revoked): Lasting<BrowserEnvironment>,
 ) -> Response {
-    open(app, live, revoked, Contents::Refetches)
+    open(serving, live, revoked, Contents::Refetches)
 }
 
 /// What a stream consists of.
@@ -74,18 +74,18 @@ enum Contents {
 }
 
 fn open(
-    app: SharedApp,
+    serving: SharedServing,
     live: Arc<LiveEnvironment>,
     revoked: CancellationToken,
     contents: Contents,
 ) -> Response {
-    let subscriber = Subscriber::new(app, live.clone(), revoked, contents);
+    let subscriber = Subscriber::new(serving, live.clone(), revoked, contents);
     event_stream::answer(&live, subscriber)
 }
 
 /// One connected program.
 struct Subscriber {
-    app: SharedApp,
+    serving: SharedServing,
     live: Arc<LiveEnvironment>,
     contents: Contents,
     changes: Receiver<Change>,
@@ -105,15 +105,15 @@ enum Step {
 
 impl Subscriber {
     fn new(
-        app: SharedApp,
+        serving: SharedServing,
         live: Arc<LiveEnvironment>,
         revoked: CancellationToken,
         contents: Contents,
     ) -> Self {
         // Before anything is evaluated: what changes after this is heard of.
         let changes = live.changes();
-        app.metrics.client_stream_opened();
-        Self { app, live, contents, changes, revoked, step: Step::Everything, sent: Instant::now() }
+        serving.metrics.client_stream_opened();
+        Self { serving, live, contents, changes, revoked, step: Step::Everything, sent: Instant::now() }
     }
 
     async fn next_chunk(&mut self) -> Option<Bytes> {
@@ -137,10 +137,10 @@ impl Subscriber {
     /// Waits for a change that concerns this stream, a heartbeat, or the end. None means: look at the step
     /// again.
     async fn next_change(&mut self) -> Option<Bytes> {
-        let quiet_until = self.app.config.heartbeat_interval.map(|interval| self.sent + interval);
+        let quiet_until = self.serving.config.heartbeat_interval.map(|interval| self.sent + interval);
         let received = tokio::select! {
             biased;
-            () = self.app.stopping.cancelled() => {
+            () = self.serving.stopping.cancelled() => {
                 self.step = Step::Over;
                 return Some(Bytes::from_static(b"retry: 1000\n\n"));
             }
@@ -196,7 +196,7 @@ impl Subscriber {
         match &self.contents {
             Contents::Values(viewer) => {
                 let ((version, data), viewer) = (self.live.evaluable(), viewer.clone());
-                self.app.metrics.evaluated_for_client();
+                self.serving.metrics.evaluated_for_client();
                 let work = move || {
                     write(&mut out, "put", &viewer.see(&data).evaluations(version));
                     out.into()
@@ -226,7 +226,7 @@ impl Subscriber {
         if out.is_empty() {
             return Ok(None);
         }
-        self.app.metrics.change_sent();
+        self.serving.metrics.change_sent();
         Ok(Some(out.into()))
     }
 }
@@ -262,7 +262,7 @@ impl event_stream::Subscriber for Subscriber {
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
-        self.app.metrics.client_stream_closed();
+        self.serving.metrics.client_stream_closed();
     }
 }
 

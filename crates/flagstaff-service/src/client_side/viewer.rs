@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::context;
-use crate::SharedApp;
+use crate::SharedServing;
 use crate::auth::client_side::ENVIRONMENT;
 use crate::auth::{BrowserEnvironment, Lasting, MobileEnvironment, SdkEnvironment};
 use crate::delivery::Filtered;
@@ -43,31 +43,32 @@ struct Query {
     h: Option<String>,
 }
 
-impl FromRequest<SharedApp> for Viewer {
+impl FromRequest<SharedServing> for Viewer {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, serving: &SharedServing) -> Result<Self, ApiError> {
         let (mut parts, body) = request.into_parts();
-        let parameters = RawPathParams::from_request_parts(&mut parts, app).await;
+        let parameters = RawPathParams::from_request_parts(&mut parts, serving).await;
         let parameters =
             parameters.map_err(|error| ApiError::bad_request(format!("the path cannot be read: {error}")))?;
         let parameter =
             |name: &str| parameters.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
         let (audience, live, revoked) = if parameter(ENVIRONMENT).is_some() {
             let Lasting(BrowserEnvironment(live), revoked) =
-                Lasting::from_request_parts(&mut parts, app).await?;
+                Lasting::from_request_parts(&mut parts, serving).await?;
             (Audience::Browser, live, revoked)
         } else if parts.uri.path().starts_with("/m") {
             let Lasting(MobileEnvironment(live), revoked) =
-                Lasting::from_request_parts(&mut parts, app).await?;
+                Lasting::from_request_parts(&mut parts, serving).await?;
             (Audience::Mobile, live, revoked)
         } else {
-            let Lasting(SdkEnvironment(live), revoked) = Lasting::from_request_parts(&mut parts, app).await?;
+            let Lasting(SdkEnvironment(live), revoked) =
+                Lasting::from_request_parts(&mut parts, serving).await?;
             (Audience::Server, live, revoked)
         };
-        let Asked(filtered) = Asked::<Filtered>::from_request_parts(&mut parts, app).await?;
+        let Asked(filtered) = Asked::<Filtered>::from_request_parts(&mut parts, serving).await?;
         filtered.check()?;
-        let Asked(query) = Asked::<Query>::from_request_parts(&mut parts, app).await?;
+        let Asked(query) = Asked::<Query>::from_request_parts(&mut parts, serving).await?;
 
         let mut question = Sha256::new();
         let context = match (parts.method.as_str(), parameter("context")) {

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::poll::{WORTH_COMPRESSING, json, json_compressed, matches, takes_gzip, unchanged};
 use super::stream::until;
 use super::{Filtered, event_stream};
-use crate::SharedApp;
+use crate::SharedServing;
 use crate::auth::{Lasting, SdkEnvironment};
 use crate::error::ApiError;
 use crate::extract::Asked;
@@ -61,19 +61,19 @@ pub(super) async fn poll(
 
 /// `GET /sdk/stream`
 pub(super) async fn stream(
-    State(app): State<SharedApp>,
+    State(serving): State<SharedServing>,
     Lasting(SdkEnvironment(live), revoked): Lasting<SdkEnvironment>,
     Asked(filtered): Asked<Filtered>,
     Asked(basis): Asked<Basis>,
 ) -> Result<Response, ApiError> {
     filtered.check()?;
-    let subscriber = Subscriber::new(app, &live, revoked, &basis);
+    let subscriber = Subscriber::new(serving, &live, revoked, &basis);
     Ok(event_stream::answer(&live, subscriber))
 }
 
 /// One connected SDK.
 struct Subscriber {
-    app: SharedApp,
+    serving: SharedServing,
     changes: Receiver<Change>,
     revoked: CancellationToken,
     /// What is sent first.
@@ -82,10 +82,15 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    fn new(app: SharedApp, live: &LiveEnvironment, revoked: CancellationToken, basis: &Basis) -> Self {
+    fn new(
+        serving: SharedServing,
+        live: &LiveEnvironment,
+        revoked: CancellationToken,
+        basis: &Basis,
+    ) -> Self {
         let (transfer, changes) = live.subscribe_after_transfer(basis.held());
-        app.metrics.stream_opened();
-        Self { app, changes, revoked, first: Some(transfer.stream()), is_over: false }
+        serving.metrics.stream_opened();
+        Self { serving, changes, revoked, first: Some(transfer.stream()), is_over: false }
     }
 
     fn goodbye(&mut self, reason: &str) -> Bytes {
@@ -103,23 +108,23 @@ impl event_stream::Subscriber for Subscriber {
         if self.is_over {
             return None;
         }
-        let quiet_until = self.app.config.heartbeat_interval.map(|interval| Instant::now() + interval);
+        let quiet_until = self.serving.config.heartbeat_interval.map(|interval| Instant::now() + interval);
         let received = tokio::select! {
             biased;
-            () = self.app.stopping.cancelled() => return Some(self.goodbye("the service is stopping")),
+            () = self.serving.stopping.cancelled() => return Some(self.goodbye("the service is stopping")),
             () = self.revoked.cancelled() => return None,
             received = self.changes.recv() => received,
             () = until(quiet_until) => return Some(heart_beat()),
         };
         match received {
             Ok(change) => {
-                self.app.metrics.change_sent();
+                self.serving.metrics.change_sent();
                 Some(change.transferred)
             }
             Err(RecvError::Lagged(_)) => {
                 // It comes again, and is told what it missed.
                 tracing::info!("a stream is cut: its reader fell more than {MOST_BEHIND} changes behind");
-                self.app.metrics.stream_cut();
+                self.serving.metrics.stream_cut();
                 Some(self.goodbye("too far behind"))
             }
             Err(RecvError::Closed) => None,
@@ -129,7 +134,7 @@ impl event_stream::Subscriber for Subscriber {
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
-        self.app.metrics.stream_closed();
+        self.serving.metrics.stream_closed();
     }
 }
 

@@ -10,8 +10,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 
-use crate::SharedApp;
 use crate::analytics::IngestFigures;
+use crate::{SharedApp, SharedServing};
 
 /// The service's figures.
 #[derive(Debug)]
@@ -141,9 +141,9 @@ pub(super) async fn metrics(State(app): State<SharedApp>) -> Response {
 }
 
 /// Counts every answer.
-pub(crate) async fn count(State(app): State<SharedApp>, request: Request, next: Next) -> Response {
+pub(crate) async fn count(State(serving): State<SharedServing>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let class = usize::from(response.status().as_u16() / 100).min(5);
-    app.metrics.answers[class].fetch_add(1, Relaxed);
+    serving.metrics.answers[class].fetch_add(1, Relaxed);
     response
 }

@@ -17,12 +17,12 @@ use axum::routing::get;
 use flagstaff_wire::{headers, paths};
 use serde::Deserialize;
 
-use crate::SharedApp;
 use crate::error::ApiError;
 use crate::live_environment::LiveEnvironment;
+use crate::{SharedApp, SharedServing};
 
-/// The paths of this room.
-pub fn router() -> Router<SharedApp> {
+/// The paths of SDKs.
+pub fn router() -> Router<SharedServing> {
     Router::new()
         .route(paths::STREAM, get(stream::all))
         .route(paths::STREAM_FLAGS, get(stream::flags))
@@ -36,8 +36,11 @@ pub fn router() -> Router<SharedApp> {
         .route("/sdk/segments/{key}", get(php::segment))
         .route(paths::FDV2_STREAM, get(fdv2::stream))
         .route(paths::FDV2_POLL, get(fdv2::poll))
-        .route(paths::STATUS, get(status::status))
-        .route("/metrics", get(metrics::metrics))
+}
+
+/// How the service is.
+pub fn service_router() -> Router<SharedApp> {
+    Router::new().route(paths::STATUS, get(status::status)).route("/metrics", get(metrics::metrics))
 }
 
 /// The query of streams and polls.

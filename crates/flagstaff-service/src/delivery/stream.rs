@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Filtered, event_stream};
-use crate::SharedApp;
+use crate::SharedServing;
 use crate::auth::{Lasting, SdkEnvironment};
 use crate::error::ApiError;
 use crate::extract::Asked;
@@ -33,20 +33,20 @@ const LONGEST_TURN: Duration = Duration::from_secs(2);
 
 /// `GET /all`: flags and segments.
 pub(super) async fn all(
-    State(app): State<SharedApp>,
+    State(serving): State<SharedServing>,
     Lasting(SdkEnvironment(live), revoked): Lasting<SdkEnvironment>,
     Asked(query): Asked<Filtered>,
 ) -> Result<Response, ApiError> {
     query.check()?;
-    Ok(open(app, live, revoked, Contents::All))
+    Ok(open(serving, live, revoked, Contents::All))
 }
 
 /// `GET /flags`: flags alone, for SDKs of the time before segments.
 pub(super) async fn flags(
-    State(app): State<SharedApp>,
+    State(serving): State<SharedServing>,
     Lasting(SdkEnvironment(live), revoked): Lasting<SdkEnvironment>,
 ) -> Response {
-    open(app, live, revoked, Contents::Flags)
+    open(serving, live, revoked, Contents::Flags)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,18 +56,18 @@ enum Contents {
 }
 
 fn open(
-    app: SharedApp,
+    serving: SharedServing,
     live: Arc<LiveEnvironment>,
     revoked: CancellationToken,
     contents: Contents,
 ) -> Response {
-    let subscriber = Subscriber::new(app, live.clone(), revoked, contents);
+    let subscriber = Subscriber::new(serving, live.clone(), revoked, contents);
     event_stream::answer(&live, subscriber)
 }
 
 /// One connected SDK.
 struct Subscriber {
-    app: SharedApp,
+    serving: SharedServing,
     live: Arc<LiveEnvironment>,
     contents: Contents,
     image: Arc<Image>,
@@ -95,24 +95,24 @@ enum Step {
 
 impl Subscriber {
     fn new(
-        app: SharedApp,
+        serving: SharedServing,
         live: Arc<LiveEnvironment>,
         revoked: CancellationToken,
         contents: Contents,
     ) -> Self {
         let (image, changes) = live.subscribe();
-        app.metrics.stream_opened();
-        Self { app, live, contents, image, changes, revoked, step: Step::Head, turn: None }
+        serving.metrics.stream_opened();
+        Self { serving, live, contents, image, changes, revoked, step: Step::Head, turn: None }
     }
 
     /// Waits for a change that concerns this stream, a heartbeat, or the end. None means: look at the
     /// step again.
     async fn next_change(&mut self) -> Option<Bytes> {
-        let quiet_until = self.app.config.heartbeat_interval.map(|interval| Instant::now() + interval);
+        let quiet_until = self.serving.config.heartbeat_interval.map(|interval| Instant::now() + interval);
         loop {
             let received = tokio::select! {
                 biased;
-                () = self.app.stopping.cancelled() => {
+                () = self.serving.stopping.cancelled() => {
                     self.step = Step::Over;
                     return Some(Bytes::from_static(b"retry: 1000\n\n"));
                 }
@@ -131,7 +131,7 @@ impl Subscriber {
                         Contents::Flags => change.flags,
                     };
                     if chunk.is_some() {
-                        self.app.metrics.change_sent();
+                        self.serving.metrics.change_sent();
                         return chunk;
                     }
                 }
@@ -142,7 +142,7 @@ impl Subscriber {
                 }
                 Err(RecvError::Lagged(_)) => {
                     tracing::info!("a stream is cut: its reader fell more than {MOST_BEHIND} changes behind");
-                    self.app.metrics.stream_cut();
+                    self.serving.metrics.stream_cut();
                     self.step = Step::Over;
                     return None;
                 }
@@ -155,10 +155,10 @@ impl Subscriber {
     }
 
     async fn take_turn(&mut self) {
-        let turns = self.app.metrics.put_turns.clone();
+        let turns = self.serving.metrics.put_turns.clone();
         let turn = tokio::select! {
             turn = turns.acquire_owned() => turn,
-            () = self.app.stopping.cancelled() => return,
+            () = self.serving.stopping.cancelled() => return,
         };
         if let Ok(turn) = turn {
             let holder = tokio::spawn(async move {
@@ -217,7 +217,7 @@ impl event_stream::Subscriber for Subscriber {
 impl Drop for Subscriber {
     fn drop(&mut self) {
         self.give_turn_back();
-        self.app.metrics.stream_closed();
+        self.serving.metrics.stream_closed();
     }
 }
 

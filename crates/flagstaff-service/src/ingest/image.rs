@@ -1,5 +1,7 @@
 //! `GET /a/{environment}.gif?d=…`: events of a browser that cannot post, as the address of an image.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -8,11 +10,11 @@ use flagstaff_wire::headers::EVENT_SCHEMA;
 use serde::Deserialize;
 
 use super::bulk;
-use crate::SharedApp;
+use crate::SharedServing;
 use crate::client_side::context::base64;
 use crate::error::ApiError;
 use crate::extract::{Asked, Keys};
-use crate::live_environment::LiveEnvironment;
+use crate::live_environment::{Audience, LiveEnvironment};
 
 /// One transparent pixel.
 const PIXEL: &[u8] =
@@ -30,15 +32,15 @@ pub(super) struct Events {
 
 /// Stores what it can. The browser is shown its image whatever that is: it could do nothing about it.
 pub(super) async fn image(
-    State(app): State<SharedApp>,
+    State(serving): State<SharedServing>,
     Keys(file): Keys<String>,
     events: Result<Asked<Events>, ApiError>,
 ) -> Result<Response, ApiError> {
     let unknown = || ApiError::not_found("there is no environment with this client-side ID");
     let id = file.strip_suffix(".gif").ok_or_else(unknown)?;
-    let environment = app.live.by_client_side_id(id).ok_or_else(unknown)?;
+    let environment = serving.live.by_client_side_id(id).ok_or_else(unknown)?;
     let stored = match events {
-        Ok(Asked(events)) => store(&app, &environment, events).await,
+        Ok(Asked(events)) => store(&serving, &environment, events).await,
         Err(error) => Err(error),
     };
     if let Err(error) = stored {
@@ -51,10 +53,14 @@ pub(super) async fn image(
     Ok((headers, PIXEL).into_response())
 }
 
-async fn store(app: &SharedApp, environment: &LiveEnvironment, events: Events) -> Result<(), ApiError> {
+async fn store(
+    serving: &SharedServing,
+    environment: &Arc<LiveEnvironment>,
+    events: Events,
+) -> Result<(), ApiError> {
     let schema = events.v.and_then(|schema| HeaderValue::try_from(schema).ok()).unwrap_or(SCHEMA);
     let headers = HeaderMap::from_iter([(header::HeaderName::from_static(EVENT_SCHEMA), schema)]);
     let batch = base64(&events.d.unwrap_or_default())
         .map_err(|error| ApiError::bad_request(format!("`d` is not base64: {error}")))?;
-    bulk::take(app, environment, &headers, Body::from(batch)).await.map(drop)
+    bulk::take(serving, environment, Audience::Browser, headers, Body::from(batch)).await.map(drop)
 }

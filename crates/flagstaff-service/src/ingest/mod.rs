@@ -6,8 +6,8 @@
 //! | mobile program | `/mobile`, `/mobile/events`, `/mobile/events/bulk` | `/mobile/events/diagnostic` |
 //! | browser | `/events/bulk/ID`, `/a/ID.gif` | `/events/diagnostic/ID` |
 //!
-//! A batch is answered 202 when it is on disk, and never before; what it adds up to is worked out later,
-//! by [`crate::analytics`]. The door looks only as far as it must: who sends it, whether it is a JSON
+//! A batch is answered 202 when [`crate::serving::Events`] has it: in the service when it is on disk, and never
+//! before; what it adds up to is worked out later, by [`crate::analytics`]. The door looks only as far as it must: who sends it, whether it is a JSON
 //! array of objects, and how large it gets when it is unpacked.
 //!
 //! | Answer | When |
@@ -25,6 +25,7 @@ mod body;
 mod bulk;
 mod diagnostic;
 mod image;
+mod keep;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -34,19 +35,19 @@ pub use body::{BODY_LIMIT, INFLATED_LIMIT};
 
 use self::bulk::bulk;
 use self::diagnostic::diagnostic;
-use crate::SharedApp;
+use crate::SharedServing;
 use crate::auth::{BrowserEnvironment, MobileEnvironment, SdkEnvironment};
 use crate::client_side::cors::{By, for_pages};
 
 /// The paths of this room.
-pub fn router(app: &SharedApp) -> Router<SharedApp> {
+pub fn router(serving: &SharedServing) -> Router<SharedServing> {
     let browsers = Router::new()
-        .route("/events/bulk/{environment}", for_pages(app, By::Post, post(bulk::<BrowserEnvironment>)))
+        .route("/events/bulk/{environment}", for_pages(serving, By::Post, post(bulk::<BrowserEnvironment>)))
         .route(
             "/events/diagnostic/{environment}",
-            for_pages(app, By::Post, post(diagnostic::<BrowserEnvironment>)),
+            for_pages(serving, By::Post, post(diagnostic::<BrowserEnvironment>)),
         )
-        .route("/a/{file}", for_pages(app, By::Get, get(image::image)));
+        .route("/a/{file}", for_pages(serving, By::Get, get(image::image)));
     Router::new()
         .route(paths::EVENTS, post(bulk::<SdkEnvironment>))
         .route(paths::DIAGNOSTIC, post(diagnostic::<SdkEnvironment>))

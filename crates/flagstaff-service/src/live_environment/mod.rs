@@ -1,11 +1,13 @@
 //! One environment as it is now: its data set, what SDKs are sent, and its subscribers.
 //!
-//! [`LiveEnvironments`] follows the change log. A commit of this process wakes it at once, a poll is
-//! the net; so one node and many behave alike. Nothing else changes a live environment.
+//! In the service a [`Follower`] follows the change log. A commit of this process wakes it at once, a poll is
+//! the net; so one node and many behave alike. Nothing else changes a live environment there. A relay keeps
+//! its own up to date from upstream.
 
 mod follow;
 mod image;
 mod subject;
+mod table;
 mod transfer;
 
 use std::collections::BTreeMap;
@@ -21,9 +23,10 @@ use serde_json::value::RawValue;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-pub use follow::{LiveEnvironments, follow};
+pub use follow::{Follower, follow};
 pub use image::{Image, Packed};
 pub use subject::{Audience, Subject};
+pub use table::LiveEnvironments;
 pub use transfer::Transfer;
 
 use crate::store::EnvironmentId;
@@ -116,7 +119,8 @@ impl Update {
 }
 
 impl LiveEnvironment {
-    fn new(about: About, flags: Vec<model::Flag>, segments: Vec<model::Segment>) -> Self {
+    /// It begins with these.
+    pub fn new(about: About, flags: Vec<model::Flag>, segments: Vec<model::Segment>) -> Self {
         let state = State {
             sequence: about.environment.sequence,
             loaded_sequence: about.environment.sequence,
@@ -239,7 +243,7 @@ impl LiveEnvironment {
     }
 
     /// Takes over updates in their order. A repeated or older one changes nothing.
-    fn apply(&self, updates: Vec<Update>, sequence: u64) {
+    pub fn apply(&self, updates: Vec<Update>, sequence: u64) {
         let mut state = self.state();
         for update in updates {
             if let Some(change) = self.apply_one(&mut state, update) {

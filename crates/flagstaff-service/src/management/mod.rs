@@ -13,6 +13,7 @@ mod error;
 pub mod flag;
 pub mod name;
 pub mod project;
+pub mod segment;
 pub mod setup;
 pub mod user;
 
@@ -24,7 +25,7 @@ use crate::store::{EnvironmentId, Write};
 /// Has the live environments take over what was just committed. If that fails, they do it on their
 /// own a moment later: the change is saved all the same.
 async fn publish(app: &App) {
-    if let Err(error) = app.live.catch_up().await {
+    if let Err(error) = app.catch_up().await {
         tracing::warn!(error = %crate::error::chain(&error), "a change is saved and reaches SDKs a moment later");
     }
 }

@@ -227,7 +227,7 @@ async fn pages_of_other_origins_may_ask_without_credentials() {
 #[tokio::test]
 async fn where_origins_are_listed_pages_of_others_are_not_told_that_they_may() {
     let service = Service::demo_with(|config| {
-        config.allowed_origins =
+        config.serving.allowed_origins =
             ["https://shop.example", "http://localhost:3000"].map(|origin| origin.parse().unwrap()).to_vec();
     })
     .await;
@@ -357,7 +357,7 @@ async fn a_stream_ends_when_what_it_was_opened_with_stops_counting_and_no_other_
 #[tokio::test]
 async fn a_stream_that_changes_pass_by_is_kept_alive_all_the_same() {
     let heartbeat = Duration::from_millis(300);
-    let service = Service::demo_with(|config| config.heartbeat_interval = Some(heartbeat)).await;
+    let service = Service::demo_with(|config| config.serving.heartbeat_interval = Some(heartbeat)).await;
     make_flag(&service, "for-mobile").await;
     let mut browser = Stream::open(&service, &format!("/eval/demo-production/{}", encoded(&ann())), "").await;
     browser.expect("put").await;

@@ -147,7 +147,7 @@ async fn an_environment_that_was_given_the_id_of_a_deleted_one_is_not_taken_for_
     environment::delete(&mut write, old.id()).await.unwrap();
     assert_eq!(environment::insert(&mut write, &other).await.unwrap(), old.id(), "the id is given again");
     write.commit().await.unwrap();
-    live.catch_up().await.unwrap();
+    service.app().catch_up().await.unwrap();
     assert!(live.by_sdk_key("sdk-demo-staging").is_none(), "a deleted environment's key still counts");
     let now = live.by_sdk_key("sdk-of-another").expect("the new environment is known");
     assert_eq!(now.about().environment.key, "other");

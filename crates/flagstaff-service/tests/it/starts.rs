@@ -12,7 +12,7 @@ use crate::support::{Folder, Service};
 
 fn config(folder: &Folder, demo: bool) -> Config {
     let mut config = Config::new(folder.path());
-    config.listen = (Ipv4Addr::LOCALHOST, 0).into();
+    config.serving.listen = (Ipv4Addr::LOCALHOST, 0).into();
     config.demo = demo;
     config
 }
@@ -25,7 +25,7 @@ async fn refused(config: Config) -> String {
 async fn a_demo_refuses_to_listen_beyond_loopback_and_leaves_no_trace() {
     let folder = Folder::new();
     let mut open = config(&folder, true);
-    open.listen = (Ipv4Addr::UNSPECIFIED, 0).into();
+    open.serving.listen = (Ipv4Addr::UNSPECIFIED, 0).into();
     assert!(refused(open).await.contains("listens only on loopback, not on 0.0.0.0:0"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

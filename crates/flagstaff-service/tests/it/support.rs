@@ -73,7 +73,7 @@ impl Service {
 
     async fn start(folder: Folder, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(folder.path());
-        config.listen = ([127, 0, 0, 1], 0).into();
+        config.serving.listen = ([127, 0, 0, 1], 0).into();
         config.demo = true;
         change(&mut config);
         Self { running: App::start(config).await.unwrap(), folder }

@@ -67,8 +67,8 @@ async fn connections_are_encrypted_and_certificates_are_replaced_while_it_runs()
     fs::copy(made("localhost.key"), &own.key).unwrap();
     let (certificate, tls) = (own.certificate.clone(), own.clone());
     let service = Service::demo_with(|config| {
-        config.tls = Some(tls);
-        config.certificate_poll = Duration::from_millis(20);
+        config.serving.tls = Some(tls);
+        config.serving.certificate_poll = Duration::from_millis(20);
     })
     .await;
     assert!(service.base_url().starts_with("https://127.0.0.1:"));
@@ -91,7 +91,7 @@ async fn connections_are_encrypted_and_certificates_are_replaced_while_it_runs()
 async fn encrypted(change: impl FnOnce(&mut flagstaff_service::Config)) -> Service {
     let own = TlsFiles { certificate: made("localhost.pem"), key: made("localhost.key") };
     Service::demo_with(|config| {
-        config.tls = Some(own);
+        config.serving.tls = Some(own);
         change(config);
     })
     .await
@@ -112,7 +112,7 @@ async fn a_provider_that_asks_by_tls_hears_of_changes_by_tls() {
 
 #[tokio::test]
 async fn a_stop_does_not_wait_for_who_connected_and_asked_nothing() {
-    let service = encrypted(|config| config.drain = 2 * PATIENCE).await;
+    let service = encrypted(|config| config.serving.drain = 2 * PATIENCE).await;
     let silent = TcpStream::connect(service.address()).await.unwrap();
     // It was taken: the next that connects is answered.
     assert!(ask(&service, "localhost", STATUS).await.is_ok());
@@ -136,8 +136,8 @@ async fn a_start_without_a_certificate_that_can_be_used_says_what_is_wrong() {
     let folder = Folder::new();
     let start = async |certificate: PathBuf, key: PathBuf| {
         let mut config = flagstaff_service::Config::new(folder.path());
-        config.listen = ([127, 0, 0, 1], 0).into();
-        config.tls = Some(TlsFiles { certificate, key });
+        config.serving.listen = ([127, 0, 0, 1], 0).into();
+        config.serving.tls = Some(TlsFiles { certificate, key });
         let error = flagstaff_service::App::start(config).await.expect_err("it cannot start");
         std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default()
     };

@@ -172,7 +172,7 @@ impl Page {
             problem: None,
             email: String::new(),
             next: next.to_owned(),
-            demo: app.config.demo.then_some((demo::EMAIL, demo::PASSWORD)),
+            demo: app.settings.demo.then_some((demo::EMAIL, demo::PASSWORD)),
         }
     }
 }

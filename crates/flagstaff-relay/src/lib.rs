@@ -1,0 +1,1 @@
+//! A relay: environments of an upstream service, served on to SDKs near by.

@@ -1,0 +1,103 @@
+//! Every live environment, by what SDKs come with.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::{About, Audience, LiveEnvironment};
+use crate::auth::secret;
+use crate::store::EnvironmentId;
+use crate::store::environment::Environment;
+
+/// Every environment as it is now.
+#[derive(Debug, Default)]
+pub struct LiveEnvironments {
+    table: ArcSwap<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    by_id: HashMap<EnvironmentId, Arc<LiveEnvironment>>,
+    /// By the SHA-256 of the key, so that the time of a look-up says nothing about keys.
+    by_sdk_key: HashMap<String, Arc<LiveEnvironment>>,
+    /// In the same way.
+    by_mobile_key: HashMap<String, Arc<LiveEnvironment>>,
+    /// These are public.
+    by_client_side_id: HashMap<String, Arc<LiveEnvironment>>,
+}
+
+impl LiveEnvironments {
+    /// The environment with this SDK key.
+    pub fn by_sdk_key(&self, sdk_key: &str) -> Option<Arc<LiveEnvironment>> {
+        self.table.load().by_sdk_key.get(&secret::hash(sdk_key)).cloned()
+    }
+
+    /// The environment with this mobile key.
+    pub fn by_mobile_key(&self, mobile_key: &str) -> Option<Arc<LiveEnvironment>> {
+        self.table.load().by_mobile_key.get(&secret::hash(mobile_key)).cloned()
+    }
+
+    /// The environment with this client-side ID.
+    pub fn by_client_side_id(&self, id: &str) -> Option<Arc<LiveEnvironment>> {
+        self.table.load().by_client_side_id.get(id).cloned()
+    }
+
+    /// The environment with this id.
+    pub fn by_id(&self, id: EnvironmentId) -> Option<Arc<LiveEnvironment>> {
+        self.table.load().by_id.get(&id).cloned()
+    }
+
+    /// All of them, in the order of their ids.
+    pub fn all(&self) -> Vec<Arc<LiveEnvironment>> {
+        let mut all: Vec<_> = self.table.load().by_id.values().cloned().collect();
+        all.sort_by_key(|live| live.id());
+        all
+    }
+
+    /// From now on there are these and no others, and about some of them something else is true than before.
+    /// Whoever came by what does not count any more is sent away. One calls this at a time.
+    pub fn replace(
+        &self,
+        environments: impl IntoIterator<Item = Arc<LiveEnvironment>>,
+        described: Vec<(Arc<LiveEnvironment>, About)>,
+    ) {
+        let by_id: HashMap<_, _> = environments.into_iter().map(|live| (live.id(), live)).collect();
+        let known = self.table.load_full();
+        let is_in = |table: &HashMap<EnvironmentId, Arc<LiveEnvironment>>, live: &Arc<LiveEnvironment>| {
+            table.get(&live.id()).is_some_and(|other| Arc::ptr_eq(other, live))
+        };
+        let renewed = !described.is_empty()
+            || by_id.len() != known.by_id.len()
+            || by_id.values().any(|live| !is_in(&known.by_id, live));
+        let mut sent_away: Vec<(Arc<LiveEnvironment>, Audience)> = Vec::new();
+        for (live, about) in described {
+            let audiences = live.describe(about);
+            sent_away.extend(audiences.into_iter().map(|audience| (live.clone(), audience)));
+        }
+        for gone in known.by_id.values().filter(|live| !is_in(&by_id, live)) {
+            sent_away.extend(Audience::ALL.map(|audience| (gone.clone(), audience)));
+        }
+        if renewed {
+            self.table.store(Arc::new(Table::of(by_id)));
+        }
+        // Last: whoever comes by an old key by now is not found.
+        for (live, audience) in sent_away {
+            live.send_away(audience);
+        }
+    }
+}
+
+impl Table {
+    fn of(by_id: HashMap<EnvironmentId, Arc<LiveEnvironment>>) -> Self {
+        let by = |credential: fn(&Environment) -> String| {
+            by_id.values().map(|live| (credential(&live.about.load().environment), live.clone())).collect()
+        };
+        Self {
+            by_sdk_key: by(|environment| secret::hash(&environment.sdk_key)),
+            by_mobile_key: by(|environment| secret::hash(&environment.mobile_key)),
+            by_client_side_id: by(|environment| environment.client_side_id.clone()),
+            by_id,
+        }
+    }
+}

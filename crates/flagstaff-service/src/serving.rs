@@ -1,0 +1,165 @@
+//! What every process needs that serves environments to SDKs: the service, and a relay.
+//!
+//! [`Serving`] is the state of the handlers in [`crate::delivery`], [`crate::client_side`] and
+//! [`crate::ingest`], as [`SharedServing`]. Where the environments come from, and where events go, is the
+//! business of whoever made it: the one fills [`Serving::live`], the other is [`Serving::events`].
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::HeaderMap;
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::ServingConfig;
+use crate::delivery::metrics::Metrics;
+use crate::error::ApiError;
+use crate::live_environment::{Audience, LiveEnvironment, LiveEnvironments};
+use crate::tls::Tls;
+use crate::{listen, tls};
+
+/// The state of every handler that serves SDKs: `State(serving): State<SharedServing>`.
+pub type SharedServing = Arc<Serving>;
+
+/// What every process needs that serves environments to SDKs.
+#[derive(Debug)]
+pub struct Serving {
+    /// How they are served.
+    pub config: ServingConfig,
+    /// Every environment as it is now.
+    pub live: LiveEnvironments,
+    /// Where events go.
+    pub events: Arc<dyn Events>,
+    /// What connections are encrypted with, if they are.
+    pub tls: Option<Tls>,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// Cancelled when the process is asked to stop: streams and background work end then.
+    pub stopping: CancellationToken,
+    /// Background work that is waited for at the end: `serving.tasks.spawn(...)`.
+    pub tasks: TaskTracker,
+}
+
+/// Where events go.
+pub trait Events: std::fmt::Debug + Send + Sync {
+    /// Takes a batch. Without an error it may be forgotten here.
+    fn take(&self, batch: Batch) -> Taken<'_>;
+
+    /// Takes what an SDK says of itself.
+    fn report(&self, report: Report) -> Taken<'_>;
+}
+
+/// Whether events were taken, once that is known.
+pub type Taken<'a> = Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send + 'a>>;
+
+/// A batch of events: a JSON array of at least one object.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Whose events they are.
+    pub environment: Arc<LiveEnvironment>,
+    /// Who sent them.
+    pub audience: Audience,
+    /// What came with them: the schema, the payload's id, and more.
+    pub headers: HeaderMap,
+    /// The array, not compressed.
+    pub body: Bytes,
+}
+
+/// What an SDK says of itself: a JSON object.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Where it is used.
+    pub environment: Arc<LiveEnvironment>,
+    /// What kind of SDK it is.
+    pub audience: Audience,
+    /// What came with it.
+    pub headers: HeaderMap,
+    /// The object.
+    pub report: Value,
+    /// The same as it was written, not compressed.
+    pub body: Bytes,
+}
+
+impl Serving {
+    /// No request is taken before [`Listening::start`].
+    pub fn new(
+        config: ServingConfig,
+        tls: Option<Tls>,
+        live: LiveEnvironments,
+        events: Arc<dyn Events>,
+    ) -> Self {
+        Self {
+            config,
+            live,
+            events,
+            tls,
+            metrics: Metrics::default(),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+}
+
+/// An address that is ours, where no request is taken yet.
+#[derive(Debug)]
+pub struct Bound(TcpListener);
+
+impl Bound {
+    /// Takes the address. Before anything is written: one that is taken should leave no trace.
+    ///
+    /// # Errors
+    /// If it is taken, or not ours to take.
+    pub fn to(address: SocketAddr) -> io::Result<Self> {
+        listen::bind(address).map(Self)
+    }
+}
+
+/// Requests are taken.
+#[derive(Debug)]
+pub struct Listening {
+    serving: SharedServing,
+    address: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+impl Listening {
+    /// Takes requests from now on.
+    pub fn start(serving: SharedServing, Bound(listener): Bound, router: Router) -> Self {
+        let address = listener.local_addr().unwrap_or(serving.config.listen);
+        serving.tasks.spawn(tls::follow(serving.clone()));
+        let accepting = tokio::spawn(listen::serve(serving.clone(), listener, router));
+        Self { serving, address, accepting }
+    }
+
+    /// Where requests are taken.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The base of the addresses.
+    pub fn base_url(&self) -> String {
+        let scheme = if self.serving.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Stops in order: no new connections, streams closed, requests in flight answered within
+    /// [`ServingConfig::drain`].
+    pub async fn stop(self) {
+        self.serving.stopping.cancel();
+        if let Err(error) = self.accepting.await {
+            tracing::error!(%error, "the listener ended badly");
+        }
+        self.serving.tasks.close();
+        if tokio::time::timeout(self.serving.config.drain, self.serving.tasks.wait()).await.is_err() {
+            tracing::warn!("some requests did not end in time and are cut off");
+        }
+    }
+}
