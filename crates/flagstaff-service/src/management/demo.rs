@@ -1,8 +1,7 @@
 //! The demo: a small shop's flags, with keys and a password that everybody knows.
 
 use flagstaff_eval::model::{
-    Clause, ClientSideAvailability, Operator, Prerequisite, Rollout, Segment, SegmentRule, Target,
-    VariationOrRollout, WeightedVariation,
+    Clause, ClientSideAvailability, Operator, Prerequisite, Rollout, Target, VariationOrRollout, WeightedVariation,
 };
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
@@ -12,14 +11,14 @@ use super::access_token::{self, NewAccessToken};
 use super::environment::{Keys, NewEnvironment};
 use super::flag::{self, Draft, Edit, NewFlag};
 use super::project::{self, NewProject};
+use super::segment::{self, NewSegment, SegmentDefinition};
 use super::setup::FirstStart;
-use crate::auth::{Actor, MintedToken, Role, password, secret};
+use crate::auth::{Actor, MintedToken, Role, password};
 use crate::now_ms;
-use crate::store::change_log::{self, ItemKind};
 use crate::store::environment::{self, Environment};
 use crate::store::member::{self, Member};
+use crate::store::membership::{Membership, SegmentRule};
 use crate::store::metric::{self, Metric};
-use crate::store::segment::{self, SegmentRow};
 use crate::store::targeting::{Defaults, FlagDefinition, Rule, RuleClause, Targeting, Variation};
 use crate::store::{StoreError, new_public_id};
 
@@ -107,39 +106,36 @@ fn demo_project() -> NewProject {
     }
 }
 
-async fn add_segment(connection: &mut SqliteConnection, environment: &Environment) -> Result<(), StoreError> {
-    let sequence = environment::next_sequence(connection, environment.id).await?;
+async fn add_segment(connection: &mut SqliteConnection, environment: &Environment) -> Result<(), ChangeError> {
     let rule = SegmentRule {
-        id: Some(id()),
-        clauses: vec![Clause {
-            context_kind: Some("user".to_owned()),
-            attribute: "email".to_owned(),
-            op: Operator::EndsWith,
-            values: vec![json!("@example.com")],
-            negate: false,
+        id: id(),
+        clauses: vec![RuleClause {
+            id: id(),
+            clause: Clause {
+                context_kind: Some("user".to_owned()),
+                attribute: "email".to_owned(),
+                op: Operator::EndsWith,
+                values: vec![json!("@example.com")],
+                negate: false,
+            },
         }],
         ..SegmentRule::default()
     };
-    let segment = Segment {
+    let new = NewSegment {
         key: "beta-testers".to_owned(),
-        version: sequence,
-        included: vec!["ada".to_owned(), "grace".to_owned()],
-        excluded: vec!["mallory".to_owned()],
-        rules: vec![rule],
-        salt: secret::hex(&secret::random::<16>()),
-        ..Segment::default()
+        definition: SegmentDefinition {
+            name: "Beta testers".to_owned(),
+            description: "Colleagues, and customers who asked to see things early".to_owned(),
+            tags: vec!["beta".to_owned()],
+            membership: Membership {
+                included: vec!["ada".to_owned(), "grace".to_owned()],
+                excluded: vec!["mallory".to_owned()],
+                rules: vec![rule],
+                ..Membership::default()
+            },
+        },
     };
-    let row = SegmentRow {
-        public_id: new_public_id(),
-        environment_id: environment.id,
-        name: "Beta testers".to_owned(),
-        description: "Colleagues, and customers who asked to see things early".to_owned(),
-        tags: vec!["beta".to_owned()],
-        segment,
-        created_at: now_ms(),
-    };
-    segment::insert(connection, &row).await?;
-    change_log::append(connection, environment.id, sequence, ItemKind::Segment, "beta-testers").await
+    segment::insert(connection, &Actor::system(), PROJECT, environment, &new, "").await
 }
 
 fn metrics(project_id: i64) -> [Metric; 2] {

@@ -212,7 +212,8 @@ pub(super) async fn insert(
     Ok(environment.id)
 }
 
-async fn load(
+/// Reads an environment inside a transaction.
+pub(super) async fn load(
     connection: &mut SqliteConnection,
     project_key: &str,
     key: &str,

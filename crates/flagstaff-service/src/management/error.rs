@@ -47,11 +47,13 @@ pub enum ChangeError {
 
     /// It was changed since.
     #[error(
-        "flag `{flag_key}` is at version {current}, but the change was made against version {expected}; look at it again"
+        "{kind} `{key}` is at version {current}, but the change was made against version {expected}; look at it again"
     )]
     VersionConflict {
-        /// The flag.
-        flag_key: String,
+        /// `flag` or `segment`.
+        kind: &'static str,
+        /// Which one.
+        key: String,
         /// What the writer saw.
         expected: u64,
         /// What it is.

@@ -18,6 +18,7 @@ pub mod environment;
 pub mod flag;
 mod ids;
 pub mod member;
+pub mod membership;
 pub mod metric;
 pub mod project;
 pub mod segment;
@@ -46,8 +47,10 @@ pub const DATABASE_FILE: &str = "flagstaff.db";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The schema, step by step. A step that was released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "flags", include_str!("../../migrations/sqlite/0001_flags.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "flags", include_str!("../../migrations/sqlite/0001_flags.sql")),
+    (2, "segment_changes", include_str!("../../migrations/sqlite/0002_segment_changes.sql")),
+];
 
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -106,6 +106,7 @@ pub struct Rule {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RuleClause {
     /// A stable id.
+    #[serde(default)]
     pub id: String,
     /// The test.
     #[serde(flatten)]

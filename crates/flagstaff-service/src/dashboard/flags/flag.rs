@@ -111,7 +111,7 @@ impl FlagView {
         let entries = audit::of_item(&mut snapshot, &place.project().key, "flag", &flag.key, 50).await?;
         drop(snapshot);
         let names =
-            Names { segments: segments.into_iter().map(|row| (row.segment.key, row.name)).collect(), flags };
+            Names { segments: segments.into_iter().map(|row| (row.key, row.name)).collect(), flags };
         let mut events = history::events(entries, &environment.key, &flag.definition, place.now_ms);
         let more_events = events.len() > SHOWN_EVENTS;
         events.truncate(SHOWN_EVENTS);

@@ -104,7 +104,7 @@ async fn values(app: &SharedApp, place: &Place, user: &SeenUser, page: usize) ->
     let first = (page - 1) * PAGE_SIZE;
     let shown = flag::keys_in_environment(&mut snapshot, place.environment().id, first, PAGE_SIZE).await?;
     let segments = segment::in_environment(&mut snapshot, place.environment().id).await?;
-    let segments = segments.into_iter().map(|row| (row.segment.key, row.name)).collect();
+    let segments = segments.into_iter().map(|row| (row.key, row.name)).collect();
     let mut flags = Vec::with_capacity(shown.len());
     for key in &shown {
         flags.extend(flag::one_in_environment(&mut snapshot, place.environment().id, key).await?);

@@ -380,7 +380,8 @@ impl Edit<'_> {
     }
 }
 
-fn new_clause(new: &NewClause) -> RuleClause {
+/// A clause with an id of its own.
+pub(in crate::management) fn new_clause(new: &NewClause) -> RuleClause {
     let clause = Clause {
         context_kind: new.context_kind.clone().filter(|kind| !kind.is_empty()),
         attribute: new.attribute.clone(),

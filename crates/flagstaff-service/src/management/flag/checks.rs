@@ -125,7 +125,7 @@ async fn prerequisites_in(
 }
 
 /// Some environments want to know why.
-pub(super) fn require_comment(environment: &Environment, comment: &str) -> Result<(), ChangeError> {
+pub(in crate::management) fn require_comment(environment: &Environment, comment: &str) -> Result<(), ChangeError> {
     if environment.require_comments && comment.trim().is_empty() {
         return Err(ChangeError::CommentRequired { environment_key: environment.key.clone() });
     }

@@ -17,7 +17,10 @@ use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 
 pub use change::FlagChange;
-use checks::{check, check_maintainer, dependents, require_comment};
+pub(super) use apply::new_clause;
+pub(super) use checks::require_comment;
+use checks::{check, check_maintainer, dependents};
+pub(super) use rules::{check_attribute, check_clause};
 use save::{save, write_targeting};
 
 use super::{ChangeError, name, publish};
@@ -371,7 +374,7 @@ impl Draft {
 impl Edit<'_> {
     fn check_expectations(&self, state: &FlagState) -> Result<(), ChangeError> {
         let conflict = |expected, current| {
-            Err(ChangeError::VersionConflict { flag_key: self.flag_key.to_owned(), expected, current })
+            Err(ChangeError::VersionConflict { kind: "flag", key: self.flag_key.to_owned(), expected, current })
         };
         if let Some(expected) = self.expected_version.filter(|expected| *expected != state.flag.version) {
             return conflict(expected, state.flag.version);

@@ -137,7 +137,8 @@ fn check_targets(place: &str, targets: &[Target], count: usize) -> Result<(), Ch
     Ok(())
 }
 
-fn check_clause(place: &str, clause: &Clause) -> Result<(), ChangeError> {
+/// Checks one test of one attribute.
+pub(in crate::management) fn check_clause(place: &str, clause: &Clause) -> Result<(), ChangeError> {
     if let Operator::Unknown(spelling) = &clause.op {
         let shown = spelling.escape_debug();
         return Err(ChangeError::invalid(format!("{place}.op"), format!("there is no operator `{shown}`")));
@@ -161,7 +162,7 @@ fn check_clause(place: &str, clause: &Clause) -> Result<(), ChangeError> {
 }
 
 /// A reference beside a kind has to be one; a plain name may be anything.
-fn check_attribute(place: &str, beside_kind: bool, attribute: Option<&str>) -> Result<(), ChangeError> {
+pub(in crate::management) fn check_attribute(place: &str, beside_kind: bool, attribute: Option<&str>) -> Result<(), ChangeError> {
     let Some(attribute) = attribute.filter(|attribute| beside_kind && !attribute.is_empty()) else {
         return Ok(());
     };
