@@ -135,6 +135,7 @@ mod tests {
     use crate::analytics::Analytics;
     use crate::store::EnvironmentId;
     use crate::store::analytics::batch::NewBatch;
+    use crate::store::connection::sql;
 
     fn batch(flag: &str) -> NewBatch {
         let body =
@@ -154,11 +155,9 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let analytics = Analytics::open(&folder).await.unwrap();
         let mut write = analytics.store.write().await.unwrap();
-        sqlx::query(
-            "CREATE TRIGGER poison BEFORE INSERT ON evaluation_count WHEN NEW.flag_key = 'poison'
-             BEGIN SELECT RAISE(ABORT, 'poisoned'); END",
-        )
-        .execute(&mut *write)
+        sql("CREATE TRIGGER poison BEFORE INSERT ON evaluation_count WHEN NEW.flag_key = 'poison'
+             BEGIN SELECT RAISE(ABORT, 'poisoned'); END")
+        .execute(&mut write)
         .await
         .unwrap();
         write.commit().await.unwrap();
@@ -172,13 +171,14 @@ mod tests {
         let counts = analytics.evaluations_last_hour(EnvironmentId(1)).await.unwrap();
         assert_eq!(counts["a"].total, 3);
         assert_eq!(analytics.figures().batches_set_aside, 1);
-        let kept: Vec<(Vec<u8>, String)> = sqlx::query_as("SELECT body, reason FROM set_aside_batch")
-            .fetch_all(&mut *analytics.read().await.unwrap())
+        let kept = sql("SELECT body, reason FROM set_aside_batch")
+            .fetch_all(&mut analytics.read().await.unwrap())
             .await
             .unwrap();
         assert_eq!(kept.len(), 1);
-        assert_eq!(kept[0].0, batch("poison").body);
-        assert!(kept[0].1.contains("poisoned"), "{}", kept[0].1);
+        assert_eq!(kept[0].get::<Vec<u8>, _>(0), batch("poison").body);
+        let reason: &str = kept[0].get(1);
+        assert!(reason.contains("poisoned"), "{reason}");
         analytics.close().await;
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -1,12 +1,11 @@
 //! Writes what some batches add up to, inside the transaction that removes them.
 
-use sqlx::sqlite::SqliteConnection;
-
 use super::effects::{Effects, anonymous_hash};
 use crate::store::StoreError;
 use crate::store::analytics::context::SeenRow;
 use crate::store::analytics::count::{CustomRow, EvaluationRow};
 use crate::store::analytics::{batch, context, count};
+use crate::store::connection::Connection;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -15,7 +14,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// # Errors
 /// If the database refuses, or one of the batches is not there: somebody else has counted it. Then
 /// nothing may be kept of it.
-pub(super) async fn apply(connection: &mut SqliteConnection, effects: &Effects) -> Result<(), StoreError> {
+pub(super) async fn apply(connection: &mut Connection, effects: &Effects) -> Result<(), StoreError> {
     let removed = batch::delete(connection, &effects.batches).await?;
     if removed != effects.batches.len() as u64 {
         return Err(StoreError::Statement(sqlx::Error::RowNotFound));
@@ -62,7 +61,7 @@ fn contexts(effects: &Effects) -> Vec<SeenRow<'_>> {
 }
 
 /// Counts anonymous contexts, and forgets those that were known by name before they were anonymous.
-async fn forget_anonymous(connection: &mut SqliteConnection, effects: &Effects) -> Result<(), StoreError> {
+async fn forget_anonymous(connection: &mut Connection, effects: &Effects) -> Result<(), StoreError> {
     let mut counted = Vec::new();
     let mut forgotten = Vec::new();
     for (environment_id, environment) in &effects.environments {

@@ -32,8 +32,6 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sqlx::Sqlite;
-use sqlx::pool::PoolConnection;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +43,7 @@ pub use writer::Accepted;
 use crate::store::analytics::EventStore;
 use crate::store::analytics::batch::{self, NewBatch};
 use crate::store::analytics::instance::{self, SdkInstance};
+use crate::store::connection::Reading;
 use crate::store::{EnvironmentId, StoreError};
 use writer::Writer;
 
@@ -196,7 +195,7 @@ impl Analytics {
         matches!(tokio::time::timeout(limit, reached).await, Ok(Ok(_)))
     }
 
-    async fn read(&self) -> Result<PoolConnection<Sqlite>, AnalyticsError> {
+    async fn read(&self) -> Result<Reading, AnalyticsError> {
         Ok(self.store.read().await?)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::AnalyticsError;
@@ -12,6 +11,7 @@ use crate::error::chain;
 use crate::now_ms;
 use crate::store::StoreError;
 use crate::store::analytics::{EventStore, batch, context, count, instance};
+use crate::store::connection::{Connection, sql};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -47,7 +47,7 @@ pub(super) enum Sweep {
 
 impl Sweep {
     /// Removes a piece, and says how many rows.
-    pub(super) async fn run(self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    pub(super) async fn run(self, connection: &mut Connection) -> Result<u64, StoreError> {
         match self {
             Sweep::Payloads(before_ms) => batch::forget_payloads(connection, before_ms, PIECE).await,
             Sweep::Evaluations(environment_id, minute) => {
@@ -91,7 +91,7 @@ pub(super) async fn sweep(store: &EventStore, writer: &Writer, now: i64) -> Resu
 
 /// Removes all of an environment.
 pub(super) async fn forget_environment(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment_id: i64,
 ) -> Result<(), StoreError> {
     for text in [
@@ -104,7 +104,7 @@ pub(super) async fn forget_environment(
         "DELETE FROM anonymous_context WHERE environment_id = $1",
         "DELETE FROM sdk_instance WHERE environment_id = $1",
     ] {
-        sqlx::query(text).bind(environment_id).execute(&mut *connection).await?;
+        sql(text).bind(environment_id).execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -10,7 +10,6 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::AnalyticsError;
@@ -23,6 +22,7 @@ use crate::store::StoreError;
 use crate::store::analytics::batch::{self, NewBatch, PayloadHash};
 use crate::store::analytics::instance::{self, SdkInstance};
 use crate::store::analytics::{EventStore, context};
+use crate::store::connection::Connection;
 
 /// How many writes may wait; more make their senders wait before they are taken in.
 const WAITING: usize = 1024;
@@ -214,10 +214,7 @@ async fn store_group(store: &EventStore, batches: Vec<(NewBatch, Reply<Accepted>
     }
 }
 
-async fn insert_new(
-    connection: &mut SqliteConnection,
-    group: &[&NewBatch],
-) -> Result<Vec<Accepted>, StoreError> {
+async fn insert_new(connection: &mut Connection, group: &[&NewBatch]) -> Result<Vec<Accepted>, StoreError> {
     let mut in_group = HashSet::new();
     let payloads: Vec<(PayloadHash, i64)> = group
         .iter()
@@ -296,7 +293,7 @@ fn forget_recent(shared: &Shared) {
 /// Runs `work` in a transaction, which is kept if it succeeds.
 async fn transact<T>(
     store: &EventStore,
-    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, StoreError>,
+    work: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
 ) -> Result<T, AnalyticsError> {
     let mut write = store.write().await?;
     let done = work(&mut write).await?;
@@ -307,6 +304,7 @@ async fn transact<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::connection::sql;
 
     #[tokio::test]
     async fn full_disk_refuses_batches_until_there_is_room_again() {
@@ -315,7 +313,7 @@ mod tests {
         let store = EventStore::open(&folder).await.unwrap();
         // There is one writing connection, so the limit stays.
         let mut write = store.write().await.unwrap();
-        sqlx::query("PRAGMA max_page_count = 1").execute(&mut *write).await.unwrap();
+        sql("PRAGMA max_page_count = 1").execute(&mut write).await.unwrap();
         write.commit().await.unwrap();
         let writer = Writer::start(store.clone(), 0);
         let batch = |payload: u8| NewBatch {

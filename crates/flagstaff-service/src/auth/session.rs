@@ -10,10 +10,10 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
-use sqlx::SqliteConnection;
 
 use super::{Actor, ActorKind, password, secret};
 use crate::error::ApiError;
+use crate::store::connection::Connection;
 use crate::store::member::Member;
 use crate::store::{self, StoreError};
 use crate::{App, SharedApp, now_ms};
@@ -137,7 +137,7 @@ impl Session {
         Self { member, form_token, token }
     }
 
-    async fn begin(connection: &mut SqliteConnection, member: Member) -> Result<Self, StoreError> {
+    async fn begin(connection: &mut Connection, member: Member) -> Result<Self, StoreError> {
         let token = secret::random_token();
         let now = now_ms();
         store::session::insert(connection, &secret::hash(&token), member.id, now, now + SESSION_MS).await?;
@@ -198,7 +198,7 @@ pub async fn sign_in(app: &App, from: IpAddr, email: &str, typed: String) -> Res
 }
 
 /// Makes a one-time link for a member and gives its path.
-pub async fn make_link(connection: &mut SqliteConnection, member_id: i64) -> Result<String, StoreError> {
+pub async fn make_link(connection: &mut Connection, member_id: i64) -> Result<String, StoreError> {
     let token = secret::random_token();
     store::session::insert_link(connection, &secret::hash(&token), member_id, now_ms() + LINK_MS).await?;
     Ok(format!("{SIGN_IN_LINK_PATH}{token}"))

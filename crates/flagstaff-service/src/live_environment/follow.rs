@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use sqlx::SqliteConnection;
-
 use super::{About, LiveEnvironment, LiveEnvironments, Update};
 use crate::SharedApp;
 use crate::store::change_log::{self, ItemKind, LoggedChange};
+use crate::store::connection::Connection;
 use crate::store::environment::{self, Environment};
 use crate::store::{EnvironmentId, Store, StoreError, flag, project, segment};
 
@@ -70,10 +69,7 @@ pub async fn follow(app: SharedApp) {
     }
 }
 
-async fn load_one(
-    connection: &mut SqliteConnection,
-    id: EnvironmentId,
-) -> Result<LiveEnvironment, StoreError> {
+async fn load_one(connection: &mut Connection, id: EnvironmentId) -> Result<LiveEnvironment, StoreError> {
     let flags = flag::in_environment(connection, id).await?;
     let segments = segment::in_environment(connection, id).await?;
     Ok(LiveEnvironment::new(
@@ -83,7 +79,7 @@ async fn load_one(
     ))
 }
 
-async fn about(connection: &mut SqliteConnection, id: EnvironmentId) -> Result<About, StoreError> {
+async fn about(connection: &mut Connection, id: EnvironmentId) -> Result<About, StoreError> {
     let environment: Environment =
         environment::by_id(connection, id).await?.ok_or(StoreError::Statement(sqlx::Error::RowNotFound))?;
     let project = project::by_id(connection, environment.project_id)
@@ -93,7 +89,7 @@ async fn about(connection: &mut SqliteConnection, id: EnvironmentId) -> Result<A
 }
 
 async fn updates(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: EnvironmentId,
     since: u64,
 ) -> Result<Vec<Update>, StoreError> {
@@ -105,7 +101,7 @@ async fn updates(
 }
 
 async fn update(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: EnvironmentId,
     change: LoggedChange,
 ) -> Result<Update, StoreError> {
@@ -114,11 +110,9 @@ async fn update(
         ItemKind::Flag => flag::one_in_environment(connection, id, &key)
             .await?
             .map(|(row, targeting)| Update::Flag(Box::new(flag::as_sdk(&row, &targeting)))),
-        ItemKind::Segment => {
-            segment::by_key(connection, id, &key)
+        ItemKind::Segment => segment::by_key(connection, id, &key)
             .await?
-            .map(|row| Update::Segment(Box::new(segment::as_sdk(&row))))
-        }
+            .map(|row| Update::Segment(Box::new(segment::as_sdk(&row)))),
     };
     Ok(found.unwrap_or(Update::Deleted { kind, key, version: sequence }))
 }

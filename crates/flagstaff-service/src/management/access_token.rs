@@ -1,12 +1,12 @@
 //! Making, changing and deleting access tokens.
 
 use serde_json::json;
-use sqlx::SqliteConnection;
 
 use super::{ChangeError, name};
 use crate::auth::{Action, Actor, MintedToken, Role, mint_access_token};
 use crate::store::access_token::{self, AccessToken};
 use crate::store::audit::{self, AuditEntry};
+use crate::store::connection::Connection;
 use crate::store::new_public_id;
 use crate::{App, now_ms};
 
@@ -112,7 +112,7 @@ pub async fn delete(app: &App, actor: &Actor, id: &str) -> Result<(), ChangeErro
 
 /// Makes a token inside a transaction.
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     actor: &Actor,
     member_id: i64,
     new: &NewAccessToken,
@@ -141,11 +141,7 @@ pub(super) async fn insert(
 }
 
 /// Somebody else's token is there only for those who may manage all.
-async fn load(
-    connection: &mut SqliteConnection,
-    actor: &Actor,
-    id: &str,
-) -> Result<AccessToken, ChangeError> {
+async fn load(connection: &mut Connection, actor: &Actor, id: &str) -> Result<AccessToken, ChangeError> {
     actor.may(Action::Read)?;
     access_token::by_id(connection, id)
         .await?

@@ -1,10 +1,10 @@
 //! The demo: a small shop's flags, with keys and a password that everybody knows.
 
 use flagstaff_eval::model::{
-    Clause, ClientSideAvailability, Operator, Prerequisite, Rollout, Target, VariationOrRollout, WeightedVariation,
+    Clause, ClientSideAvailability, Operator, Prerequisite, Rollout, Target, VariationOrRollout,
+    WeightedVariation,
 };
 use serde_json::{Value, json};
-use sqlx::SqliteConnection;
 
 use super::ChangeError;
 use super::access_token::{self, NewAccessToken};
@@ -15,6 +15,7 @@ use super::segment::{self, NewSegment, SegmentDefinition};
 use super::setup::FirstStart;
 use crate::auth::{Actor, MintedToken, Role, password};
 use crate::now_ms;
+use crate::store::connection::Connection;
 use crate::store::environment::{self, Environment};
 use crate::store::member::{self, Member};
 use crate::store::membership::{Membership, SegmentRule};
@@ -34,7 +35,7 @@ pub const EMAIL: &str = "demo@example.com";
 pub const PASSWORD: &str = "demo";
 
 /// Fills an empty database.
-pub(super) async fn seed(connection: &mut SqliteConnection) -> Result<FirstStart, ChangeError> {
+pub(super) async fn seed(connection: &mut Connection) -> Result<FirstStart, ChangeError> {
     let actor = Actor::system();
     let member = add_member(connection).await?;
     let new = NewAccessToken {
@@ -66,7 +67,7 @@ pub(super) async fn seed(connection: &mut SqliteConnection) -> Result<FirstStart
     Ok(FirstStart::Demo)
 }
 
-async fn add_member(connection: &mut SqliteConnection) -> Result<Member, StoreError> {
+async fn add_member(connection: &mut Connection) -> Result<Member, StoreError> {
     let mut member = Member {
         id: 0,
         public_id: new_public_id(),
@@ -106,7 +107,7 @@ fn demo_project() -> NewProject {
     }
 }
 
-async fn add_segment(connection: &mut SqliteConnection, environment: &Environment) -> Result<(), ChangeError> {
+async fn add_segment(connection: &mut Connection, environment: &Environment) -> Result<(), ChangeError> {
     let rule = SegmentRule {
         id: id(),
         clauses: vec![RuleClause {

@@ -1,12 +1,12 @@
 //! Making, changing and deleting environments, and their keys.
 
 use serde_json::json;
-use sqlx::SqliteConnection;
 
 use super::flag::{first_targeting, project_by_key};
 use super::{ChangeError, forget_counted, name, publish};
 use crate::auth::{Action, Actor, secret};
 use crate::store::audit::{self, AuditEntry};
+use crate::store::connection::Connection;
 use crate::store::environment::{self, Environment};
 use crate::store::flag::{self, TargetingRow};
 use crate::store::project::Project;
@@ -162,7 +162,7 @@ pub async fn delete(app: &App, actor: &Actor, project_key: &str, key: &str) -> R
 
 /// Makes an environment inside a transaction.
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     actor: &Actor,
     project: &Project,
     new: &NewEnvironment,
@@ -214,7 +214,7 @@ pub(super) async fn insert(
 
 /// Reads an environment inside a transaction.
 pub(super) async fn load(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     project_key: &str,
     key: &str,
 ) -> Result<(Project, Environment), ChangeError> {

@@ -1,13 +1,13 @@
 //! Making, changing and deleting projects.
 
 use serde_json::json;
-use sqlx::SqliteConnection;
 
 use super::environment::{NewEnvironment, insert as insert_environment};
 use super::flag::project_by_key;
 use super::{ChangeError, forget_counted, name, publish};
 use crate::auth::{Action, Actor};
 use crate::store::audit::{self, AuditEntry};
+use crate::store::connection::Connection;
 use crate::store::environment::{self, Environment};
 use crate::store::project::{self, Project};
 use crate::store::{EnvironmentId, new_public_id};
@@ -105,7 +105,7 @@ pub async fn delete(app: &App, actor: &Actor, key: &str) -> Result<(), ChangeErr
 
 /// Makes a project inside a transaction, and gives its id.
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     actor: &Actor,
     new: &NewProject,
 ) -> Result<i64, ChangeError> {

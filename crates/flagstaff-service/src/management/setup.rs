@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 
 use super::project::{self, NewProject};
 use super::{ChangeError, demo};
@@ -11,6 +11,7 @@ use crate::app::StartError;
 use crate::auth::{Actor, Role, session};
 use crate::config::Config;
 use crate::now_ms;
+use crate::store::connection::{Connection, sql};
 use crate::store::member::{self, Member};
 use crate::store::{DATABASE_FILE, Store, StoreError, new_public_id, setting};
 
@@ -53,7 +54,8 @@ async fn look_into(data: &Path) -> Result<Kind, StartError> {
         return Ok(Kind::Empty);
     }
     let opened = SqliteConnectOptions::new().filename(&path).read_only(true).connect().await;
-    let mut connection = opened.map_err(|source| StoreError::Open { path: path.clone(), source })?;
+    let mut connection =
+        Connection::from(opened.map_err(|source| StoreError::Open { path: path.clone(), source })?);
     let kind = kind(&mut connection).await;
     connection.close().await.map_err(StoreError::from)?;
     kind?.ok_or(StartError::Foreign { path })
@@ -67,16 +69,16 @@ enum Kind {
 }
 
 /// None if it is some other program's.
-async fn kind(connection: &mut SqliteConnection) -> Result<Option<Kind>, StoreError> {
+async fn kind(connection: &mut Connection) -> Result<Option<Kind>, StoreError> {
     // The list of steps is made just before the first step.
-    let tables: Vec<(String,)> =
-        sqlx::query_as("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> '_sqlx_migrations'")
-            .fetch_all(&mut *connection)
+    let tables: Vec<String> =
+        sql("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> '_sqlx_migrations'")
+            .fetch_scalars(&mut *connection)
             .await?;
     if tables.is_empty() {
         return Ok(Some(Kind::Empty));
     }
-    if !tables.iter().any(|(name,)| name == "setting") {
+    if !tables.iter().any(|name| name == "setting") {
         return Ok(None);
     }
     Ok(Some(match setting::get(connection, setting::DEMO).await?.as_deref() {
@@ -100,7 +102,7 @@ pub async fn first_start(store: &Store, config: &Config) -> Result<FirstStart, S
 }
 
 /// A first project, and an owner who has yet to choose a password.
-async fn seed(connection: &mut SqliteConnection) -> Result<FirstStart, ChangeError> {
+async fn seed(connection: &mut Connection) -> Result<FirstStart, ChangeError> {
     let new = NewProject { key: "default".to_owned(), name: "Default".to_owned(), ..NewProject::default() };
     project::insert(connection, &Actor::system(), &new).await?;
     let owner = Member {

@@ -1,9 +1,7 @@
 //! Access tokens: credentials of a person or program on the admin API, known by their SHA-256.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
-
 use super::StoreError;
+use super::connection::{Connection, Row, sql};
 use crate::auth::Role;
 
 /// An access token, without its secret.
@@ -33,7 +31,7 @@ pub struct AccessToken {
     pub last_used_at: Option<i64>,
 }
 
-fn read(row: &SqliteRow) -> AccessToken {
+fn read(row: &Row) -> AccessToken {
     AccessToken {
         public_id: row.get("public_id"),
         name: row.get("name"),
@@ -51,23 +49,15 @@ fn read(row: &SqliteRow) -> AccessToken {
 }
 
 /// The token with this SHA-256.
-pub async fn by_hash(
-    connection: &mut SqliteConnection,
-    hash: &str,
-) -> Result<Option<AccessToken>, StoreError> {
-    let row = sqlx::query("SELECT * FROM access_token WHERE token_hash = $1")
-        .bind(hash)
-        .fetch_optional(connection)
-        .await?;
+pub async fn by_hash(connection: &mut Connection, hash: &str) -> Result<Option<AccessToken>, StoreError> {
+    let row =
+        sql("SELECT * FROM access_token WHERE token_hash = $1").bind(hash).fetch_optional(connection).await?;
     Ok(row.as_ref().map(read))
 }
 
 /// The token with this public id.
-pub async fn by_id(
-    connection: &mut SqliteConnection,
-    public_id: &str,
-) -> Result<Option<AccessToken>, StoreError> {
-    let row = sqlx::query("SELECT * FROM access_token WHERE public_id = $1")
+pub async fn by_id(connection: &mut Connection, public_id: &str) -> Result<Option<AccessToken>, StoreError> {
+    let row = sql("SELECT * FROM access_token WHERE public_id = $1")
         .bind(public_id)
         .fetch_optional(connection)
         .await?;
@@ -75,18 +65,16 @@ pub async fn by_id(
 }
 
 /// All tokens, oldest first.
-pub async fn list(connection: &mut SqliteConnection) -> Result<Vec<AccessToken>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM access_token ORDER BY id").fetch_all(connection).await?;
+pub async fn list(connection: &mut Connection) -> Result<Vec<AccessToken>, StoreError> {
+    let rows = sql("SELECT * FROM access_token ORDER BY id").fetch_all(connection).await?;
     Ok(rows.iter().map(read).collect())
 }
 
 /// Adds a token.
-pub async fn insert(connection: &mut SqliteConnection, token: &AccessToken) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO access_token (public_id, name, description, role, token_hash, token_end, is_service,
+pub async fn insert(connection: &mut Connection, token: &AccessToken) -> Result<(), StoreError> {
+    sql("INSERT INTO access_token (public_id, name, description, role, token_hash, token_end, is_service,
             member_id, created_at, changed_at, last_used_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-    )
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)")
     .bind(&token.public_id)
     .bind(&token.name)
     .bind(&token.description)
@@ -104,11 +92,9 @@ pub async fn insert(connection: &mut SqliteConnection, token: &AccessToken) -> R
 }
 
 /// Writes everything that can change, by public id.
-pub async fn update(connection: &mut SqliteConnection, token: &AccessToken) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE access_token SET name = $1, description = $2, role = $3, token_hash = $4, token_end = $5,
-            changed_at = $6 WHERE public_id = $7",
-    )
+pub async fn update(connection: &mut Connection, token: &AccessToken) -> Result<(), StoreError> {
+    sql("UPDATE access_token SET name = $1, description = $2, role = $3, token_hash = $4, token_end = $5,
+            changed_at = $6 WHERE public_id = $7")
     .bind(&token.name)
     .bind(&token.description)
     .bind(token.role.as_str())
@@ -122,8 +108,8 @@ pub async fn update(connection: &mut SqliteConnection, token: &AccessToken) -> R
 }
 
 /// Notes that it was used.
-pub async fn used(connection: &mut SqliteConnection, public_id: &str, now: i64) -> Result<(), StoreError> {
-    sqlx::query("UPDATE access_token SET last_used_at = $1 WHERE public_id = $2")
+pub async fn used(connection: &mut Connection, public_id: &str, now: i64) -> Result<(), StoreError> {
+    sql("UPDATE access_token SET last_used_at = $1 WHERE public_id = $2")
         .bind(now)
         .bind(public_id)
         .execute(connection)
@@ -132,7 +118,7 @@ pub async fn used(connection: &mut SqliteConnection, public_id: &str, now: i64) 
 }
 
 /// Deletes a token.
-pub async fn delete(connection: &mut SqliteConnection, public_id: &str) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM access_token WHERE public_id = $1").bind(public_id).execute(connection).await?;
+pub async fn delete(connection: &mut Connection, public_id: &str) -> Result<(), StoreError> {
+    sql("DELETE FROM access_token WHERE public_id = $1").bind(public_id).execute(connection).await?;
     Ok(())
 }

@@ -1,9 +1,8 @@
 //! Who changed what, when and why, with the state before and after.
 
 use serde_json::Value;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
+use super::connection::{Connection, Row, sql};
 use super::{StoreError, json, new_public_id};
 use crate::auth::Actor;
 
@@ -53,16 +52,14 @@ pub struct WrittenEntry {
 
 /// Writes an entry.
 pub async fn append(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     actor: &Actor,
     now: i64,
     entry: AuditEntry<'_>,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO audit_entry (public_id, at, actor_kind, actor_id, actor_name, project_key,
+    sql("INSERT INTO audit_entry (public_id, at, actor_kind, actor_id, actor_name, project_key,
             environment_key, kind, key, action, comment, before, after)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-    )
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")
     .bind(new_public_id())
     .bind(now)
     .bind(actor.kind.as_str())
@@ -83,13 +80,13 @@ pub async fn append(
 
 /// What happened to one item, newest first.
 pub async fn of_item(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     project_key: &str,
     kind: &str,
     key: &str,
     limit: u32,
 ) -> Result<Vec<WrittenEntry>, StoreError> {
-    let rows = sqlx::query(
+    let rows = sql(
         "SELECT * FROM audit_entry WHERE project_key = $1 AND kind = $2 AND key = $3 ORDER BY id DESC LIMIT $4",
     )
     .bind(project_key)
@@ -101,7 +98,7 @@ pub async fn of_item(
     rows.iter().map(read).collect()
 }
 
-fn read(row: &SqliteRow) -> Result<WrittenEntry, StoreError> {
+fn read(row: &Row) -> Result<WrittenEntry, StoreError> {
     let public_id: String = row.get("public_id");
     let state = |column: &str| {
         let text: Option<&str> = row.get(column);

@@ -1,9 +1,7 @@
 //! What SDKs have to be told, in order. One row per changed item; the item itself is read where it
 //! rests.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
-
+use super::connection::{Connection, Row, sql};
 use super::{EnvironmentId, StoreError};
 
 /// What a data set holds.
@@ -37,13 +35,13 @@ pub struct LoggedChange {
 
 /// Writes down a change.
 pub async fn append(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: EnvironmentId,
     sequence: u64,
     kind: ItemKind,
     key: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO change_log (environment_id, sequence, kind, key) VALUES ($1, $2, $3, $4)")
+    sql("INSERT INTO change_log (environment_id, sequence, kind, key) VALUES ($1, $2, $3, $4)")
         .bind(environment.0)
         .bind(sequence as i64)
         .bind(kind.as_str())
@@ -55,20 +53,18 @@ pub async fn append(
 
 /// The last change of each item since `sequence`, in order.
 pub async fn since(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: EnvironmentId,
     sequence: u64,
 ) -> Result<Vec<LoggedChange>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT max(sequence) AS sequence, kind, key FROM change_log
+    let rows = sql("SELECT max(sequence) AS sequence, kind, key FROM change_log
          WHERE environment_id = $1 AND sequence > $2
-         GROUP BY kind, key ORDER BY max(sequence)",
-    )
+         GROUP BY kind, key ORDER BY max(sequence)")
     .bind(environment.0)
     .bind(sequence as i64)
     .fetch_all(connection)
     .await?;
-    let change = |row: &SqliteRow| LoggedChange {
+    let change = |row: &Row| LoggedChange {
         sequence: row.get::<i64, _>("sequence") as u64,
         kind: if row.get::<&str, _>("kind") == "segment" { ItemKind::Segment } else { ItemKind::Flag },
         key: row.get("key"),

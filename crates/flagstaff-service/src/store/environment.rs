@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
-
+use super::connection::{Connection, Row, sql};
 use super::{StoreError, json, to_json};
 use crate::auth::secret;
 
@@ -74,7 +72,7 @@ pub struct Head {
     pub version: i64,
 }
 
-fn read(row: &SqliteRow) -> Result<Environment, StoreError> {
+fn read(row: &Row) -> Result<Environment, StoreError> {
     let key: String = row.get("key");
     Ok(Environment {
         id: EnvironmentId(row.get("id")),
@@ -101,10 +99,10 @@ fn read(row: &SqliteRow) -> Result<Environment, StoreError> {
 
 /// The environments of a project, in the order in which they were made.
 pub async fn of_project(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     project_id: i64,
 ) -> Result<Vec<Environment>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM environment WHERE project_id = $1 ORDER BY id")
+    let rows = sql("SELECT * FROM environment WHERE project_id = $1 ORDER BY id")
         .bind(project_id)
         .fetch_all(connection)
         .await?;
@@ -113,11 +111,11 @@ pub async fn of_project(
 
 /// The environment with this key.
 pub async fn by_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     project_id: i64,
     key: &str,
 ) -> Result<Option<Environment>, StoreError> {
-    let row = sqlx::query("SELECT * FROM environment WHERE project_id = $1 AND key = $2")
+    let row = sql("SELECT * FROM environment WHERE project_id = $1 AND key = $2")
         .bind(project_id)
         .bind(key)
         .fetch_optional(connection)
@@ -127,19 +125,17 @@ pub async fn by_key(
 
 /// The environment with this id.
 pub async fn by_id(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: EnvironmentId,
 ) -> Result<Option<Environment>, StoreError> {
-    let row =
-        sqlx::query("SELECT * FROM environment WHERE id = $1").bind(id.0).fetch_optional(connection).await?;
+    let row = sql("SELECT * FROM environment WHERE id = $1").bind(id.0).fetch_optional(connection).await?;
     row.as_ref().map(read).transpose()
 }
 
 /// What tells, for each environment, whether it changed.
-pub async fn heads(connection: &mut SqliteConnection) -> Result<Vec<Head>, StoreError> {
-    let rows =
-        sqlx::query("SELECT id, lineage, sequence, version FROM environment").fetch_all(connection).await?;
-    let head = |row: &SqliteRow| Head {
+pub async fn heads(connection: &mut Connection) -> Result<Vec<Head>, StoreError> {
+    let rows = sql("SELECT id, lineage, sequence, version FROM environment").fetch_all(connection).await?;
+    let head = |row: &Row| Head {
         id: EnvironmentId(row.get("id")),
         lineage: row.get("lineage"),
         sequence: row.get::<i64, _>("sequence") as u64,
@@ -150,10 +146,10 @@ pub async fn heads(connection: &mut SqliteConnection) -> Result<Vec<Head>, Store
 
 /// Adds an environment and gives its id; the one in `environment` is ignored.
 pub async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: &Environment,
 ) -> Result<EnvironmentId, StoreError> {
-    let row = sqlx::query(
+    let row = sql(
         "INSERT INTO environment (project_id, key, name, colour, tags, sdk_key, sdk_key_hash, mobile_key,
             mobile_key_hash, client_side_id, default_ttl, secure_mode, default_track_events, confirm_changes,
             require_comments, critical, sequence, lineage, version, created_at)
@@ -186,14 +182,12 @@ pub async fn insert(
 }
 
 /// Writes the settings and keys, and raises the version.
-pub async fn update(connection: &mut SqliteConnection, environment: &Environment) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE environment SET name = $1, colour = $2, tags = $3, sdk_key = $4, sdk_key_hash = $5,
+pub async fn update(connection: &mut Connection, environment: &Environment) -> Result<(), StoreError> {
+    sql("UPDATE environment SET name = $1, colour = $2, tags = $3, sdk_key = $4, sdk_key_hash = $5,
             mobile_key = $6, mobile_key_hash = $7, default_ttl = $8, secure_mode = $9,
             default_track_events = $10, confirm_changes = $11, require_comments = $12, critical = $13,
             version = version + 1
-         WHERE id = $14",
-    )
+         WHERE id = $14")
     .bind(&environment.name)
     .bind(&environment.colour)
     .bind(to_json(&environment.tags))
@@ -214,15 +208,15 @@ pub async fn update(connection: &mut SqliteConnection, environment: &Environment
 }
 
 /// Deletes an environment with its targeting and segments.
-pub async fn delete(connection: &mut SqliteConnection, id: EnvironmentId) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM environment WHERE id = $1").bind(id.0).execute(connection).await?;
+pub async fn delete(connection: &mut Connection, id: EnvironmentId) -> Result<(), StoreError> {
+    sql("DELETE FROM environment WHERE id = $1").bind(id.0).execute(connection).await?;
     Ok(())
 }
 
 /// Takes the next number of the sequence. Whoever changes several environments in one transaction
 /// takes them in the order of their ids.
-pub async fn next_sequence(connection: &mut SqliteConnection, id: EnvironmentId) -> Result<u64, StoreError> {
-    let row = sqlx::query("UPDATE environment SET sequence = sequence + 1 WHERE id = $1 RETURNING sequence")
+pub async fn next_sequence(connection: &mut Connection, id: EnvironmentId) -> Result<u64, StoreError> {
+    let row = sql("UPDATE environment SET sequence = sequence + 1 WHERE id = $1 RETURNING sequence")
         .bind(id.0)
         .fetch_one(connection)
         .await?;

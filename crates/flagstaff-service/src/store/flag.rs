@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use flagstaff_eval::model;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
+use super::connection::{Connection, Row, sql};
 use super::targeting::{FlagDefinition, Targeting, sdk_flag};
 use super::{EnvironmentId, StoreError, json, to_json};
 
@@ -54,7 +53,7 @@ pub struct FlagHeading {
     pub tags: Vec<String>,
 }
 
-fn read(row: &SqliteRow) -> Result<FlagRow, StoreError> {
+fn read(row: &Row) -> Result<FlagRow, StoreError> {
     let key: String = row.get("key");
     Ok(FlagRow {
         id: row.get("id"),
@@ -67,7 +66,7 @@ fn read(row: &SqliteRow) -> Result<FlagRow, StoreError> {
     })
 }
 
-fn read_targeting(row: &SqliteRow, key: &str) -> Result<TargetingRow, StoreError> {
+fn read_targeting(row: &Row, key: &str) -> Result<TargetingRow, StoreError> {
     Ok(TargetingRow {
         environment_id: EnvironmentId(row.get("environment_id")),
         version: row.get::<i64, _>("targeting_version") as u64,
@@ -77,18 +76,15 @@ fn read_targeting(row: &SqliteRow, key: &str) -> Result<TargetingRow, StoreError
     })
 }
 
-fn read_both(row: &SqliteRow) -> Result<(FlagRow, TargetingRow), StoreError> {
+fn read_both(row: &Row) -> Result<(FlagRow, TargetingRow), StoreError> {
     let flag = read(row)?;
     let targeting = read_targeting(row, &flag.key)?;
     Ok((flag, targeting))
 }
 
 /// The flags of a project by key.
-pub async fn of_project(
-    connection: &mut SqliteConnection,
-    project_id: i64,
-) -> Result<Vec<FlagRow>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM flag WHERE project_id = $1 ORDER BY key")
+pub async fn of_project(connection: &mut Connection, project_id: i64) -> Result<Vec<FlagRow>, StoreError> {
+    let rows = sql("SELECT * FROM flag WHERE project_id = $1 ORDER BY key")
         .bind(project_id)
         .fetch_all(connection)
         .await?;
@@ -97,11 +93,11 @@ pub async fn of_project(
 
 /// The flag with this key.
 pub async fn by_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     project_id: i64,
     key: &str,
 ) -> Result<Option<FlagRow>, StoreError> {
-    let row = sqlx::query("SELECT * FROM flag WHERE project_id = $1 AND key = $2")
+    let row = sql("SELECT * FROM flag WHERE project_id = $1 AND key = $2")
         .bind(project_id)
         .bind(key)
         .fetch_optional(connection)
@@ -111,13 +107,11 @@ pub async fn by_key(
 
 /// A flag's targeting in every environment, in the order of their ids.
 pub async fn targeting_of_flag(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     flag: &FlagRow,
 ) -> Result<Vec<TargetingRow>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT environment_id, version AS targeting_version, targeting, changed_at, changed_by
-         FROM flag_targeting WHERE flag_id = $1 ORDER BY environment_id",
-    )
+    let rows = sql("SELECT environment_id, version AS targeting_version, targeting, changed_at, changed_by
+         FROM flag_targeting WHERE flag_id = $1 ORDER BY environment_id")
     .bind(flag.id)
     .fetch_all(connection)
     .await?;
@@ -126,13 +120,13 @@ pub async fn targeting_of_flag(
 
 /// The targeting of all flags of a project in some environments, by flag id.
 pub async fn targeting_of_project(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     project_id: i64,
     environments: &[EnvironmentId],
 ) -> Result<HashMap<i64, Vec<TargetingRow>>, StoreError> {
     let mut by_flag: HashMap<i64, Vec<TargetingRow>> = HashMap::new();
     for environment in environments {
-        let rows = sqlx::query(
+        let rows = sql(
             "SELECT flag.key, flag_id, environment_id, flag_targeting.version AS targeting_version, targeting,
                     changed_at, changed_by
              FROM flag_targeting JOIN flag ON flag.id = flag_id
@@ -151,10 +145,10 @@ pub async fn targeting_of_project(
 
 /// The flags of an environment with their targeting in it, by key: what a list of flags shows.
 pub async fn in_environment(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: EnvironmentId,
 ) -> Result<Vec<(FlagRow, TargetingRow)>, StoreError> {
-    let rows = sqlx::query(
+    let rows = sql(
         "SELECT flag.*, environment_id, flag_targeting.version AS targeting_version, targeting, changed_at,
                 changed_by
          FROM flag JOIN flag_targeting ON flag.id = flag_id
@@ -168,33 +162,31 @@ pub async fn in_environment(
 
 /// How many flags an environment has.
 pub async fn count_in_environment(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: EnvironmentId,
 ) -> Result<usize, StoreError> {
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM flag_targeting WHERE environment_id = $1")
+    let count: i64 = sql("SELECT count(*) FROM flag_targeting WHERE environment_id = $1")
         .bind(environment.0)
-        .fetch_one(connection)
+        .fetch_scalar(connection)
         .await?;
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
 /// The keys of some flags of an environment, in their order: `limit` of them after the first `offset`.
 pub async fn keys_in_environment(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: EnvironmentId,
     offset: usize,
     limit: usize,
 ) -> Result<Vec<String>, StoreError> {
     // The project is named as well, because keys stand in order in the index of each project.
-    let keys = sqlx::query_scalar(
-        "SELECT key FROM flag JOIN flag_targeting ON flag.id = flag_id
+    let keys = sql("SELECT key FROM flag JOIN flag_targeting ON flag.id = flag_id
          WHERE environment_id = $1 AND project_id = (SELECT project_id FROM environment WHERE id = $1)
-         ORDER BY key LIMIT $2 OFFSET $3",
-    )
+         ORDER BY key LIMIT $2 OFFSET $3")
     .bind(environment.0)
     .bind(limit as i64)
     .bind(offset as i64)
-    .fetch_all(connection)
+    .fetch_scalars(connection)
     .await?;
     Ok(keys)
 }
@@ -202,7 +194,7 @@ pub async fn keys_in_environment(
 /// What all flags of an environment are found by, in the order of their keys: a fraction of the work
 /// of reading them whole.
 pub async fn headings(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: EnvironmentId,
 ) -> Result<Vec<FlagHeading>, StoreError> {
     #[derive(serde::Deserialize)]
@@ -211,7 +203,7 @@ pub async fn headings(
         tags: Vec<String>,
     }
 
-    let rows = sqlx::query(
+    let rows = sql(
         "SELECT key, definition FROM flag JOIN flag_targeting ON flag.id = flag_id WHERE environment_id = $1
          ORDER BY key",
     )
@@ -230,11 +222,11 @@ pub async fn headings(
 /// As [`in_environment`], but only the flags whose targeting has this text in it: those that have a
 /// key as a prerequisite are among them.
 pub async fn mentioning(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: EnvironmentId,
     text: &str,
 ) -> Result<Vec<(FlagRow, TargetingRow)>, StoreError> {
-    let rows = sqlx::query(
+    let rows = sql(
         "SELECT flag.*, environment_id, flag_targeting.version AS targeting_version, targeting, changed_at,
                 changed_by
          FROM flag JOIN flag_targeting ON flag.id = flag_id
@@ -249,12 +241,12 @@ pub async fn mentioning(
 
 /// One flag of an environment with its targeting in it.
 pub async fn one_in_environment(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: EnvironmentId,
     key: &str,
 ) -> Result<Option<(FlagRow, TargetingRow)>, StoreError> {
     // The project is named as well, because the index of keys begins with it.
-    let row = sqlx::query(
+    let row = sql(
         "SELECT flag.*, environment_id, flag_targeting.version AS targeting_version, targeting, changed_at,
                 changed_by
          FROM flag JOIN flag_targeting ON flag.id = flag_id
@@ -273,11 +265,9 @@ pub fn as_sdk(flag: &FlagRow, targeting: &TargetingRow) -> model::Flag {
 }
 
 /// Adds a flag and gives its id; the one in `flag` is ignored.
-pub async fn insert(connection: &mut SqliteConnection, flag: &FlagRow) -> Result<i64, StoreError> {
-    let row = sqlx::query(
-        "INSERT INTO flag (public_id, project_id, key, version, definition, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
-    )
+pub async fn insert(connection: &mut Connection, flag: &FlagRow) -> Result<i64, StoreError> {
+    let row = sql("INSERT INTO flag (public_id, project_id, key, version, definition, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id")
     .bind(&flag.public_id)
     .bind(flag.project_id)
     .bind(&flag.key)
@@ -290,8 +280,8 @@ pub async fn insert(connection: &mut SqliteConnection, flag: &FlagRow) -> Result
 }
 
 /// Writes what all environments share, and the version.
-pub async fn update(connection: &mut SqliteConnection, flag: &FlagRow) -> Result<(), StoreError> {
-    sqlx::query("UPDATE flag SET version = $1, definition = $2 WHERE id = $3")
+pub async fn update(connection: &mut Connection, flag: &FlagRow) -> Result<(), StoreError> {
+    sql("UPDATE flag SET version = $1, definition = $2 WHERE id = $3")
         .bind(flag.version as i64)
         .bind(to_json(&flag.definition))
         .bind(flag.id)
@@ -302,11 +292,11 @@ pub async fn update(connection: &mut SqliteConnection, flag: &FlagRow) -> Result
 
 /// Writes the targeting in one environment.
 pub async fn put_targeting(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     flag_id: i64,
     row: &TargetingRow,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql(
         "INSERT INTO flag_targeting (flag_id, environment_id, version, targeting, changed_at, changed_by)
          VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (flag_id, environment_id) DO UPDATE SET version = excluded.version,
@@ -324,7 +314,7 @@ pub async fn put_targeting(
 }
 
 /// Deletes a flag with its targeting.
-pub async fn delete(connection: &mut SqliteConnection, flag_id: i64) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM flag WHERE id = $1").bind(flag_id).execute(connection).await?;
+pub async fn delete(connection: &mut Connection, flag_id: i64) -> Result<(), StoreError> {
+    sql("DELETE FROM flag WHERE id = $1").bind(flag_id).execute(connection).await?;
     Ok(())
 }

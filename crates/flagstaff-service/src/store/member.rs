@@ -1,9 +1,7 @@
 //! Members: people who sign in.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
-
 use super::StoreError;
+use super::connection::{Connection, Row, sql};
 use crate::auth::Role;
 
 /// A member.
@@ -35,7 +33,7 @@ impl Member {
     }
 }
 
-pub(super) fn read(row: &SqliteRow) -> Member {
+pub(super) fn read(row: &Row) -> Member {
     Member {
         id: row.get("id"),
         public_id: row.get("public_id"),
@@ -50,8 +48,8 @@ pub(super) fn read(row: &SqliteRow) -> Member {
 }
 
 /// The member with this e-mail address.
-pub async fn by_email(connection: &mut SqliteConnection, email: &str) -> Result<Option<Member>, StoreError> {
-    let row = sqlx::query("SELECT * FROM member WHERE email = $1")
+pub async fn by_email(connection: &mut Connection, email: &str) -> Result<Option<Member>, StoreError> {
+    let row = sql("SELECT * FROM member WHERE email = $1")
         .bind(email.to_lowercase())
         .fetch_optional(connection)
         .await?;
@@ -59,50 +57,48 @@ pub async fn by_email(connection: &mut SqliteConnection, email: &str) -> Result<
 }
 
 /// The member with this id.
-pub async fn by_id(connection: &mut SqliteConnection, id: i64) -> Result<Option<Member>, StoreError> {
-    let row = sqlx::query("SELECT * FROM member WHERE id = $1").bind(id).fetch_optional(connection).await?;
+pub async fn by_id(connection: &mut Connection, id: i64) -> Result<Option<Member>, StoreError> {
+    let row = sql("SELECT * FROM member WHERE id = $1").bind(id).fetch_optional(connection).await?;
     Ok(row.as_ref().map(read))
 }
 
 /// The member with this public id.
-pub async fn by_public_id(connection: &mut SqliteConnection, id: &str) -> Result<Option<Member>, StoreError> {
-    let row =
-        sqlx::query("SELECT * FROM member WHERE public_id = $1").bind(id).fetch_optional(connection).await?;
+pub async fn by_public_id(connection: &mut Connection, id: &str) -> Result<Option<Member>, StoreError> {
+    let row = sql("SELECT * FROM member WHERE public_id = $1").bind(id).fetch_optional(connection).await?;
     Ok(row.as_ref().map(read))
 }
 
 /// All members, the first one first.
-pub async fn list(connection: &mut SqliteConnection) -> Result<Vec<Member>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM member ORDER BY id").fetch_all(connection).await?;
+pub async fn list(connection: &mut Connection) -> Result<Vec<Member>, StoreError> {
+    let rows = sql("SELECT * FROM member ORDER BY id").fetch_all(connection).await?;
     Ok(rows.iter().map(read).collect())
 }
 
 /// Adds a member and gives the id; the one in `member` is ignored.
-pub async fn insert(connection: &mut SqliteConnection, member: &Member) -> Result<i64, StoreError> {
-    let row = sqlx::query(
-        "INSERT INTO member (public_id, email, first_name, last_name, role, password_hash, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
-    )
-    .bind(&member.public_id)
-    .bind(member.email.to_lowercase())
-    .bind(&member.first_name)
-    .bind(&member.last_name)
-    .bind(member.role.as_str())
-    .bind(&member.password_hash)
-    .bind(member.created_at)
-    .fetch_one(connection)
-    .await?;
+pub async fn insert(connection: &mut Connection, member: &Member) -> Result<i64, StoreError> {
+    let row =
+        sql("INSERT INTO member (public_id, email, first_name, last_name, role, password_hash, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id")
+        .bind(&member.public_id)
+        .bind(member.email.to_lowercase())
+        .bind(&member.first_name)
+        .bind(&member.last_name)
+        .bind(member.role.as_str())
+        .bind(&member.password_hash)
+        .bind(member.created_at)
+        .fetch_one(connection)
+        .await?;
     Ok(row.get("id"))
 }
 
 /// Sets a member's e-mail address and password.
 pub async fn set_credentials(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: i64,
     email: &str,
     password_hash: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE member SET email = $1, password_hash = $2 WHERE id = $3")
+    sql("UPDATE member SET email = $1, password_hash = $2 WHERE id = $3")
         .bind(email.to_lowercase())
         .bind(password_hash)
         .bind(id)

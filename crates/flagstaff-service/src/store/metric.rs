@@ -1,9 +1,7 @@
 //! Metrics: what experiments measure, by the custom event that counts.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
-
 use super::StoreError;
+use super::connection::{Connection, Row, sql};
 
 /// A metric.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +33,7 @@ pub struct Metric {
 const HIGHER: &str = "HigherThanBaseline";
 const LOWER: &str = "LowerThanBaseline";
 
-fn read(row: &SqliteRow) -> Metric {
+fn read(row: &Row) -> Metric {
     Metric {
         public_id: row.get("public_id"),
         project_id: row.get("project_id"),
@@ -52,11 +50,8 @@ fn read(row: &SqliteRow) -> Metric {
 }
 
 /// The metrics of a project by key.
-pub async fn of_project(
-    connection: &mut SqliteConnection,
-    project_id: i64,
-) -> Result<Vec<Metric>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM metric WHERE project_id = $1 ORDER BY key")
+pub async fn of_project(connection: &mut Connection, project_id: i64) -> Result<Vec<Metric>, StoreError> {
+    let rows = sql("SELECT * FROM metric WHERE project_id = $1 ORDER BY key")
         .bind(project_id)
         .fetch_all(connection)
         .await?;
@@ -64,8 +59,8 @@ pub async fn of_project(
 }
 
 /// Adds a metric.
-pub async fn insert(connection: &mut SqliteConnection, metric: &Metric) -> Result<(), StoreError> {
-    sqlx::query(
+pub async fn insert(connection: &mut Connection, metric: &Metric) -> Result<(), StoreError> {
+    sql(
         "INSERT INTO metric (public_id, project_id, key, name, description, kind, event_key, is_numeric, unit,
             success, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",

@@ -14,6 +14,7 @@ pub mod access_token;
 pub mod analytics;
 pub mod audit;
 pub mod change_log;
+pub mod connection;
 pub mod environment;
 pub mod flag;
 mod ids;
@@ -30,13 +31,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{Connection as _, SqlSafeStr as _, Sqlite, SqlitePool, Transaction};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqlSafeStr as _, SqlitePool};
 use tokio::sync::watch;
 
+pub use connection::Connection;
+use connection::{Reading, Transaction};
 pub use environment::EnvironmentId;
 pub use ids::new_public_id;
 
@@ -137,19 +137,19 @@ impl Store {
     }
 
     /// A connection for one reading statement.
-    pub async fn read(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
-        Ok(self.readers.acquire().await?)
+    pub async fn read(&self) -> Result<Reading, StoreError> {
+        Ok(self.readers.acquire().await?.into())
     }
 
     /// A transaction for several reading statements that see one moment.
-    pub async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.readers.begin().await?)
+    pub async fn snapshot(&self) -> Result<Reading, StoreError> {
+        Ok(self.readers.begin().await?.into())
     }
 
     /// A transaction that writes. There is one at a time; dropped without [`Write::commit`], it
     /// leaves nothing.
     pub async fn write(&self) -> Result<Write, StoreError> {
-        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?.into();
         Ok(Write { transaction, committed: self.committed.clone() })
     }
 
@@ -168,7 +168,7 @@ impl Store {
 /// A transaction that writes.
 #[derive(Debug)]
 pub struct Write {
-    transaction: Transaction<'static, Sqlite>,
+    transaction: Transaction,
     committed: watch::Sender<u64>,
 }
 
@@ -188,15 +188,15 @@ impl Write {
 }
 
 impl std::ops::Deref for Write {
-    type Target = SqliteConnection;
+    type Target = Connection;
 
-    fn deref(&self) -> &SqliteConnection {
+    fn deref(&self) -> &Connection {
         &self.transaction
     }
 }
 
 impl std::ops::DerefMut for Write {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
         &mut self.transaction
     }
 }

@@ -1,9 +1,8 @@
 //! Projects: each owns flag definitions and environments.
 
 use flagstaff_eval::model::ClientSideAvailability;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
+use super::connection::{Connection, Row, sql};
 use super::{StoreError, json, to_json};
 
 /// A project.
@@ -25,7 +24,7 @@ pub struct Project {
     pub created_at: i64,
 }
 
-fn read(row: &SqliteRow) -> Result<Project, StoreError> {
+fn read(row: &Row) -> Result<Project, StoreError> {
     let key: String = row.get("key");
     Ok(Project {
         id: row.get("id"),
@@ -42,27 +41,26 @@ fn read(row: &SqliteRow) -> Result<Project, StoreError> {
 }
 
 /// All projects by name.
-pub async fn list(connection: &mut SqliteConnection) -> Result<Vec<Project>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM project ORDER BY name, key").fetch_all(connection).await?;
+pub async fn list(connection: &mut Connection) -> Result<Vec<Project>, StoreError> {
+    let rows = sql("SELECT * FROM project ORDER BY name, key").fetch_all(connection).await?;
     rows.iter().map(read).collect()
 }
 
 /// The project with this key.
-pub async fn by_key(connection: &mut SqliteConnection, key: &str) -> Result<Option<Project>, StoreError> {
-    let row =
-        sqlx::query("SELECT * FROM project WHERE key = $1").bind(key).fetch_optional(connection).await?;
+pub async fn by_key(connection: &mut Connection, key: &str) -> Result<Option<Project>, StoreError> {
+    let row = sql("SELECT * FROM project WHERE key = $1").bind(key).fetch_optional(connection).await?;
     row.as_ref().map(read).transpose()
 }
 
 /// The project with this id.
-pub async fn by_id(connection: &mut SqliteConnection, id: i64) -> Result<Option<Project>, StoreError> {
-    let row = sqlx::query("SELECT * FROM project WHERE id = $1").bind(id).fetch_optional(connection).await?;
+pub async fn by_id(connection: &mut Connection, id: i64) -> Result<Option<Project>, StoreError> {
+    let row = sql("SELECT * FROM project WHERE id = $1").bind(id).fetch_optional(connection).await?;
     row.as_ref().map(read).transpose()
 }
 
 /// Adds a project and gives its id; the one in `project` is ignored.
-pub async fn insert(connection: &mut SqliteConnection, project: &Project) -> Result<i64, StoreError> {
-    let row = sqlx::query(
+pub async fn insert(connection: &mut Connection, project: &Project) -> Result<i64, StoreError> {
+    let row = sql(
         "INSERT INTO project (public_id, key, name, tags, using_environment_id, using_mobile_key, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
     )
@@ -79,12 +77,12 @@ pub async fn insert(connection: &mut SqliteConnection, project: &Project) -> Res
 }
 
 /// Writes name, tags and availability. The environments count as changed: they carry the name.
-pub async fn update(connection: &mut SqliteConnection, project: &Project) -> Result<(), StoreError> {
-    sqlx::query("UPDATE environment SET version = version + 1 WHERE project_id = $1")
+pub async fn update(connection: &mut Connection, project: &Project) -> Result<(), StoreError> {
+    sql("UPDATE environment SET version = version + 1 WHERE project_id = $1")
         .bind(project.id)
         .execute(&mut *connection)
         .await?;
-    sqlx::query(
+    sql(
         "UPDATE project SET name = $1, tags = $2, using_environment_id = $3, using_mobile_key = $4 WHERE id = $5",
     )
     .bind(&project.name)
@@ -98,7 +96,7 @@ pub async fn update(connection: &mut SqliteConnection, project: &Project) -> Res
 }
 
 /// Deletes a project with everything in it.
-pub async fn delete(connection: &mut SqliteConnection, id: i64) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM project WHERE id = $1").bind(id).execute(connection).await?;
+pub async fn delete(connection: &mut Connection, id: i64) -> Result<(), StoreError> {
+    sql("DELETE FROM project WHERE id = $1").bind(id).execute(connection).await?;
     Ok(())
 }

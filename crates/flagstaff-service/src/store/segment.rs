@@ -1,9 +1,8 @@
 //! Segments of an environment.
 
 use flagstaff_eval::model;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
+use super::connection::{Connection, Row, sql};
 use super::membership::{Membership, sdk_segment};
 use super::{EnvironmentId, StoreError, json, to_json};
 
@@ -32,7 +31,7 @@ pub struct SegmentRow {
     pub changed_at: i64,
 }
 
-fn read(row: &SqliteRow) -> Result<SegmentRow, StoreError> {
+fn read(row: &Row) -> Result<SegmentRow, StoreError> {
     let key: String = row.get("key");
     let mut membership: Membership = json("segment", &key, row.get("segment"))?;
     membership.fill_in_ids();
@@ -52,10 +51,10 @@ fn read(row: &SqliteRow) -> Result<SegmentRow, StoreError> {
 
 /// The segments of an environment by key.
 pub async fn in_environment(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: EnvironmentId,
 ) -> Result<Vec<SegmentRow>, StoreError> {
-    let rows = sqlx::query("SELECT * FROM segment WHERE environment_id = $1 ORDER BY key")
+    let rows = sql("SELECT * FROM segment WHERE environment_id = $1 ORDER BY key")
         .bind(environment.0)
         .fetch_all(connection)
         .await?;
@@ -64,11 +63,11 @@ pub async fn in_environment(
 
 /// The segment with this key.
 pub async fn by_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: EnvironmentId,
     key: &str,
 ) -> Result<Option<SegmentRow>, StoreError> {
-    let row = sqlx::query("SELECT * FROM segment WHERE environment_id = $1 AND key = $2")
+    let row = sql("SELECT * FROM segment WHERE environment_id = $1 AND key = $2")
         .bind(environment.0)
         .bind(key)
         .fetch_optional(connection)
@@ -82,8 +81,8 @@ pub fn as_sdk(row: &SegmentRow) -> model::Segment {
 }
 
 /// Adds a segment.
-pub async fn insert(connection: &mut SqliteConnection, row: &SegmentRow) -> Result<(), StoreError> {
-    sqlx::query(
+pub async fn insert(connection: &mut Connection, row: &SegmentRow) -> Result<(), StoreError> {
+    sql(
         "INSERT INTO segment (public_id, environment_id, key, version, name, description, tags, segment, created_at,
             changed_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -104,8 +103,8 @@ pub async fn insert(connection: &mut SqliteConnection, row: &SegmentRow) -> Resu
 }
 
 /// Writes everything of a segment that can change.
-pub async fn update(connection: &mut SqliteConnection, row: &SegmentRow) -> Result<(), StoreError> {
-    sqlx::query(
+pub async fn update(connection: &mut Connection, row: &SegmentRow) -> Result<(), StoreError> {
+    sql(
         "UPDATE segment SET version = $1, name = $2, description = $3, tags = $4, segment = $5, changed_at = $6
          WHERE environment_id = $7 AND key = $8",
     )
@@ -124,11 +123,11 @@ pub async fn update(connection: &mut SqliteConnection, row: &SegmentRow) -> Resu
 
 /// Deletes a segment.
 pub async fn delete(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: EnvironmentId,
     key: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM segment WHERE environment_id = $1 AND key = $2")
+    sql("DELETE FROM segment WHERE environment_id = $1 AND key = $2")
         .bind(environment.0)
         .bind(key)
         .execute(connection)

@@ -1,41 +1,36 @@
 //! Sessions in the dashboard, and one-time sign-in links. Both are known by the SHA-256 of a secret.
 
-use sqlx::{Row as _, SqliteConnection};
-
 use super::StoreError;
+use super::connection::{Connection, sql};
 use super::member::{self, Member};
 
 /// Adds a session, and forgets those that ended.
 pub async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     token_hash: &str,
     member_id: i64,
     now: i64,
     expires_at: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM session WHERE expires_at <= $1").bind(now).execute(&mut *connection).await?;
-    sqlx::query(
-        "INSERT INTO session (token_hash, member_id, created_at, expires_at) VALUES ($1, $2, $3, $4)",
-    )
-    .bind(token_hash)
-    .bind(member_id)
-    .bind(now)
-    .bind(expires_at)
-    .execute(connection)
-    .await?;
+    sql("DELETE FROM session WHERE expires_at <= $1").bind(now).execute(&mut *connection).await?;
+    sql("INSERT INTO session (token_hash, member_id, created_at, expires_at) VALUES ($1, $2, $3, $4)")
+        .bind(token_hash)
+        .bind(member_id)
+        .bind(now)
+        .bind(expires_at)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 /// The member whose session this is, if it has not ended.
 pub async fn member(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     token_hash: &str,
     now: i64,
 ) -> Result<Option<Member>, StoreError> {
-    let row = sqlx::query(
-        "SELECT member.* FROM session JOIN member ON member.id = member_id
-         WHERE token_hash = $1 AND expires_at > $2",
-    )
+    let row = sql("SELECT member.* FROM session JOIN member ON member.id = member_id
+         WHERE token_hash = $1 AND expires_at > $2")
     .bind(token_hash)
     .bind(now)
     .fetch_optional(connection)
@@ -44,29 +39,26 @@ pub async fn member(
 }
 
 /// Ends a session.
-pub async fn delete(connection: &mut SqliteConnection, token_hash: &str) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM session WHERE token_hash = $1").bind(token_hash).execute(connection).await?;
+pub async fn delete(connection: &mut Connection, token_hash: &str) -> Result<(), StoreError> {
+    sql("DELETE FROM session WHERE token_hash = $1").bind(token_hash).execute(connection).await?;
     Ok(())
 }
 
 /// Ends every session of a member.
-pub async fn delete_of_member(connection: &mut SqliteConnection, member_id: i64) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM session WHERE member_id = $1").bind(member_id).execute(connection).await?;
+pub async fn delete_of_member(connection: &mut Connection, member_id: i64) -> Result<(), StoreError> {
+    sql("DELETE FROM session WHERE member_id = $1").bind(member_id).execute(connection).await?;
     Ok(())
 }
 
 /// Adds a sign-in link; earlier ones of the member stop working.
 pub async fn insert_link(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     token_hash: &str,
     member_id: i64,
     expires_at: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM sign_in_link WHERE member_id = $1")
-        .bind(member_id)
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query("INSERT INTO sign_in_link (token_hash, member_id, expires_at) VALUES ($1, $2, $3)")
+    sql("DELETE FROM sign_in_link WHERE member_id = $1").bind(member_id).execute(&mut *connection).await?;
+    sql("INSERT INTO sign_in_link (token_hash, member_id, expires_at) VALUES ($1, $2, $3)")
         .bind(token_hash)
         .bind(member_id)
         .bind(expires_at)
@@ -77,11 +69,11 @@ pub async fn insert_link(
 
 /// The member a sign-in link is for; it stays usable.
 pub async fn link_member(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     token_hash: &str,
     now: i64,
 ) -> Result<Option<i64>, StoreError> {
-    let row = sqlx::query("SELECT member_id FROM sign_in_link WHERE token_hash = $1 AND expires_at > $2")
+    let row = sql("SELECT member_id FROM sign_in_link WHERE token_hash = $1 AND expires_at > $2")
         .bind(token_hash)
         .bind(now)
         .fetch_optional(connection)
@@ -91,15 +83,14 @@ pub async fn link_member(
 
 /// Uses a sign-in link up and gives the member it was for.
 pub async fn take_link(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     token_hash: &str,
     now: i64,
 ) -> Result<Option<i64>, StoreError> {
-    let row =
-        sqlx::query("DELETE FROM sign_in_link WHERE token_hash = $1 AND expires_at > $2 RETURNING member_id")
-            .bind(token_hash)
-            .bind(now)
-            .fetch_optional(connection)
-            .await?;
+    let row = sql("DELETE FROM sign_in_link WHERE token_hash = $1 AND expires_at > $2 RETURNING member_id")
+        .bind(token_hash)
+        .bind(now)
+        .fetch_optional(connection)
+        .await?;
     Ok(row.map(|row| row.get("member_id")))
 }

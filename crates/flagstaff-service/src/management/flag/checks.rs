@@ -3,10 +3,9 @@
 
 use std::collections::HashMap;
 
-use sqlx::SqliteConnection;
-
 use super::{Draft, FlagState, rules};
 use crate::management::ChangeError;
+use crate::store::connection::Connection;
 use crate::store::environment::Environment;
 use crate::store::flag::{self, FlagRow, TargetingRow};
 use crate::store::targeting::FlagDefinition;
@@ -14,7 +13,7 @@ use crate::store::{StoreError, member};
 
 /// Checks what a change made of a flag.
 pub(super) async fn check(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     before: &FlagState,
     old: &Draft,
     new: &Draft,
@@ -55,7 +54,7 @@ pub(super) async fn check(
 
 /// Whoever looks after a flag is a member.
 pub(super) async fn check_maintainer(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     definition: &FlagDefinition,
 ) -> Result<(), ChangeError> {
     let Some(id) = &definition.maintainer_id else {
@@ -71,7 +70,7 @@ pub(super) async fn check_maintainer(
 
 /// The indexes behind a removed variation shift; another flag that names one would mean another.
 async fn check_removed(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     before: &FlagState,
     removed: i64,
 ) -> Result<(), ChangeError> {
@@ -93,7 +92,7 @@ pub(super) struct Dependent {
 
 /// The flags that have this one as a prerequisite, with a variation that matters.
 pub(super) async fn dependents(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     state: &FlagState,
     matters: impl Fn(i64) -> bool,
 ) -> Result<Vec<Dependent>, StoreError> {
@@ -113,7 +112,7 @@ pub(super) async fn dependents(
 
 /// For each flag of the environment: how many variations it has, and its prerequisites.
 async fn prerequisites_in(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: &Environment,
 ) -> Result<HashMap<String, (usize, Vec<String>)>, StoreError> {
     let rows = flag::in_environment(connection, environment.id).await?;
@@ -125,7 +124,10 @@ async fn prerequisites_in(
 }
 
 /// Some environments want to know why.
-pub(in crate::management) fn require_comment(environment: &Environment, comment: &str) -> Result<(), ChangeError> {
+pub(in crate::management) fn require_comment(
+    environment: &Environment,
+    comment: &str,
+) -> Result<(), ChangeError> {
     if environment.require_comments && comment.trim().is_empty() {
         return Err(ChangeError::CommentRequired { environment_key: environment.key.clone() });
     }

@@ -14,10 +14,9 @@ mod save;
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
-use sqlx::SqliteConnection;
 
-pub use change::FlagChange;
 pub(super) use apply::new_clause;
+pub use change::FlagChange;
 pub(super) use checks::require_comment;
 use checks::{check, check_maintainer, dependents};
 pub(super) use rules::{check_attribute, check_clause};
@@ -27,6 +26,7 @@ use super::{ChangeError, name, publish};
 use crate::auth::{Action, Actor, secret};
 use crate::store::audit::{self, AuditEntry};
 use crate::store::change_log::{self, ItemKind};
+use crate::store::connection::Connection;
 use crate::store::environment::{self, Environment};
 use crate::store::flag::{self, FlagRow, TargetingRow};
 use crate::store::member::{self, Member};
@@ -193,7 +193,7 @@ pub async fn rewrite_state(
 
 /// As [`rewrite`], inside a transaction; also says whether anything changed.
 pub(super) async fn rewrite_in(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     actor: &Actor,
     edit: &Edit<'_>,
     edit_draft: impl FnOnce(&FlagState, &mut Draft) -> Result<(), ChangeError> + Send,
@@ -263,7 +263,7 @@ pub async fn delete(app: &App, actor: &Actor, edit: &Edit<'_>) -> Result<(), Cha
 /// Makes a flag inside a transaction. An environment that requires comments requires none for this: nobody
 /// is served by a flag that is new, and the API has no place for one.
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     actor: &Actor,
     project_key: &str,
     new: &NewFlag,
@@ -311,16 +311,13 @@ pub(super) fn first_targeting(definition: &FlagDefinition, environment: &Environ
 }
 
 /// The project with this key.
-pub(super) async fn project_by_key(
-    connection: &mut SqliteConnection,
-    key: &str,
-) -> Result<Project, ChangeError> {
+pub(super) async fn project_by_key(connection: &mut Connection, key: &str) -> Result<Project, ChangeError> {
     project::by_key(connection, key).await?.ok_or_else(|| ChangeError::unknown("project", key))
 }
 
 /// Reads a flag inside a transaction.
 pub(super) async fn load(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     project_key: &str,
     flag_key: &str,
 ) -> Result<FlagState, ChangeError> {
@@ -343,7 +340,7 @@ pub(super) async fn load(
 }
 
 async fn maintainer(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     definition: &FlagDefinition,
 ) -> Result<Option<Member>, StoreError> {
     match &definition.maintainer_id {
@@ -374,7 +371,12 @@ impl Draft {
 impl Edit<'_> {
     fn check_expectations(&self, state: &FlagState) -> Result<(), ChangeError> {
         let conflict = |expected, current| {
-            Err(ChangeError::VersionConflict { kind: "flag", key: self.flag_key.to_owned(), expected, current })
+            Err(ChangeError::VersionConflict {
+                kind: "flag",
+                key: self.flag_key.to_owned(),
+                expected,
+                current,
+            })
         };
         if let Some(expected) = self.expected_version.filter(|expected| *expected != state.flag.version) {
             return conflict(expected, state.flag.version);

@@ -162,7 +162,11 @@ pub(in crate::management) fn check_clause(place: &str, clause: &Clause) -> Resul
 }
 
 /// A reference beside a kind has to be one; a plain name may be anything.
-pub(in crate::management) fn check_attribute(place: &str, beside_kind: bool, attribute: Option<&str>) -> Result<(), ChangeError> {
+pub(in crate::management) fn check_attribute(
+    place: &str,
+    beside_kind: bool,
+    attribute: Option<&str>,
+) -> Result<(), ChangeError> {
     let Some(attribute) = attribute.filter(|attribute| beside_kind && !attribute.is_empty()) else {
         return Ok(());
     };

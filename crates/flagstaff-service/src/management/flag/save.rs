@@ -1,7 +1,6 @@
 //! Writing a changed flag: rows, versions, audit entries and the change log, inside one transaction.
 
 use serde_json::json;
-use sqlx::SqliteConnection;
 
 use super::{Draft, FlagState, entry};
 use crate::auth::Actor;
@@ -10,13 +9,14 @@ use crate::now_ms;
 use crate::store::StoreError;
 use crate::store::audit::{self, AuditEntry};
 use crate::store::change_log::{self, ItemKind};
+use crate::store::connection::Connection;
 use crate::store::environment::{self, Environment};
 use crate::store::flag::{self, FlagRow, TargetingRow};
 use crate::store::targeting::{Targeting, sdk_flag};
 
 /// Writes what a change made of a flag, in the environments in which it made something.
 pub(super) async fn save(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     actor: &Actor,
     before: &FlagState,
     old: &Draft,
@@ -68,7 +68,7 @@ pub(super) async fn save(
 
 /// Writes the targeting in one environment, at its next version, and tells SDKs.
 pub(super) async fn write_targeting(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     actor: &Actor,
     flag: &FlagRow,
     environment: &Environment,

@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use flagstaff_eval::model::{Operator, Segment, SegmentTarget};
 use flagstaff_eval::{PreparedSegment, Value};
-use sqlx::SqliteConnection;
 
 use super::SegmentDefinition;
 use crate::management::flag::{check_attribute, check_clause};
 use crate::management::{ChangeError, name};
+use crate::store::connection::Connection;
 use crate::store::membership::{Membership, SegmentRule, kind_or_user, sdk_segment};
 use crate::store::targeting::RuleClause;
 use crate::store::{EnvironmentId, StoreError, flag, segment};
@@ -155,7 +155,7 @@ pub(in crate::management) fn check_no_circle(
 
 /// For each segment of an environment, the segments its rules speak of.
 pub(in crate::management) async fn segments_in_segments(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: EnvironmentId,
 ) -> Result<HashMap<String, Vec<String>>, StoreError> {
     let rows = segment::in_environment(connection, environment).await?;
@@ -178,7 +178,7 @@ pub(in crate::management) fn mentioned<'c>(
 
 /// The keys of the flags whose rules speak of a segment, with their names.
 pub(super) async fn flags_using(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: EnvironmentId,
     key: &str,
 ) -> Result<Vec<(String, String)>, StoreError> {
@@ -192,7 +192,7 @@ pub(super) async fn flags_using(
 
 /// What speaks of a segment, in words; none if nothing does.
 pub(super) async fn used_by(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment: EnvironmentId,
     key: &str,
 ) -> Result<Option<String>, StoreError> {

@@ -10,7 +10,6 @@ pub(super) mod checks;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sqlx::SqliteConnection;
 
 pub use change::SegmentChange;
 
@@ -20,6 +19,7 @@ use crate::auth::{Action, Actor, secret};
 use crate::management::flag::require_comment;
 use crate::store::audit::{self, AuditEntry};
 use crate::store::change_log::{self, ItemKind};
+use crate::store::connection::Connection;
 use crate::store::environment::{self, Environment};
 use crate::store::membership::Membership;
 use crate::store::new_public_id;
@@ -156,7 +156,7 @@ pub async fn rewrite(
 
 /// As [`rewrite`], inside a transaction; also says whether anything changed.
 pub(super) async fn rewrite_in(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     actor: &Actor,
     edit: &Edit<'_>,
     edit_draft: impl FnOnce(&SegmentState, &mut SegmentDefinition) -> Result<(), ChangeError> + Send,
@@ -210,7 +210,7 @@ pub async fn delete(app: &App, actor: &Actor, edit: &Edit<'_>) -> Result<(), Cha
 
 /// Makes a segment inside a transaction. As with flags, a new one needs no comment.
 pub(super) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     actor: &Actor,
     project_key: &str,
     environment: &Environment,
@@ -228,7 +228,7 @@ pub(super) async fn insert(
 
 /// As [`insert`], for who checked already.
 pub(super) async fn insert_checked(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     actor: &Actor,
     project_key: &str,
     environment: &Environment,
@@ -269,7 +269,7 @@ pub(super) async fn insert_checked(
 
 /// Writes a changed segment, at the environment's next version, and tells SDKs.
 pub(super) async fn save(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     actor: &Actor,
     edit: &Edit<'_>,
     environment: &Environment,
@@ -298,7 +298,7 @@ pub(super) async fn save(
 }
 
 /// Reads a segment inside a transaction.
-async fn load(connection: &mut SqliteConnection, edit: &Edit<'_>) -> Result<SegmentState, ChangeError> {
+async fn load(connection: &mut Connection, edit: &Edit<'_>) -> Result<SegmentState, ChangeError> {
     let (project, environment) = load_environment(connection, edit.project_key, edit.environment_key).await?;
     let row = segment::by_key(connection, environment.id, edit.segment_key).await?.ok_or_else(|| {
         ChangeError::Unknown {

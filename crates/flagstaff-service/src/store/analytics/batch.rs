@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteConnection;
 
 use super::StoreError;
-use super::rows::{pieces, placeholders, run, statement};
+use super::rows::{pieces, placeholders, run};
+use crate::store::connection::{Connection, composed_sql, sql};
 
 /// The first half of a SHA-256 of environment and payload id.
 pub type PayloadHash = [u8; 16];
@@ -43,12 +42,12 @@ pub struct StoredBatch {
 
 /// Notes these payloads and returns those that were not known.
 pub async fn insert_payloads(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     payloads: &[(PayloadHash, i64)],
 ) -> Result<Vec<PayloadHash>, StoreError> {
     let mut new = Vec::with_capacity(payloads.len());
     for piece in pieces(payloads) {
-        let mut query = statement(format!(
+        let mut query = composed_sql(format!(
             "INSERT INTO payload (hash, received_at) VALUES {} ON CONFLICT DO NOTHING RETURNING hash",
             placeholders(piece.len(), 2)
         ));
@@ -64,7 +63,7 @@ pub async fn insert_payloads(
 }
 
 /// Stores batches in their order.
-pub async fn insert(connection: &mut SqliteConnection, batches: &[&NewBatch]) -> Result<(), StoreError> {
+pub async fn insert(connection: &mut Connection, batches: &[&NewBatch]) -> Result<(), StoreError> {
     let text = ("INSERT INTO batch (environment_id, received_at, unsummarised, body) VALUES", 4, "");
     run(connection, batches, text, |query, batch| {
         query
@@ -78,16 +77,14 @@ pub async fn insert(connection: &mut SqliteConnection, batches: &[&NewBatch]) ->
 }
 
 /// The place of the newest batch in the order of arrival; 0 if there is none.
-pub async fn newest(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
-    Ok(sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM batch").fetch_one(connection).await?)
+pub async fn newest(connection: &mut Connection) -> Result<i64, StoreError> {
+    Ok(sql("SELECT coalesce(max(id), 0) FROM batch").fetch_scalar(connection).await?)
 }
 
 /// The place of the newest batch there ever was, and the place up to which all are counted.
-pub async fn progress(connection: &mut SqliteConnection) -> Result<(i64, i64), StoreError> {
-    let row = sqlx::query(
-        "SELECT coalesce(max(seq), 0), coalesce((SELECT min(id) - 1 FROM batch), max(seq), 0)
-         FROM sqlite_sequence WHERE name = 'batch'",
-    )
+pub async fn progress(connection: &mut Connection) -> Result<(i64, i64), StoreError> {
+    let row = sql("SELECT coalesce(max(seq), 0), coalesce((SELECT min(id) - 1 FROM batch), max(seq), 0)
+         FROM sqlite_sequence WHERE name = 'batch'")
     .fetch_one(connection)
     .await?;
     Ok((row.try_get(0)?, row.try_get(1)?))
@@ -95,15 +92,14 @@ pub async fn progress(connection: &mut SqliteConnection) -> Result<(i64, i64), S
 
 /// The oldest batches: up to `count` of them, and no more once they are `bytes` in all.
 pub async fn oldest(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     count: usize,
     bytes: usize,
 ) -> Result<Vec<StoredBatch>, StoreError> {
-    let mut rows = sqlx::query(
-        "SELECT id, environment_id, received_at, unsummarised, body FROM batch ORDER BY id LIMIT $1",
-    )
-    .bind(i64::try_from(count).unwrap_or(i64::MAX))
-    .fetch(connection);
+    let mut rows =
+        sql("SELECT id, environment_id, received_at, unsummarised, body FROM batch ORDER BY id LIMIT $1")
+            .bind(i64::try_from(count).unwrap_or(i64::MAX))
+            .fetch(connection);
     let (mut batches, mut size) = (Vec::new(), 0);
     while let Some(row) = rows.try_next().await? {
         let batch = StoredBatch {
@@ -123,17 +119,15 @@ pub async fn oldest(
 }
 
 /// Removes batches, and says how many were there.
-pub async fn delete(connection: &mut SqliteConnection, ids: &[i64]) -> Result<u64, StoreError> {
+pub async fn delete(connection: &mut Connection, ids: &[i64]) -> Result<u64, StoreError> {
     Ok(run(connection, ids, ("DELETE FROM batch WHERE id IN (VALUES", 1, ")"), |query, id| query.bind(*id))
         .await?)
 }
 
 /// Keeps a batch for a person to look at, instead of counting it.
-pub async fn set_aside(connection: &mut SqliteConnection, id: i64, reason: &str) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO set_aside_batch (id, environment_id, received_at, unsummarised, body, reason)
-         SELECT id, environment_id, received_at, unsummarised, body, $2 FROM batch WHERE id = $1",
-    )
+pub async fn set_aside(connection: &mut Connection, id: i64, reason: &str) -> Result<(), StoreError> {
+    sql("INSERT INTO set_aside_batch (id, environment_id, received_at, unsummarised, body, reason)
+         SELECT id, environment_id, received_at, unsummarised, body, $2 FROM batch WHERE id = $1")
     .bind(id)
     .bind(reason)
     .execute(&mut *connection)
@@ -144,11 +138,11 @@ pub async fn set_aside(connection: &mut SqliteConnection, id: i64, reason: &str)
 
 /// Forgets payload ids older than `before_ms`, at most `limit` of them, and says how many.
 pub async fn forget_payloads(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     before_ms: i64,
     limit: i64,
 ) -> Result<u64, StoreError> {
-    let deleted = sqlx::query(
+    let deleted = sql(
         "DELETE FROM payload WHERE hash IN (SELECT hash FROM payload WHERE received_at < $1 ORDER BY received_at LIMIT $2)",
     )
     .bind(before_ms)

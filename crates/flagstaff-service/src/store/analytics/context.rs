@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 
-use sqlx::Row as _;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-
 use super::StoreError;
-use super::rows::{pieces, placeholders, run, statement};
+use super::rows::{pieces, placeholders, run};
 use crate::analytics::effects::{FullContext, SeenContext};
+use crate::store::connection::{Connection, Row, composed_sql, sql};
 
 /// A context as some events tell of it: environment, kind, key, and what they say.
 pub type SeenRow<'a> = (i64, &'a str, &'a str, &'a SeenContext);
@@ -38,7 +36,7 @@ pub(super) const COLUMNS: &str =
 
 impl ContextRow {
     /// Reads [`COLUMNS`].
-    pub(super) fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+    pub(super) fn read(row: &Row) -> Result<Self, sqlx::Error> {
         Ok(Self {
             id: row.try_get(0)?,
             key: row.try_get(1)?,
@@ -51,7 +49,7 @@ impl ContextRow {
 }
 
 /// Brings stored contexts up to date. A context of which only the key is known is not made.
-pub async fn upsert(connection: &mut SqliteConnection, seen: &[SeenRow<'_>]) -> Result<(), StoreError> {
+pub async fn upsert(connection: &mut Connection, seen: &[SeenRow<'_>]) -> Result<(), StoreError> {
     let known = find(connection, seen).await?;
     let mut new = Vec::new();
     let mut later = Vec::new();
@@ -85,12 +83,12 @@ pub async fn upsert(connection: &mut SqliteConnection, seen: &[SeenRow<'_>]) -> 
 
 /// The context with this key.
 pub async fn by_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment_id: i64,
     kind: &str,
     key: &str,
 ) -> Result<Option<ContextRow>, StoreError> {
-    let row = statement(format!(
+    let row = composed_sql(format!(
         "SELECT {COLUMNS} FROM context WHERE environment_id = $1 AND kind = $2 AND key = $3"
     ))
     .bind(environment_id)
@@ -102,29 +100,24 @@ pub async fn by_key(
 }
 
 /// How many contexts of a kind there are.
-pub async fn count(
-    connection: &mut SqliteConnection,
-    environment_id: i64,
-    kind: &str,
-) -> Result<u64, StoreError> {
-    let count: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM context WHERE environment_id = $1 AND kind = $2")
-            .bind(environment_id)
-            .bind(kind)
-            .fetch_one(connection)
-            .await?;
+pub async fn count(connection: &mut Connection, environment_id: i64, kind: &str) -> Result<u64, StoreError> {
+    let count: i64 = sql("SELECT count(*) FROM context WHERE environment_id = $1 AND kind = $2")
+        .bind(environment_id)
+        .bind(kind)
+        .fetch_scalar(connection)
+        .await?;
     Ok(count.unsigned_abs())
 }
 
 /// Forgets contexts, given as environment, kind, key and an instant: those seen later stay. Says how
 /// many there were.
 pub async fn forget(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     contexts: &[(i64, &str, &str, i64)],
 ) -> Result<u64, StoreError> {
     let mut ids: Vec<i64> = Vec::new();
     for piece in pieces(contexts) {
-        let mut query = statement(format!(
+        let mut query = composed_sql(format!(
             "WITH gone (environment_id, kind, key, before) AS (VALUES {})
              SELECT context.id FROM gone CROSS JOIN context
              WHERE context.environment_id = gone.environment_id AND context.kind = gone.kind
@@ -150,7 +143,7 @@ pub async fn forget(
 
 /// Counts anonymous contexts, given as environment, hash and day: each once.
 pub async fn count_anonymous(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     contexts: &[(i64, i64, i64)],
 ) -> Result<(), StoreError> {
     let text = (
@@ -167,23 +160,18 @@ pub async fn count_anonymous(
 }
 
 /// How many anonymous contexts were seen.
-pub async fn anonymous_count(
-    connection: &mut SqliteConnection,
-    environment_id: i64,
-) -> Result<u64, StoreError> {
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM anonymous_context WHERE environment_id = $1")
+pub async fn anonymous_count(connection: &mut Connection, environment_id: i64) -> Result<u64, StoreError> {
+    let count: i64 = sql("SELECT count(*) FROM anonymous_context WHERE environment_id = $1")
         .bind(environment_id)
-        .fetch_one(connection)
+        .fetch_scalar(connection)
         .await?;
     Ok(count.unsigned_abs())
 }
 
 /// Forgets anonymous contexts not seen since a day.
-pub async fn forget_anonymous(connection: &mut SqliteConnection, day: i64) -> Result<u64, StoreError> {
-    let deleted = sqlx::query("DELETE FROM anonymous_context WHERE last_seen_day < $1")
-        .bind(day)
-        .execute(connection)
-        .await?;
+pub async fn forget_anonymous(connection: &mut Connection, day: i64) -> Result<u64, StoreError> {
+    let deleted =
+        sql("DELETE FROM anonymous_context WHERE last_seen_day < $1").bind(day).execute(connection).await?;
     Ok(deleted.rows_affected())
 }
 
@@ -207,13 +195,13 @@ impl Known {
 }
 
 async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     seen: &[SeenRow<'_>],
 ) -> Result<HashMap<(i64, String, String), Known>, StoreError> {
     let mut known = HashMap::with_capacity(seen.len());
     for piece in pieces(seen) {
         // CROSS JOIN: the few that were seen are looked up in the many that are known.
-        let mut query = statement(format!(
+        let mut query = composed_sql(format!(
             "WITH seen (environment_id, kind, key) AS (VALUES {})
              SELECT context.environment_id, context.kind, context.key, context.id, attributes, redacted, first_seen, last_seen
              FROM seen CROSS JOIN context
@@ -237,13 +225,10 @@ async fn find(
     Ok(known)
 }
 
-async fn insert(
-    connection: &mut SqliteConnection,
-    new: &[(SeenRow<'_>, &FullContext)],
-) -> Result<(), StoreError> {
+async fn insert(connection: &mut Connection, new: &[(SeenRow<'_>, &FullContext)]) -> Result<(), StoreError> {
     let mut terms = Vec::new();
     for piece in pieces(new) {
-        let mut query = statement(format!(
+        let mut query = composed_sql(format!(
             "INSERT INTO context (environment_id, kind, key, attributes, redacted, first_seen, last_seen) VALUES {}
              RETURNING environment_id, kind, key, id",
             placeholders(piece.len(), 7)
@@ -273,33 +258,32 @@ async fn insert(
 }
 
 async fn replace(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: i64,
     (environment_id, kind): (i64, &str),
     full: &FullContext,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE context SET attributes = $2, redacted = $3 WHERE id = $1")
+    sql("UPDATE context SET attributes = $2, redacted = $3 WHERE id = $1")
         .bind(id)
         .bind(&full.attributes)
         .bind(&full.redacted)
         .execute(&mut *connection)
         .await?;
-    let mut terms: Vec<String> =
-        sqlx::query_scalar("SELECT term FROM context_term WHERE context_id = $1 ORDER BY term")
-            .bind(id)
-            .fetch_all(&mut *connection)
-            .await?;
+    let mut terms: Vec<String> = sql("SELECT term FROM context_term WHERE context_id = $1 ORDER BY term")
+        .bind(id)
+        .fetch_scalars(&mut *connection)
+        .await?;
     terms.sort_unstable();
     if terms == full.terms {
         return Ok(());
     }
-    sqlx::query("DELETE FROM context_term WHERE context_id = $1").bind(id).execute(&mut *connection).await?;
+    sql("DELETE FROM context_term WHERE context_id = $1").bind(id).execute(&mut *connection).await?;
     let terms: Vec<_> = full.terms.iter().map(|term| (environment_id, kind, &**term, id)).collect();
     insert_terms(connection, &terms).await
 }
 
 async fn insert_terms(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     terms: &[(i64, &str, &str, i64)],
 ) -> Result<(), StoreError> {
     let text = ("INSERT INTO context_term (environment_id, kind, term, context_id) VALUES", 4, "");

@@ -1,12 +1,9 @@
 //! Counts per minute: evaluations and custom events.
 
-use futures_util::TryStreamExt as _;
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteConnection;
-
 use super::StoreError;
 use super::rows::run;
 use crate::analytics::effects::{Counted, NONE};
+use crate::store::connection::{Connection, sql};
 
 /// Evaluations to add: of a flag, by what they are counted by.
 pub type EvaluationRow<'a> = (i64, &'a str, Counted, i64);
@@ -19,7 +16,7 @@ pub type VariationTotal = (Option<i64>, u64);
 
 /// Adds evaluations.
 pub async fn add_evaluations(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     rows: &[EvaluationRow<'_>],
 ) -> Result<(), StoreError> {
     let text = (
@@ -42,7 +39,7 @@ pub async fn add_evaluations(
 }
 
 /// Adds custom events.
-pub async fn add_custom(connection: &mut SqliteConnection, rows: &[CustomRow<'_>]) -> Result<(), StoreError> {
+pub async fn add_custom(connection: &mut Connection, rows: &[CustomRow<'_>]) -> Result<(), StoreError> {
     let text = (
         "INSERT INTO custom_count (environment_id, event_key, minute, count) VALUES",
         4,
@@ -58,11 +55,11 @@ pub async fn add_custom(connection: &mut SqliteConnection, rows: &[CustomRow<'_>
 
 /// Evaluations of all flags since a minute, by flag and variation, in the order of flag keys.
 pub async fn evaluations_since(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment_id: i64,
     minute: i64,
 ) -> Result<Vec<(String, VariationTotal)>, StoreError> {
-    let rows = sqlx::query(
+    let rows = sql(
         "SELECT flag_key, variation, sum(count) FROM evaluation_count
          WHERE environment_id = $1 AND minute >= $2 GROUP BY flag_key, variation ORDER BY flag_key, variation",
     )
@@ -76,17 +73,15 @@ pub async fn evaluations_since(
 /// Evaluations of one flag from a minute up to another, that one not included, in buckets of so many
 /// minutes: the bucket's first minute, then the variation, in that order. Buckets without are left out.
 pub async fn evaluations_of(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment_id: i64,
     flag_key: &str,
     (from, to): (i64, i64),
     bucket: i64,
 ) -> Result<Vec<(i64, VariationTotal)>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT minute - minute % $5 AS bucket, variation, sum(count) FROM evaluation_count
+    let rows = sql("SELECT minute - minute % $5 AS bucket, variation, sum(count) FROM evaluation_count
          WHERE environment_id = $1 AND flag_key = $2 AND minute >= $3 AND minute < $4
-         GROUP BY bucket, variation ORDER BY bucket, variation",
-    )
+         GROUP BY bucket, variation ORDER BY bucket, variation")
     .bind(environment_id)
     .bind(flag_key)
     .bind(from)
@@ -99,77 +94,69 @@ pub async fn evaluations_of(
 
 /// The last minute in which a flag was evaluated, if it ever was.
 pub async fn last_evaluation(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment_id: i64,
     flag_key: &str,
 ) -> Result<Option<i64>, StoreError> {
     // The end of a stretch of the primary key: one look-up, however much was counted.
-    Ok(sqlx::query_scalar(
-        "SELECT max(minute) FROM evaluation_count WHERE environment_id = $1 AND flag_key = $2",
-    )
-    .bind(environment_id)
-    .bind(flag_key)
-    .fetch_one(connection)
-    .await?)
+    Ok(sql("SELECT max(minute) FROM evaluation_count WHERE environment_id = $1 AND flag_key = $2")
+        .bind(environment_id)
+        .bind(flag_key)
+        .fetch_scalar(connection)
+        .await?)
 }
 
 /// Custom events of one key since a minute.
 pub async fn custom_since(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment_id: i64,
     event_key: &str,
     minute: i64,
 ) -> Result<u64, StoreError> {
-    let count: i64 = sqlx::query_scalar(
-        "SELECT CAST(coalesce(sum(count), 0) AS BIGINT) FROM custom_count
-         WHERE environment_id = $1 AND event_key = $2 AND minute >= $3",
-    )
+    let count: i64 = sql("SELECT CAST(coalesce(sum(count), 0) AS BIGINT) FROM custom_count
+         WHERE environment_id = $1 AND event_key = $2 AND minute >= $3")
     .bind(environment_id)
     .bind(event_key)
     .bind(minute)
-    .fetch_one(connection)
+    .fetch_scalar(connection)
     .await?;
     Ok(count.unsigned_abs())
 }
 
 /// The environments that have counts, by skipping from one to the next in the index.
-pub async fn environments(connection: &mut SqliteConnection) -> Result<Vec<i64>, StoreError> {
-    let rows = sqlx::query_scalar::<_, i64>(
-        "WITH RECURSIVE known (id) AS (
+pub async fn environments(connection: &mut Connection) -> Result<Vec<i64>, StoreError> {
+    Ok(sql("WITH RECURSIVE known (id) AS (
              SELECT min(environment_id) FROM evaluation_count
              UNION ALL
              SELECT (SELECT min(environment_id) FROM evaluation_count WHERE environment_id > known.id)
              FROM known WHERE known.id IS NOT NULL)
-         SELECT id FROM known WHERE id IS NOT NULL",
-    )
-    .fetch(connection);
-    Ok(rows.try_collect().await?)
+         SELECT id FROM known WHERE id IS NOT NULL")
+    .fetch_scalars(connection)
+    .await?)
 }
 
 /// Removes evaluation counts of an environment older than a minute, at most `limit`; says how many.
 pub async fn forget_evaluations(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment_id: i64,
     minute: i64,
     limit: i64,
 ) -> Result<u64, StoreError> {
-    let deleted = sqlx::query(
-        "DELETE FROM evaluation_count WHERE (environment_id, flag_key, minute, variation, version) IN (
+    let deleted =
+        sql("DELETE FROM evaluation_count WHERE (environment_id, flag_key, minute, variation, version) IN (
              SELECT environment_id, flag_key, minute, variation, version FROM evaluation_count
-             WHERE environment_id = $1 AND minute < $2 LIMIT $3)",
-    )
-    .bind(environment_id)
-    .bind(minute)
-    .bind(limit)
-    .execute(connection)
-    .await?;
+             WHERE environment_id = $1 AND minute < $2 LIMIT $3)")
+        .bind(environment_id)
+        .bind(minute)
+        .bind(limit)
+        .execute(connection)
+        .await?;
     Ok(deleted.rows_affected())
 }
 
 /// Removes counts of custom events older than a minute.
-pub async fn forget_custom(connection: &mut SqliteConnection, minute: i64) -> Result<u64, StoreError> {
-    let deleted =
-        sqlx::query("DELETE FROM custom_count WHERE minute < $1").bind(minute).execute(connection).await?;
+pub async fn forget_custom(connection: &mut Connection, minute: i64) -> Result<u64, StoreError> {
+    let deleted = sql("DELETE FROM custom_count WHERE minute < $1").bind(minute).execute(connection).await?;
     Ok(deleted.rows_affected())
 }
 

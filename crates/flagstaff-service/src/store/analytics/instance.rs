@@ -1,9 +1,7 @@
 //! Programs that reported themselves.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteConnection;
-
 use super::StoreError;
+use crate::store::connection::{Connection, sql};
 
 /// A program, as its SDK's diagnostics describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +22,11 @@ pub struct SdkInstance {
 
 /// Notes a report. Later reports do not repeat name and version.
 pub async fn upsert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment_id: i64,
     instance: &SdkInstance,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    sql(
         "INSERT INTO sdk_instance (environment_id, instance_id, name, version, wrapper, first_seen, last_seen)
          VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (environment_id, instance_id) DO UPDATE SET
@@ -51,14 +49,12 @@ pub async fn upsert(
 
 /// The programs of an environment, the latest first, at most `limit`.
 pub async fn list(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     environment_id: i64,
     limit: i64,
 ) -> Result<Vec<SdkInstance>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT instance_id, name, version, wrapper, first_seen, last_seen FROM sdk_instance
-         WHERE environment_id = $1 ORDER BY last_seen DESC, instance_id LIMIT $2",
-    )
+    let rows = sql("SELECT instance_id, name, version, wrapper, first_seen, last_seen FROM sdk_instance
+         WHERE environment_id = $1 ORDER BY last_seen DESC, instance_id LIMIT $2")
     .bind(environment_id)
     .bind(limit)
     .fetch_all(connection)
@@ -78,10 +74,8 @@ pub async fn list(
 }
 
 /// Forgets programs that did not report since an instant.
-pub async fn forget(connection: &mut SqliteConnection, before_ms: i64) -> Result<u64, StoreError> {
-    let deleted = sqlx::query("DELETE FROM sdk_instance WHERE last_seen < $1")
-        .bind(before_ms)
-        .execute(connection)
-        .await?;
+pub async fn forget(connection: &mut Connection, before_ms: i64) -> Result<u64, StoreError> {
+    let deleted =
+        sql("DELETE FROM sdk_instance WHERE last_seen < $1").bind(before_ms).execute(connection).await?;
     Ok(deleted.rows_affected())
 }

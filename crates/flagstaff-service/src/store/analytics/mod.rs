@@ -17,10 +17,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{SqlSafeStr as _, Sqlite, SqlitePool, Transaction};
+use sqlx::{SqlSafeStr as _, SqlitePool};
 
+use super::connection::{Reading, Transaction};
 use super::{StoreError, pool_options};
 
 /// The file in the data folder.
@@ -80,18 +80,18 @@ impl EventStore {
     }
 
     /// A connection for one reading statement.
-    pub async fn read(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
-        Ok(self.readers.acquire().await?)
+    pub async fn read(&self) -> Result<Reading, StoreError> {
+        Ok(self.readers.acquire().await?.into())
     }
 
     /// A transaction for several reading statements that see one moment.
-    pub async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.readers.begin().await?)
+    pub async fn snapshot(&self) -> Result<Reading, StoreError> {
+        Ok(self.readers.begin().await?.into())
     }
 
     /// A transaction that writes. One task writes, so that there is never a second one.
-    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    pub async fn write(&self) -> Result<Transaction, StoreError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?.into())
     }
 
     /// Closes all connections, once they are given back.

@@ -2,12 +2,8 @@
 
 use std::fmt::Write as _;
 
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{AssertSqlSafe, Sqlite};
-
-/// A statement while its values are bound.
-pub(super) type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
+pub(super) use crate::store::connection::Statement;
+use crate::store::connection::{Connection, composed_sql};
 
 /// Rows per statement, from the most to the least. Each length is a statement text of its own, which is
 /// prepared once, so there are few of them.
@@ -39,21 +35,16 @@ pub(super) fn placeholders(rows: usize, columns: usize) -> String {
     text
 }
 
-/// A statement of ours around placeholders; no value is ever part of its text.
-pub(super) fn statement<'q>(text: String) -> Statement<'q> {
-    sqlx::query(AssertSqlSafe(text))
-}
-
 /// Runs `before (…),(…) after` for all `rows`, a few at a time, and says how many rows were touched.
 pub(super) async fn run<T>(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     rows: &[T],
     (before, columns, after): (&str, usize, &str),
-    bind: impl for<'q> Fn(Statement<'q>, &T) -> Statement<'q>,
+    bind: impl for<'q> Fn(Statement<'q>, &'q T) -> Statement<'q>,
 ) -> Result<u64, sqlx::Error> {
     let mut touched = 0;
     for piece in pieces(rows) {
-        let mut query = statement(format!("{before} {} {after}", placeholders(piece.len(), columns)));
+        let mut query = composed_sql(format!("{before} {} {after}", placeholders(piece.len(), columns)));
         for row in piece {
             query = bind(query, row);
         }

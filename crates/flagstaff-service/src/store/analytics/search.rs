@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use futures_util::TryStreamExt as _;
-use sqlx::sqlite::SqliteConnection;
 
 use super::StoreError;
 use super::context::{COLUMNS, ContextRow};
-use super::rows::{Statement, statement};
+use super::rows::Statement;
 use crate::analytics::terms::{TermQuery, end_of_range};
+use crate::store::connection::{Connection, composed_sql};
 
 /// Which of the found, or of all, are returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Sort {
 
 /// Contexts of a kind, and whether there are more behind the page.
 pub async fn all(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     (environment_id, kind): (i64, &str),
     sort: Sort,
     page: Page,
@@ -56,18 +56,18 @@ pub async fn all(
         "SELECT {COLUMNS} FROM context WHERE environment_id = $1 AND kind = $2 ORDER BY {} LIMIT $3 OFFSET $4",
         sort.order()
     );
-    let query = statement(text).bind(environment_id).bind(kind);
+    let query = composed_sql(text).bind(environment_id).bind(kind);
     up_to_limit(connection, query, page).await
 }
 
 /// Contexts of a kind whose key comes after `after`, in the order of keys, and whether there are more.
 pub async fn after_key(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     (environment_id, kind): (i64, &str),
     after: &str,
     limit: usize,
 ) -> Result<(Vec<ContextRow>, bool), StoreError> {
-    let query = statement(format!(
+    let query = composed_sql(format!(
         "SELECT {COLUMNS} FROM context WHERE environment_id = $1 AND kind = $2 AND key > $3
          ORDER BY context.key LIMIT $4 OFFSET $5"
     ))
@@ -82,7 +82,7 @@ pub async fn after_key(
 /// Without `sort`, those of which every word is a whole term come first, then the others in the order of
 /// the terms they were found by.
 pub async fn found(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     (environment_id, kind): (i64, &str),
     query: &TermQuery,
     sort: Option<Sort>,
@@ -95,7 +95,7 @@ pub async fn found(
             sort.order()
         );
         let limit = i64::try_from(page.limit.saturating_add(1)).unwrap_or(i64::MAX);
-        let statement = statement(text).bind(limit).bind(offset(page)).bind(environment_id).bind(kind);
+        let statement = composed_sql(text).bind(limit).bind(offset(page)).bind(environment_id).bind(kind);
         let rows = bind_ids(statement, query).fetch_all(connection).await?;
         let rows = rows.iter().map(ContextRow::read).collect::<Result<Vec<_>, _>>()?;
         return Ok(cut(rows, page.limit));
@@ -128,7 +128,7 @@ impl Pages {
     /// Reads along the terms that begin with the first word, as far as the page needs it.
     async fn take(
         &mut self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection,
         (environment_id, kind): (i64, &str),
         words: &[String],
         how: Match,
@@ -136,7 +136,7 @@ impl Pages {
         if words.is_empty() {
             return Ok(());
         }
-        let mut query = statement(along_terms(words.len(), how)).bind(environment_id).bind(kind);
+        let mut query = composed_sql(along_terms(words.len(), how)).bind(environment_id).bind(kind);
         for word in words {
             query = query.bind(word.clone()).bind(how.end(word));
         }
@@ -220,7 +220,7 @@ fn bind_ids<'q>(mut statement: Statement<'q>, query: &TermQuery) -> Statement<'q
 }
 
 async fn up_to_limit(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     query: Statement<'_>,
     page: Page,
 ) -> Result<(Vec<ContextRow>, bool), StoreError> {
@@ -243,8 +243,6 @@ fn cut(mut rows: Vec<ContextRow>, limit: usize) -> (Vec<ContextRow>, bool) {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::Row as _;
-
     use super::*;
     use crate::store::analytics::EventStore;
 
@@ -256,7 +254,7 @@ mod tests {
         let store = EventStore::open(&folder).await.unwrap();
         for (words, how) in [(1, Match::Beginning), (1, Match::Whole), (3, Match::Beginning)] {
             let text = format!("EXPLAIN QUERY PLAN {}", along_terms(words, how));
-            let rows = statement(text).fetch_all(&mut *store.read().await.unwrap()).await.unwrap();
+            let rows = composed_sql(text).fetch_all(&mut store.read().await.unwrap()).await.unwrap();
             let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
             assert!(plan[0].contains("SEARCH context_term USING PRIMARY KEY"), "{plan:#?}");
             assert!(plan[0].contains("AND term>? AND term<?"), "{plan:#?}");
