@@ -11,6 +11,7 @@
 //! | [`event`], [`summary`] | what an SDK reports of its evaluations |
 //! | [`migration`] | what it reports of the steps of a migration |
 //! | [`received`] | the same as a service reads it, whatever SDK it comes from |
+//! | [`relay`] | which environments a relay serves |
 //! | [`openfeature`] | the same in OpenFeature's words |
 //! | [`secure_mode`] | how a browser proves whom it speaks for |
 //! | [`redaction`] | what of a context stays out of those reports |
@@ -27,6 +28,7 @@ pub mod openfeature;
 pub mod paths;
 pub mod received;
 pub mod redaction;
+pub mod relay;
 pub mod secure_mode;
 pub mod sse;
 pub mod stream;

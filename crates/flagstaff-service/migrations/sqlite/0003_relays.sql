@@ -12,7 +12,7 @@ CREATE TABLE relay_auto_config (
     key_end        TEXT NOT NULL,         -- its last characters, to tell keys apart
     expiring_key_hash TEXT UNIQUE,        -- of the key before
     key_expires_at BIGINT,                -- when that one stops working
-    member_id      BIGINT NOT NULL REFERENCES member (id) ON DELETE CASCADE,
+    member_id      BIGINT REFERENCES member (id) ON DELETE SET NULL, -- who made it
     created_at     BIGINT NOT NULL,
     changed_at     BIGINT NOT NULL
 );
