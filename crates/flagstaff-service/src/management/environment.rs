@@ -179,6 +179,7 @@ pub(super) async fn insert(
         colour: new.colour.clone(),
         tags: new.tags.clone(),
         sdk_key: keys.sdk_key,
+        expiring_sdk_key: None,
         mobile_key: keys.mobile_key,
         client_side_id: keys.client_side_id,
         default_ttl: new.default_ttl,

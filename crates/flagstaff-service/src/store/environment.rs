@@ -33,6 +33,8 @@ pub struct Environment {
     pub tags: Vec<String>,
     /// The secret of server-side SDKs.
     pub sdk_key: String,
+    /// The secret before it, which counts on for a while.
+    pub expiring_sdk_key: Option<ExpiringKey>,
     /// The key of mobile SDKs.
     pub mobile_key: String,
     /// The public id of browser SDKs, and of the environment in the APIs.
@@ -59,6 +61,28 @@ pub struct Environment {
     pub created_at: i64,
 }
 
+/// A key that was replaced and counts on until a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiringKey {
+    /// The key.
+    pub key: String,
+    /// When it stops counting, in Unix milliseconds.
+    pub until: i64,
+}
+
+impl Environment {
+    /// The secret before the present one, if it counts still.
+    pub fn old_sdk_key(&self, now: i64) -> Option<&ExpiringKey> {
+        self.expiring_sdk_key.as_ref().filter(|old| now < old.until)
+    }
+
+    /// Every secret of server-side SDKs that counts.
+    pub fn sdk_keys(&self, now: i64) -> impl Iterator<Item = &str> {
+        let old = self.old_sdk_key(now).map(|old| &*old.key);
+        std::iter::once(&*self.sdk_key).chain(old)
+    }
+}
+
 /// What tells whether an environment changed.
 #[derive(Clone, Debug)]
 pub struct Head {
@@ -82,6 +106,10 @@ fn read(row: &Row) -> Result<Environment, StoreError> {
         name: row.get("name"),
         colour: row.get("colour"),
         sdk_key: row.get("sdk_key"),
+        expiring_sdk_key: row
+            .get::<Option<String>, _>("expiring_sdk_key")
+            .zip(row.get::<Option<i64>, _>("sdk_key_expires_at"))
+            .map(|(key, until)| ExpiringKey { key, until }),
         mobile_key: row.get("mobile_key"),
         client_side_id: row.get("client_side_id"),
         default_ttl: row.get("default_ttl"),
@@ -152,8 +180,10 @@ pub async fn insert(
     let row = sql(
         "INSERT INTO environment (project_id, key, name, colour, tags, sdk_key, sdk_key_hash, mobile_key,
             mobile_key_hash, client_side_id, default_ttl, secure_mode, default_track_events, confirm_changes,
-            require_comments, critical, sequence, lineage, version, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+            require_comments, critical, sequence, lineage, version, created_at, expiring_sdk_key,
+            sdk_key_expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+            $22)
          RETURNING id",
     )
     .bind(environment.project_id)
@@ -176,6 +206,8 @@ pub async fn insert(
     .bind(&environment.lineage)
     .bind(environment.version)
     .bind(environment.created_at)
+    .bind(environment.expiring_sdk_key.as_ref().map(|old| old.key.as_str()))
+    .bind(environment.expiring_sdk_key.as_ref().map(|old| old.until))
     .fetch_one(connection)
     .await?;
     Ok(EnvironmentId(row.get("id")))
@@ -201,6 +233,8 @@ pub async fn update(connection: &mut Connection, environment: &Environment) -> R
     .bind(environment.confirm_changes)
     .bind(environment.require_comments)
     .bind(environment.critical)
+    .bind(environment.expiring_sdk_key.as_ref().map(|old| old.key.as_str()))
+    .bind(environment.expiring_sdk_key.as_ref().map(|old| old.until))
     .bind(environment.id.0)
     .execute(connection)
     .await?;

@@ -21,6 +21,7 @@ mod ids;
 pub mod member;
 pub mod membership;
 pub mod metric;
+pub mod payload_filter;
 pub mod project;
 pub mod segment;
 pub mod session;
@@ -47,9 +48,10 @@ pub const DATABASE_FILE: &str = "flagstaff.db";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The schema, step by step. A step that was released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "flags", include_str!("../../migrations/sqlite/0001_flags.sql")),
     (2, "segment_changes", include_str!("../../migrations/sqlite/0002_segment_changes.sql")),
+    (3, "relays", include_str!("../../migrations/sqlite/0003_relays.sql")),
 ];
 
 /// Why the database did not do what it was asked.
