@@ -1,17 +1,19 @@
-//! For SDKs of other languages that are built on this one: what a Rust program has no use for.
+//! For SDKs of other languages that are built on this one, and for relays: what a Rust program has no use for.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use flagstaff_eval::{DataSet, Detail, PreparedFlag, PrerequisiteResult, Value};
 use flagstaff_wire::all_flags::AllFlagsOptions;
 use flagstaff_wire::migration::MigrationOpEvent;
 
 use crate::client::{AllFlagsState, Client};
+use crate::config::{Config, ConfigError};
 use crate::context::EventContext;
-use crate::data_source::DataSourceUpdates;
 use crate::data_source::receive::remind;
-use crate::data_store::{Backing, StoreError};
+use crate::data_source::{DataAvailability, DataSourceUpdates};
+use crate::data_store::{Backing, StoreError, StoredItem};
 use crate::evaluation::Question;
+use crate::http::{self, Http};
 use crate::runtime::{Command, Done};
 use crate::value::EventDefault;
 
@@ -34,6 +36,47 @@ pub(crate) fn while_waiting(wait: &mut (dyn FnMut() + Send)) {
         Some(around) => around(wait),
         None => wait(),
     }
+}
+
+/// Sees what a client receives, as it was written: see [`Config::observer`].
+///
+/// It is told of one thing after the other, in the order in which they come into force, on whatever thread
+/// brings them, while no other change can be made. So it must be quick, must not wait for anything, and must
+/// not call the client.
+pub trait Observer: Send + Sync + 'static {
+    /// These items take the place of all others, whatever the versions. `data` is what they make together.
+    /// They were received, or are those last known, from a snapshot, as `availability` says.
+    fn everything(&self, data: &DataSet, items: &[StoredItem], availability: DataAvailability);
+
+    /// These items are new, changed, or tombstones now: what is not live in `data`, which has them already.
+    fn changes(&self, data: &DataSet, items: &[StoredItem]);
+}
+
+impl Config {
+    /// Shows `observer` all that is received, including what this version does not know. Keeps items, as
+    /// [`Config::keep_items`] does.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self.keep_items(true)
+    }
+}
+
+/// Sends requests in the way in which a client with this configuration does: through the same proxy, with the
+/// same certificates, time-out for connecting and names. Without an SDK key there is no `Authorization`. How
+/// long an answer may take is the caller's to say.
+///
+/// # Errors
+/// As those of [`Client::start`].
+pub fn http_client(config: Config) -> Result<reqwest::Client, ConfigError> {
+    let config = config.sdk_key_may_be_missing().checked()?;
+    let roots = http::roots(&config)?;
+    Http::new(&config, roots, &uuid::Uuid::new_v4().to_string()).map(Http::into_client)
+}
+
+/// What went wrong with a request, in words without secrets: what stands before an `@` in a proxy's address
+/// among them.
+pub fn describe_http_error(error: &reqwest::Error) -> String {
+    http::describe(error)
 }
 
 /// What an evaluation looks at besides, and whom it tells.

@@ -48,6 +48,11 @@ impl Http {
         Ok(Self { client, connect_timeout, read_timeout })
     }
 
+    /// For requests of another kind.
+    pub(crate) fn into_client(self) -> Client {
+        self.client
+    }
+
     /// A request whose answer takes as long as it takes: whoever reads it sees to it that it goes on.
     pub(crate) fn get(&self, url: &str) -> RequestBuilder {
         self.client.get(url)
@@ -88,7 +93,9 @@ fn default_headers(config: &Config, instance_id: &str) -> HeaderMap {
             map.insert(name, value);
         }
     };
-    set(AUTHORIZATION, &config.sdk_key);
+    if !config.sdk_key.is_empty() {
+        set(AUTHORIZATION, &config.sdk_key);
+    }
     set(USER_AGENT, &config.user_agent);
     set(HeaderName::from_static(headers::INSTANCE_ID), instance_id);
     if let Some(tags) = tags {

@@ -115,6 +115,8 @@
 //!   show the flag and its prerequisites; [`Client::data_source_updates`] puts flags in.
 //! - A [`Plugin`] is shown the client before it connects; [`Client::remind_of`] has one client begin with the
 //!   flags of another; [`Client::report_migration_op`] reports a step of a migration that was noted elsewhere.
+//! - An [`Observer`] sees all that is received, as it was written; [`http_client`] sends other requests in
+//!   the way in which a client would. Relays are built on these two.
 //! - [`around_waits`] has an interpreter's lock let go of while an evaluation waits for a database.
 //! - [`Client::data_source_status`], [`Client::is_initialized`], [`Client::is_offline`] and
 //!   [`Client::data_set`] read the state.
@@ -191,7 +193,7 @@ pub use flagstaff_wire::diagnostic::{Platform, Sdk};
 #[doc(hidden)]
 pub use flagstaff_wire::openfeature;
 pub use flagstaff_wire::stream::ItemKind;
-pub use glue::{Seen, around_waits};
+pub use glue::{Observer, Seen, around_waits, describe_http_error, http_client};
 #[cfg(feature = "otel")]
 pub use hooks::OtelHook;
 pub use hooks::{EvaluationSeriesContext, Hook, HookResult, SeriesData, TrackSeriesContext};

@@ -24,6 +24,7 @@ use crate::big_segments::BigSegments;
 use crate::data_source::DataSource;
 use crate::data_store::PersistentDataStore;
 use crate::data_system::DataSystem;
+use crate::glue::Observer;
 use crate::hooks::Hook;
 use crate::log::LogSink;
 use crate::plugins::Plugin;
@@ -70,6 +71,7 @@ pub struct Config {
     pub(crate) data_system: Option<DataSystem>,
     pub(crate) data_source: Option<Arc<dyn DataSource>>,
     pub(crate) keep_items: bool,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) snapshot_file: Option<PathBuf>,
     pub(crate) snapshot_delay: Duration,
     pub(crate) data_store: Option<PersistentDataStore>,
@@ -131,6 +133,7 @@ impl Config {
             data_system: None,
             data_source: None,
             keep_items: false,
+            observer: None,
             snapshot_file: None,
             snapshot_delay: Duration::from_secs(5),
             data_store: None,

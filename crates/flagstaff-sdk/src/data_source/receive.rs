@@ -8,6 +8,7 @@ use std::sync::Arc;
 use flagstaff_eval::{DataSet, Entry, PreparedFlag, PreparedSegment};
 use flagstaff_wire::stream::ItemKind;
 
+use crate::data_source::DataAvailability;
 use crate::data_store::{StoredItem, by_key};
 use crate::log::LogLevel;
 use crate::shared::Shared;
@@ -91,9 +92,13 @@ fn put_in_force(
     texts: Vec<StoredItem>,
 ) -> Option<(Waiting<()>, std::time::Duration)> {
     let is_first = !shared.has_received();
+    let observed = shared.config.observer.as_ref().map(|observer| (observer, texts.clone()));
     let mut texts = by_key(texts);
     let mut written = None;
     let next = |_: &DataSet| {
+        if let Some((observer, items)) = &observed {
+            observer.everything(&data, items, DataAvailability::Refreshed);
+        }
         if let Some(kept) = &shared.texts {
             kept.swap(&mut texts);
         }
@@ -125,6 +130,10 @@ fn receive(shared: &Arc<Shared>, items: Items, in_order: bool) {
     segments.iter().filter_map(Entry::live).for_each(|segment| warn_of_segment(shared, segment));
     let to_keep = texts.clone();
     let next = |data: &DataSet| {
+        let mut observed = shared.config.observer.as_ref().map(|observer| (observer, to_keep.clone()));
+        if let Some((_, items)) = observed.as_mut().filter(|_| !in_order) {
+            items.retain(|item| is_newer(known_version(data, item), item.version));
+        }
         if let Some(kept) = &shared.texts {
             kept.put_all(to_keep, !in_order);
         }
@@ -132,7 +141,11 @@ fn receive(shared: &Arc<Shared>, items: Items, in_order: bool) {
             flags.retain(|flag| is_newer(data.flag_version(flag.key()), flag.version()));
             segments.retain(|segment| is_newer(data.segment_version(segment.key()), segment.version()));
         }
-        (!flags.is_empty() || !segments.is_empty()).then(|| data.with_all(flags, segments))
+        let next = (!flags.is_empty() || !segments.is_empty()).then(|| data.with_all(flags, segments))?;
+        if let Some((observer, items)) = observed {
+            observer.changes(&next, &items);
+        }
+        Some(next)
     };
     shared.change_data_then(next, || {
         let backing = shared.backing.as_ref()?;
@@ -143,6 +156,13 @@ fn receive(shared: &Arc<Shared>, items: Items, in_order: bool) {
     let has_everything = shared.has_received() || shared.is_from_snapshot();
     if let Some(snapshot) = shared.snapshot.as_ref().filter(|_| has_everything) {
         snapshot.changed(shared);
+    }
+}
+
+fn known_version(data: &DataSet, item: &StoredItem) -> Option<u64> {
+    match item.kind {
+        ItemKind::Flag => data.flag_version(&item.key),
+        ItemKind::Segment => data.segment_version(&item.key),
     }
 }
 

@@ -28,7 +28,7 @@ use std::{io, mem, thread};
 use self::format::{Header, Origin, Snapshot};
 use crate::clock::now_ms;
 use crate::config::Config;
-use crate::data_source::Turn;
+use crate::data_source::{DataAvailability, Turn};
 use crate::data_store::by_key;
 use crate::fork;
 use crate::log::LogLevel;
@@ -111,8 +111,12 @@ impl Snapshots {
             Err(error) => return self.ignored(shared, &error),
         };
         let count = texts.len();
+        let observed = shared.config.observer.as_ref().map(|observer| (observer, texts.clone()));
         let mut texts = by_key(texts);
         shared.change_data(|_| {
+            if let Some((observer, items)) = observed {
+                observer.everything(&data, &items, DataAvailability::Cached);
+            }
             if let Some(kept) = &shared.texts {
                 kept.swap(&mut texts);
             }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use flagstaff_sdk::migrations::{ByOrigin, MigrationOpEvent, Operation, StageEvaluation};
 use flagstaff_sdk::model::FlagData;
 use flagstaff_sdk::{
-    AllFlagsOptions, Client, Config, DataSet, ErrorKind, ItemKind, ReasonKind, Seen, TestData, around_waits,
+    AllFlagsOptions, Client, Config, DataAvailability, DataSet, ErrorKind, ItemKind, Observer, ReasonKind,
+    Seen, StoredItem, TestData, around_waits,
 };
 use flagstaff_testkit::user;
 use serde_json::{Value, json};
@@ -197,4 +198,65 @@ fn who_asked_for_a_flush_is_called_once_it_is_done_or_cannot_be() {
     client.close();
     assert!(!flush(&client));
     assert!(!flush(&Client::start(Config::new(KEY).offline(true)).unwrap()));
+}
+
+/// Writes down what it is shown.
+#[derive(Clone, Default)]
+struct Notes(Arc<std::sync::Mutex<Vec<String>>>);
+
+impl Notes {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    fn note(&self, what: &str, data: &DataSet, items: &[StoredItem]) {
+        let mut items: Vec<_> = items
+            .iter()
+            .map(|item| format!("{} live={} {}", item.key, data.flag(&item.key).is_some(), item.json))
+            .collect();
+        items.sort();
+        self.0.lock().unwrap().push(format!("{what}: {}", items.join(", ")));
+    }
+}
+
+impl Observer for Notes {
+    fn everything(&self, data: &DataSet, items: &[StoredItem], availability: DataAvailability) {
+        self.note(&format!("everything, {availability:?}"), data, items);
+    }
+
+    fn changes(&self, data: &DataSet, items: &[StoredItem]) {
+        self.note("changes", data, items);
+    }
+}
+
+#[test]
+fn whoever_observes_is_shown_what_is_received_as_it_was_written_and_what_does_not_count_is_not_shown() {
+    let notes = Notes::default();
+    let folder = std::env::temp_dir().join(format!("flagstaff-observed-{}", std::process::id()));
+    let config = || {
+        let source = TestData::new();
+        Config::new(KEY).data_source(source).send_events(false).snapshot_file(&folder).observer(notes.clone())
+    };
+    let client = started(config());
+    notes.take();
+    let updates = client.data_source_updates();
+    let put = br#"{"flags":{"a":{"key":"a","version":2,"new":[1]},"z":{"key":"z","version":1,"deleted":true}},"segments":{}}"#;
+    updates.replace_json(put).unwrap();
+    updates.upsert_json(ItemKind::Flag, "a", br#"{"key":"a","version":2}"#).unwrap();
+    updates.upsert_json(ItemKind::Flag, "a", br#"{"key":"a","version":3,"newer": 1.0}"#).unwrap();
+    updates.delete(ItemKind::Flag, "a", 4);
+    let after_put = r#"everything, Refreshed: a live=true {"key":"a","version":2,"new":[1]}, z live=false {"key":"z","version":1,"deleted":true}"#;
+    let after_patch = r#"changes: a live=true {"key":"a","version":3,"newer": 1.0}"#;
+    let after_delete = "changes: a live=false ";
+    let seen = notes.take();
+    assert_eq!(seen[..2], [after_put, after_patch]);
+    assert!(seen[2].starts_with(after_delete) && seen.len() == 3, "{seen:?}");
+
+    client.close();
+    notes.take();
+    let again = Client::start(config().base_uri("http://127.0.0.1:9")).unwrap();
+    let seen = notes.take();
+    assert!(seen[0].starts_with("everything, Cached: a live=false "), "{seen:?}");
+    drop(again);
+    std::fs::remove_file(folder).unwrap();
 }
