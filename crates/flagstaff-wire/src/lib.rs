@@ -8,6 +8,7 @@
 //! | [`stream`], [`full_data`] | put, patch, delete and ping: flags on their way to an SDK |
 //! | [`fdv2`] | the second generation of the same: whole transfers that can be resumed |
 //! | [`all_flags`] | every flag for one context: for browsers and mobile programs |
+//! | [`big_segments`] | who is in segments that are too large to be sent |
 //! | [`event`], [`summary`] | what an SDK reports of its evaluations |
 //! | [`migration`] | what it reports of the steps of a migration |
 //! | [`received`] | the same as a service reads it, whatever SDK it comes from |
@@ -18,6 +19,7 @@
 //! | [`diagnostic`] | what an SDK reports of itself |
 
 pub mod all_flags;
+pub mod big_segments;
 pub mod diagnostic;
 pub mod event;
 pub mod fdv2;

@@ -16,6 +16,10 @@ pub const FDV2_POLL: &str = "/sdk/poll";
 pub const POLL_FLAGS: &str = "/sdk/latest-flags";
 /// All segments at once, by key.
 pub const POLL_SEGMENTS: &str = "/sdk/latest-segments";
+/// Which members of big segments changed.
+pub const BIG_SEGMENT_REVISIONS: &str = "/sdk/big-segments/revisions";
+/// The stream of the same.
+pub const BIG_SEGMENT_STREAM: &str = "/big-segments";
 /// Analytics events of a server-side SDK.
 pub const EVENTS: &str = "/bulk";
 /// Diagnostic events of a server-side SDK.
@@ -31,6 +35,8 @@ pub const STATUS: &str = "/status";
 pub const FILTER: &str = "filter";
 /// The query parameter that says what second-generation data is held already: its selector.
 pub const BASIS: &str = "basis";
+/// The query parameter that says up to where big segments are known.
+pub const AFTER: &str = "after";
 
 /// The default base of streams.
 pub const DEFAULT_STREAM_BASE: &str = "https://stream.launchdarkly.com";

@@ -16,7 +16,7 @@ CREATE TABLE big_segment (
 -- One context. It stays when it is taken out, so that whoever copied it can be told at any time.
 CREATE TABLE big_segment_member (
     big_segment_id BIGINT NOT NULL,
-    context_hash   BYTEANOT NULL,         -- SHA-256 of its key
+    context_hash   BYTEA NOT NULL,       -- SHA-256 of its key
     state          BIGINT NOT NULL,       -- 1 included, 2 excluded, 4 and 8 if that was ever so
     revision       BIGINT NOT NULL,       -- the environment's, at the last change
     import_id      BIGINT NOT NULL,       -- the import that named it last, or 0

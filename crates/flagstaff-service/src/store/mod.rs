@@ -13,6 +13,7 @@
 pub mod access_token;
 pub mod analytics;
 pub mod audit;
+pub mod big_segment;
 pub mod change_log;
 pub mod connection;
 pub mod environment;
@@ -48,10 +49,11 @@ pub const DATABASE_FILE: &str = "flagstaff.db";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The schema, step by step. A step that was released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "flags", include_str!("../../migrations/sqlite/0001_flags.sql")),
     (2, "segment_changes", include_str!("../../migrations/sqlite/0002_segment_changes.sql")),
     (3, "relays", include_str!("../../migrations/sqlite/0003_relays.sql")),
+    (6, "big_segments", include_str!("../../migrations/sqlite/0006_big_segments.sql")),
 ];
 
 /// Why the database did not do what it was asked.
