@@ -102,6 +102,10 @@ lint: setup-rust ## formatting, clippy without a warning, licences, the counts o
 bench: setup-rust python-release setup-official ## our evaluation beside its peers, in one run; prints a table
 	@benchmarks/run
 
+.PHONY: load
+load: setup-rust ## ten thousand streams and more on one service, with figures beside the marks; takes about 8 minutes (LOAD)
+	@benchmarks/load/run $(LOAD)
+
 .PHONY: soak
 soak: setup-rust setup-stores ## faults for ten minutes, and the largest forms of tests: prints what was served, lost and measured
 	@FLAGSTAFF_SINK_DOWN_SECONDS=600 FLAGSTAFF_PARTITION_SECONDS=60 FLAGSTAFF_REQUIRE_STORES=1 \
@@ -135,6 +139,9 @@ setup-browser: end-to-end/browser/node_modules/.ready ## the browser and its dri
 
 setup-stores: .tools/dynamodb-local/.ready .tools/consul/.ready ## Redis, DynamoDB Local and Consul, for the tests of stores
 	@command -v redis-server >/dev/null || scripts/debian-package redis-server
+
+.PHONY: setup-load-peer
+setup-load-peer: .tools/unleash-edge/.ready ## Unleash Edge, for `make load` to measure beside ours
 
 .tools/official-go/.ready: $(wildcard examples/official-go/*)
 .tools/official-java/.ready: $(wildcard examples/official-java/*)
