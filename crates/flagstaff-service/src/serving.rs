@@ -20,11 +20,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::ServingConfig;
-use crate::delivery::metrics::Metrics;
 use crate::error::ApiError;
-use crate::live_environment::{Audience, LiveEnvironment, LiveEnvironments};
+use crate::live_environment::{self, Audience, LiveEnvironment, LiveEnvironments};
+use crate::metrics::Metrics;
+use crate::occupancy::Occupancy;
 use crate::tls::Tls;
-use crate::{listen, tls};
+use crate::{listen, metrics, tls};
 
 /// The state of every handler that serves SDKs: `State(serving): State<SharedServing>`.
 pub type SharedServing = Arc<Serving>;
@@ -42,6 +43,8 @@ pub struct Serving {
     pub tls: Option<Tls>,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// Who takes up how much.
+    pub occupancy: Arc<Occupancy>,
     /// Cancelled when the process is asked to stop: streams and background work end then.
     pub stopping: CancellationToken,
     /// Background work that is waited for at the end: `serving.tasks.spawn(...)`.
@@ -97,6 +100,7 @@ impl Serving {
         events: Arc<dyn Events>,
     ) -> Self {
         Self {
+            occupancy: Arc::new(Occupancy::new(&config.limits)),
             config,
             live,
             events,
@@ -110,7 +114,11 @@ impl Serving {
 
 /// An address that is ours, where no request is taken yet.
 #[derive(Debug)]
-pub struct Bound(TcpListener);
+pub struct Bound {
+    requests: TcpListener,
+    /// For `/metrics` alone.
+    metrics: Option<TcpListener>,
+}
 
 impl Bound {
     /// Takes the address. Before anything is written: one that is taken should leave no trace.
@@ -118,7 +126,15 @@ impl Bound {
     /// # Errors
     /// If it is taken, or not ours to take.
     pub fn to(address: SocketAddr) -> io::Result<Self> {
-        listen::bind(address).map(Self)
+        Ok(Self { requests: listen::bind(address)?, metrics: None })
+    }
+
+    /// Takes another address, for `/metrics` alone.
+    ///
+    /// # Errors
+    /// If it is taken, or not ours to take.
+    pub fn with_metrics_at(self, address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { metrics: Some(listen::bind(address)?), ..self })
     }
 }
 
@@ -127,21 +143,33 @@ impl Bound {
 pub struct Listening {
     serving: SharedServing,
     address: SocketAddr,
-    accepting: JoinHandle<()>,
+    metrics_address: Option<SocketAddr>,
+    accepting: Vec<JoinHandle<()>>,
 }
 
 impl Listening {
     /// Takes requests from now on.
-    pub fn start(serving: SharedServing, Bound(listener): Bound, router: Router) -> Self {
-        let address = listener.local_addr().unwrap_or(serving.config.listen);
+    pub fn start(serving: SharedServing, bound: Bound, router: Router) -> Self {
+        let address = bound.requests.local_addr().unwrap_or(serving.config.listen);
+        let metrics_address = bound.metrics.as_ref().and_then(|listener| listener.local_addr().ok());
         serving.tasks.spawn(tls::follow(serving.clone()));
-        let accepting = tokio::spawn(listen::serve(serving.clone(), listener, router));
-        Self { serving, address, accepting }
+        serving.tasks.spawn(live_environment::expire_keys(serving.clone()));
+        let mut accepting = vec![tokio::spawn(listen::serve(serving.clone(), bound.requests, router))];
+        if let Some(listener) = bound.metrics {
+            let router = metrics::router(&serving);
+            accepting.push(tokio::spawn(listen::serve(serving.clone(), listener, router)));
+        }
+        Self { serving, address, metrics_address, accepting }
     }
 
     /// Where requests are taken.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where `/metrics` is answered, if that is elsewhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// The base of the addresses.
@@ -154,8 +182,10 @@ impl Listening {
     /// [`ServingConfig::drain`].
     pub async fn stop(self) {
         self.serving.stopping.cancel();
-        if let Err(error) = self.accepting.await {
-            tracing::error!(%error, "the listener ended badly");
+        for accepting in self.accepting {
+            if let Err(error) = accepting.await {
+                tracing::error!(%error, "a listener ended badly");
+            }
         }
         self.serving.tasks.close();
         if tokio::time::timeout(self.serving.config.drain, self.serving.tasks.wait()).await.is_err() {

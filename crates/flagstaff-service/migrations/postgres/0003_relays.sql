@@ -13,6 +13,7 @@ CREATE TABLE relay_auto_config (
     expiring_key_hash TEXT UNIQUE,        -- of the key before
     key_expires_at BIGINT,                -- when that one stops working
     member_id      BIGINT REFERENCES member (id) ON DELETE SET NULL, -- who made it
+    version        BIGINT NOT NULL,       -- rises with each change of the policy
     created_at     BIGINT NOT NULL,
     changed_at     BIGINT NOT NULL
 );

@@ -132,12 +132,8 @@ async fn reset_sdk_key(
     Keys((project, key)): Keys<(String, String)>,
     params: Params,
 ) -> Result<Json<Value>, ApiError> {
-    refuse_expiry(&params)?;
-    let renew = |environment: &mut Environment| {
-        environment.sdk_key = rules::random_sdk_key();
-        Ok(())
-    };
-    let (project, environment) = rules::update(&app, &caller.actor, &project, &key, renew).await?;
+    let expiry = params.expiry()?;
+    let (project, environment) = rules::renew_sdk_key(&app, &caller.actor, &project, &key, expiry).await?;
     Ok(Json(represent(&caller.actor, &project, &environment)))
 }
 
@@ -145,23 +141,19 @@ async fn reset_mobile_key(
     State(app): State<SharedApp>,
     caller: Caller,
     Keys((project, key)): Keys<(String, String)>,
+    params: Params,
 ) -> Result<Json<Value>, ApiError> {
+    // Better refused than taken for a promise.
+    if params.expiry()?.is_some() {
+        let message = "an old mobile key always stops working at once; leave `expiry` out";
+        return Err(ApiError::bad_request(message));
+    }
     let renew = |environment: &mut Environment| {
         environment.mobile_key = rules::random_mobile_key();
         Ok(())
     };
     let (project, environment) = rules::update(&app, &caller.actor, &project, &key, renew).await?;
     Ok(Json(represent(&caller.actor, &project, &environment)))
-}
-
-/// Better refused than taken for a promise.
-fn refuse_expiry(params: &Params) -> Result<(), ApiError> {
-    match params.get("expiry") {
-        None => Ok(()),
-        Some(_) => Err(ApiError::bad_request(
-            "an old key cannot be kept until a time yet; leave `expiry` out, and the old key stops working at once",
-        )),
-    }
 }
 
 /// What of an environment a patch may change.

@@ -10,8 +10,11 @@ mod flag;
 mod json_patch;
 mod link;
 mod params;
+mod patch;
 mod project;
+mod relay_auto_config;
 mod root;
+mod segment;
 pub mod user;
 mod version;
 
@@ -26,7 +29,9 @@ pub fn router() -> Router<SharedApp> {
         .merge(project::router())
         .merge(environment::router())
         .merge(flag::router())
+        .merge(segment::router())
         .merge(access_token::router())
+        .merge(relay_auto_config::router())
         .merge(user::router())
         .layer(middleware::from_fn(version::check))
 }

@@ -61,6 +61,17 @@ impl Params {
         }
     }
 
+    /// When an old key is to stop working, in Unix milliseconds; none: at once.
+    pub(super) fn expiry(&self) -> Result<Option<i64>, ApiError> {
+        let read = |text: &str| {
+            text.parse().map_err(|_| {
+                let shown = text.escape_debug();
+                ApiError::bad_request(format!("`expiry` is a time in Unix milliseconds, not `{shown}`"))
+            })
+        };
+        self.get("expiry").map(read).transpose()
+    }
+
     /// Which part of the list is asked for.
     pub(super) fn page(&self, default_limit: usize) -> Result<Page, ApiError> {
         let number = |name: &str, default: usize| match self.get(name) {

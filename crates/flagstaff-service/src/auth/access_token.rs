@@ -41,6 +41,11 @@ pub fn mint_access_token() -> MintedToken {
     MintedToken::of(format!("api-{}", secret::random_token()))
 }
 
+/// Makes the key of relays that configure themselves: `rel-` and 256 random bits.
+pub fn mint_relay_key() -> MintedToken {
+    MintedToken::of(format!("rel-{}", secret::random_token()))
+}
+
 impl MintedToken {
     /// Of a secret that is given; a demo's is known to all.
     pub fn of(secret: String) -> Self {

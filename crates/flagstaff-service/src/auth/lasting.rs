@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use tokio_util::sync::CancellationToken;
 
+use super::sdk_key::credential;
 use super::{BrowserEnvironment, MobileEnvironment, SdkEnvironment};
 use crate::SharedServing;
 use crate::error::ApiError;
@@ -22,6 +23,11 @@ pub(crate) trait Admission: FromRequestParts<SharedServing, Rejection = ApiError
     const AUDIENCE: Audience;
 
     fn live(&self) -> &Arc<LiveEnvironment>;
+
+    /// What is cancelled when what this request came by stops counting.
+    fn revoked(&self, _: &Parts) -> CancellationToken {
+        self.live().revoked(Self::AUDIENCE)
+    }
 }
 
 impl<E: Admission> FromRequestParts<SharedServing> for Lasting<E> {
@@ -29,7 +35,7 @@ impl<E: Admission> FromRequestParts<SharedServing> for Lasting<E> {
 
     async fn from_request_parts(parts: &mut Parts, serving: &SharedServing) -> Result<Self, ApiError> {
         let before = E::from_request_parts(parts, serving).await?;
-        let revoked = before.live().revoked(E::AUDIENCE);
+        let revoked = before.revoked(parts);
         // A key that stops counting is not found any more first, and those who came by it are sent away
         // then. So who is still found, after the token was taken, has one that will be cancelled.
         let admitted = E::from_request_parts(parts, serving).await?;
@@ -58,5 +64,10 @@ impl Admission for SdkEnvironment {
 
     fn live(&self) -> &Arc<LiveEnvironment> {
         &self.0
+    }
+
+    /// Two keys may count, and one of them not for long.
+    fn revoked(&self, parts: &Parts) -> CancellationToken {
+        self.0.revoked_for(credential(&parts.headers).unwrap_or_default())
     }
 }

@@ -7,6 +7,7 @@
 //! | [`BrowserEnvironment`] | the client-side ID in the path | the same |
 //! | [`Lasting`] | one of these | the same, and what is cancelled when that stops counting |
 //! | [`Caller`] | `Authorization: ACCESS-TOKEN`, on the admin API | an [`Actor`] |
+//! | [`Relay`] | `Authorization: KEY`, of relays that configure themselves | the configuration |
 //! | [`Session`] | the session cookie, on the dashboard | an [`Actor`], and the form token |
 //!
 //! An extractor only says who; what they may is asked of [`Actor::may`], in `management`, whichever
@@ -18,13 +19,15 @@ mod lasting;
 pub mod limit;
 pub mod password;
 mod permission;
+mod relay_key;
 mod sdk_key;
 pub mod secret;
 pub mod session;
 
-pub use access_token::{Caller, MintedToken, mint_access_token};
+pub use access_token::{Caller, MintedToken, mint_access_token, mint_relay_key};
 pub use client_side::{BrowserEnvironment, MobileEnvironment};
 pub(crate) use lasting::{Admission, Lasting};
 pub use permission::{Action, Actor, ActorKind, Forbidden, Role};
+pub use relay_key::Relay;
 pub use sdk_key::SdkEnvironment;
 pub use session::Session;

@@ -18,7 +18,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use flagstaff_eval::Context;
+use flagstaff_eval::{Context, PreparedFlag};
 use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions, FlagState};
 use flagstaff_wire::openfeature::{self, ContextProblem};
 use flagstaff_wire::secure_mode;
@@ -33,6 +33,7 @@ use crate::delivery::poll::{matches, takes_gzip, unchanged};
 use crate::error::ApiError;
 use crate::extract::{Asked, Keys, whole_body};
 use crate::live_environment::{Audience, LiveEnvironment};
+use crate::peer::Peer;
 
 /// A context is never longer.
 const LONGEST_CONTEXT: usize = 1024 * 1024;
@@ -113,9 +114,11 @@ async fn one(
         Ok(context) => context,
         Err(refusal) => return Ok(refusal.answer(StatusCode::BAD_REQUEST, Some(&key))),
     };
-    let (_, data) = asker.live.evaluable();
+    let (version, data) = asker.live.evaluable();
+    let members = asker.live.known_members(version, &data, &context).await;
     let (options, now) = (AllFlagsOptions::default(), crate::now_ms());
-    let all = AllFlags::of_keys(&data, &context, options, now, [&*key], |flag| asker.audience.sees(flag));
+    let seen = |flag: &PreparedFlag| asker.audience.sees(flag);
+    let all = AllFlags::of_keys(&data, members.to_ask(), &context, options, now, [&*key], seen);
     serving.metrics.evaluated_for_client();
     let Some(flag) = all.flags().first() else {
         let details = format!("there is no flag `{}` in this environment", key.escape_debug());
@@ -131,6 +134,7 @@ async fn one(
 async fn all(
     State(serving): State<SharedServing>,
     asker: Asker,
+    peer: Peer,
     Asked(proof): Asked<Proof>,
     headers: HeaderMap,
     body: Body,
@@ -143,17 +147,19 @@ async fn all(
     let (version, data) = asker.live.evaluable();
     let question = Sha256::new().chain_update([asker.audience as u8]).chain_update(&body).finalize();
     let question: String = question[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    let tag = format!("{}-{version}-{question}", asker.live.about().environment.lineage);
+    let members = asker.live.known_members(version, &data, &context).await;
+    let tag = format!("{}-{version}-{question}{}", asker.live.lineage(), members.tag());
     if matches(&headers, &tag) {
         return Ok(unchanged(&asker.live, &tag));
     }
     serving.metrics.evaluated_for_client();
-    let (url, packs) = (asker.event_stream(&headers, serving.tls.is_some()), takes_gzip(&headers));
+    let (url, packs) = (asker.event_stream(&headers, peer), takes_gzip(&headers));
     let Asker { live, audience } = asker;
     let (count, environment) = (live.flag_count(), live.clone());
     let work = move || {
         let (options, now) = (AllFlagsOptions::default(), crate::now_ms());
-        let all = AllFlags::of_those(&data, &context, options, now, |flag| audience.sees(flag));
+        let seen = |flag: &PreparedFlag| audience.sees(flag);
+        let all = AllFlags::of_those(&data, members.to_ask(), &context, options, now, seen);
         let flags: Vec<Value> =
             all.flags().iter().map(|flag| evaluated(flag, &context, &environment)).collect();
         let mut answer = json!({"flags": flags, "metadata": {"version": version}});
@@ -181,7 +187,7 @@ impl Asker {
             return Ok(context);
         }
         let shown = proof.h.as_deref().unwrap_or_default();
-        if secure_mode::is_hash(shown, &about.environment.sdk_key, context.canonical_key()) {
+        if about.environment.sdk_keys(crate::now_ms()).any(|key| secure_mode::is_hash(shown, key, context.canonical_key())) {
             return Ok(context);
         }
         let details = "this environment is in secure mode: send the context's secure mode hash as the query parameter `h`";
@@ -190,14 +196,9 @@ impl Asker {
 
     /// Where to hear of changes, as this request reached the service. The address names the environment by
     /// its public ID: a browser's stream can carry no key, and nothing but that there was a change is said.
-    /// A proxy in front that says so is believed that it was asked by TLS: only who asks is told.
-    fn event_stream(&self, headers: &HeaderMap, encrypted: bool) -> Option<String> {
+    fn event_stream(&self, headers: &HeaderMap, peer: Peer) -> Option<String> {
         let host = headers.get(header::HOST)?.to_str().ok()?;
-        let forwarded = headers.get("x-forwarded-proto").and_then(|protocols| protocols.to_str().ok());
-        // Each proxy of several adds its own after the others'.
-        let outermost = forwarded.and_then(|protocols| protocols.split(',').next()).unwrap_or_default();
-        let encrypted = encrypted || outermost.trim().eq_ignore_ascii_case("https");
-        let scheme = if encrypted { "https" } else { "http" };
+        let scheme = if peer.encrypted { "https" } else { "http" };
         let id = &self.live.about().environment.client_side_id;
         Some(format!("{scheme}://{host}/ofrep/v1/event-streams/{id}"))
     }

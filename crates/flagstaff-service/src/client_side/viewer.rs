@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts as _, RawPathParams, Request};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use flagstaff_eval::{Context, DataSet, PreparedFlag};
 use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions};
+use flagstaff_wire::big_segments::ContextHash;
 use flagstaff_wire::secure_mode;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -18,7 +19,7 @@ use crate::auth::{BrowserEnvironment, Lasting, MobileEnvironment, SdkEnvironment
 use crate::delivery::Filtered;
 use crate::error::ApiError;
 use crate::extract::{Asked, whole_body};
-use crate::live_environment::{Audience, LiveEnvironment};
+use crate::live_environment::{Audience, KnownMembers, LiveEnvironment};
 
 /// A context is never longer.
 const LONGEST_CONTEXT: usize = 1024 * 1024;
@@ -96,20 +97,31 @@ impl FromRequest<SharedServing> for Viewer {
 }
 
 impl Viewer {
+    /// What the context is known by in big segments.
+    pub(super) fn hashes(&self) -> Vec<ContextHash> {
+        self.context.members().iter().map(|member| ContextHash::of(member.key())).collect()
+    }
+
+    /// What has to be known of big segments to see.
+    pub(super) async fn members(&self, version: u64, data: &DataSet) -> KnownMembers {
+        self.live.known_members(version, data, &self.context).await
+    }
+
     /// What this viewer may see.
-    pub(super) fn see<'d>(&self, data: &'d DataSet) -> AllFlags<'d> {
+    pub(super) fn see<'d>(&self, data: &'d DataSet, members: &KnownMembers) -> AllFlags<'d> {
         let seen = |flag: &PreparedFlag| self.audience.sees(flag);
-        AllFlags::of_those(data, &self.context, self.options, crate::now_ms(), seen)
+        AllFlags::of_those(data, members.to_ask(), &self.context, self.options, crate::now_ms(), seen)
     }
 
     /// What this viewer may see of the flags with these keys.
     pub(super) fn see_of<'d, 'k>(
         &self,
         data: &'d DataSet,
+        members: &KnownMembers,
         keys: impl IntoIterator<Item = &'k str>,
     ) -> AllFlags<'d> {
         let seen = |flag: &PreparedFlag| self.audience.sees(flag);
-        AllFlags::of_keys(data, &self.context, self.options, crate::now_ms(), keys, seen)
+        AllFlags::of_keys(data, members.to_ask(), &self.context, self.options, crate::now_ms(), keys, seen)
     }
 }
 
@@ -124,7 +136,7 @@ fn check_hash(live: &LiveEnvironment, context: &Context, shown: Option<&str>) ->
             "this environment is in secure mode: send the context's secure mode hash, which a server-side SDK makes, as `h`",
         ));
     };
-    if secure_mode::is_hash(shown, &about.environment.sdk_key, context.canonical_key()) {
+    if about.environment.sdk_keys(crate::now_ms()).any(|key| secure_mode::is_hash(shown, key, context.canonical_key())) {
         Ok(())
     } else {
         Err(ApiError::bad_request("the secure mode hash `h` is not that of this context in this environment"))

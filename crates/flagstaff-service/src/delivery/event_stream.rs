@@ -18,12 +18,18 @@ pub(crate) trait Subscriber: Send + 'static {
 
 /// The answer that sends a subscriber what there is for it.
 pub(crate) fn answer(live: &LiveEnvironment, subscriber: impl Subscriber) -> Response {
+    let mut answer = of_no_environment(subscriber);
+    answer.headers_mut().extend([environment_id(live)]);
+    answer
+}
+
+/// The same where there is no one environment.
+pub(crate) fn of_no_environment(subscriber: impl Subscriber) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, must-revalidate")),
         // Some proxies hold back what they are not told to pass on at once.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-        environment_id(live),
     ];
     let body = futures_util::stream::unfold(subscriber, |mut subscriber| async move {
         let chunk = subscriber.next().await?;

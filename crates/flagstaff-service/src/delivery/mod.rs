@@ -5,10 +5,11 @@
 
 pub(crate) mod event_stream;
 mod fdv2;
-pub mod metrics;
 mod php;
 pub(crate) mod poll;
+mod relay_auto_config;
 mod status;
+pub(crate) mod stay;
 pub(crate) mod stream;
 
 use axum::Router;
@@ -38,9 +39,11 @@ pub fn router() -> Router<SharedServing> {
         .route(paths::FDV2_POLL, get(fdv2::poll))
 }
 
-/// How the service is.
+/// How the service is, and what relays serve.
 pub fn service_router() -> Router<SharedApp> {
-    Router::new().route(paths::STATUS, get(status::status)).route("/metrics", get(metrics::metrics))
+    Router::new()
+        .route(paths::STATUS, get(status::status))
+        .route(flagstaff_wire::relay::PATH, get(relay_auto_config::stream))
 }
 
 /// The query of streams and polls.

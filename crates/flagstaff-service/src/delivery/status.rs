@@ -23,6 +23,8 @@ pub(super) struct Status {
 #[serde(rename_all = "camelCase")]
 struct Environment {
     sdk_key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiring_sdk_key: Option<String>,
     env_id: String,
     mobile_key: String,
     env_key: String,
@@ -57,6 +59,7 @@ fn environment(live: &LiveEnvironment) -> (String, Environment) {
     let valid = Since { state: "VALID", state_since: live.loaded_at() };
     let shown = Environment {
         sdk_key: mask(&about.environment.sdk_key),
+        expiring_sdk_key: about.environment.old_sdk_key(crate::now_ms()).map(|old| mask(&old.key)),
         env_id: about.environment.client_side_id.clone(),
         mobile_key: mask(&about.environment.mobile_key),
         env_key: about.environment.key.clone(),

@@ -4,14 +4,18 @@
 //! the net; so one node and many behave alike. Nothing else changes a live environment there. A relay keeps
 //! its own up to date from upstream.
 
+mod admission;
+mod filtered;
 mod follow;
 mod image;
+mod members;
 mod subject;
 mod table;
 mod transfer;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -23,11 +27,18 @@ use serde_json::value::RawValue;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use admission::expire_keys;
+pub use filtered::FlagTags;
 pub use follow::{Follower, follow};
 pub use image::{Image, Packed};
+pub use members::{Asked as AskedMembers, KnownMembers, Members, MembersChanged};
 pub use subject::{Audience, Subject};
 pub use table::LiveEnvironments;
 pub use transfer::Transfer;
+
+use admission::{Admissions, Leaving};
+use filtered::Parts;
+use members::BigSegments;
 
 use crate::store::EnvironmentId;
 use crate::store::change_log::ItemKind;
@@ -45,9 +56,22 @@ pub struct LiveEnvironment {
     data: SharedDataSet,
     state: Mutex<State>,
     changes: broadcast::Sender<Change>,
+    big_segments: BigSegments,
     loaded_at: i64,
-    /// For each audience: cancelled when what its subscribers came with stops counting.
-    admitted: [ArcSwap<CancellationToken>; 3],
+    admitted: Admissions,
+    /// Which part of an environment this is; the whole, if that says nothing.
+    part: Part,
+    /// Its own parts. Locked after `state`.
+    parts: Mutex<Parts>,
+}
+
+/// What tells a part of an environment from the whole.
+#[derive(Debug, Default)]
+struct Part {
+    /// In tags: the filter, at its version.
+    mark: String,
+    /// In selectors: that and this very object.
+    instance: String,
 }
 
 /// An environment's names, keys and settings.
@@ -77,17 +101,29 @@ struct Item {
     json: Bytes,
 }
 
+/// An item that changed.
+#[derive(Clone, Debug)]
+struct Changed {
+    kind: ItemKind,
+    key: Arc<str>,
+    version: u64,
+    /// None if it is gone.
+    json: Option<Bytes>,
+}
+
 /// A change as it is sent to each subscriber: made once, shared by all.
 #[derive(Clone, Debug)]
 pub struct Change {
     /// For a stream of flags and segments.
     pub all: Bytes,
-    /// For a stream of flags alone; none if a segment changed.
+    /// For a stream of flags alone; none if only segments changed.
     pub flags: Option<Bytes>,
     /// For a stream of second-generation delivery.
     pub transferred: Bytes,
     /// For those who are sent values.
     pub subject: Arc<Subject>,
+    /// When it was made.
+    pub taken_over: Instant,
 }
 
 /// What the store says about one item at one moment.
@@ -138,14 +174,21 @@ impl LiveEnvironment {
             flags.into_iter().map(|flag| Entry::flag(&flag.key.clone(), flag)),
             segments.into_iter().map(|segment| Entry::segment(&segment.key.clone(), segment)),
         );
+        Self::of(Arc::new(about), Part::default(), SharedDataSet::new(data), state)
+    }
+
+    fn of(about: Arc<About>, part: Part, data: SharedDataSet, state: State) -> Self {
         Self {
             id: about.environment.id,
-            about: ArcSwap::from_pointee(about),
-            data: SharedDataSet::new(data),
+            about: ArcSwap::new(about),
+            data,
             state: Mutex::new(state),
             changes: broadcast::Sender::new(MOST_BEHIND),
+            big_segments: BigSegments::default(),
             loaded_at: crate::now_ms(),
-            admitted: Default::default(),
+            admitted: Admissions::default(),
+            part,
+            parts: Mutex::default(),
         }
     }
 
@@ -157,6 +200,16 @@ impl LiveEnvironment {
     /// Its names, keys and settings.
     pub fn about(&self) -> Arc<About> {
         self.about.load_full()
+    }
+
+    /// Whose versions these are: fit for tags, the same in every process.
+    pub fn lineage(&self) -> String {
+        format!("{}{}", self.about.load().environment.lineage, self.part.mark)
+    }
+
+    /// Whose selectors these are, in second-generation delivery.
+    fn payload_id(&self) -> String {
+        format!("{}{}", self.about.load().environment.lineage, self.part.instance)
     }
 
     /// Its flags and segments, ready for evaluation.
@@ -177,34 +230,20 @@ impl LiveEnvironment {
     /// Cancelled when what this audience is let in by now stops counting: its key was replaced, browsers
     /// have to prove more than before, or the environment is gone.
     pub(crate) fn revoked(&self, audience: Audience) -> CancellationToken {
-        CancellationToken::clone(&self.admitted[audience as usize].load())
-    }
-
-    /// Takes over new names, keys and settings. Gives those who are to be [sent away](Self::send_away) as
-    /// soon as nobody gets in by the old ones any more.
-    #[must_use]
-    fn describe(&self, about: About) -> Vec<Audience> {
-        let about = Arc::new(about);
-        let old = self.about.swap(about.clone());
-        let (old, new) = (&old.environment, &about.environment);
-        let other_sdk_key = old.sdk_key != new.sdk_key;
-        let other_proof = new.secure_mode && (other_sdk_key || !old.secure_mode);
-        let sent_away = [
-            (Audience::Server, other_sdk_key),
-            (Audience::Mobile, old.mobile_key != new.mobile_key),
-            (Audience::Browser, other_proof),
-        ];
-        sent_away.into_iter().filter_map(|(audience, goes)| goes.then_some(audience)).collect()
+        self.admitted.of(audience)
     }
 
     /// Sends everybody of this audience away who is here now.
     fn send_away(&self, audience: Audience) {
-        self.admitted[audience as usize].swap(Arc::default()).cancel();
+        self.admitted.end(audience);
+        self.for_each_part(|part| part.send_away(audience));
     }
 
-    /// How many subscribers there are.
+    /// How many subscribers there are, those of its parts among them.
     pub fn subscribers(&self) -> usize {
-        self.changes.receiver_count()
+        let mut count = self.changes.receiver_count();
+        self.for_each_part(|part| count += part.subscribers());
+        count
     }
 
     /// What is sent now.
@@ -235,16 +274,22 @@ impl LiveEnvironment {
     }
 
     fn image_of(&self, state: &mut State) -> Arc<Image> {
-        let lineage = &self.about.load().environment.lineage;
         let image = state.image.get_or_insert_with(|| {
-            Arc::new(Image::new(lineage, state.sequence, &state.flags, &state.segments))
+            Arc::new(Image::new(&self.lineage(), state.sequence, &state.flags, &state.segments))
         });
         image.clone()
     }
 
     /// Takes over updates in their order. A repeated or older one changes nothing.
     pub fn apply(&self, updates: Vec<Update>, sequence: u64) {
+        self.apply_tagged(updates, FlagTags::new(), sequence);
+    }
+
+    /// The same where there are filters: with the tags of the flags among them.
+    pub fn apply_tagged(&self, updates: Vec<Update>, tags: FlagTags, sequence: u64) {
         let mut state = self.state();
+        let items = updates.iter().map(Update::item).map(|(kind, key)| (kind, Arc::from(key))).collect();
+        let touched = self.touched(items, tags);
         for update in updates {
             if let Some(change) = self.apply_one(&mut state, update) {
                 // Fails only when nobody listens.
@@ -253,21 +298,23 @@ impl LiveEnvironment {
         }
         state.sequence = state.sequence.max(sequence);
         state.image = None;
+        if let Some(touched) = touched {
+            self.lead_parts(&state, &touched);
+        }
     }
 
     fn apply_one(&self, state: &mut State, update: Update) -> Option<Change> {
         let (kind, key) = update.item();
-        let subject = Subject::new(kind, key, &self.data.load());
-        let lineage = &self.about.load().environment.lineage;
-        match update {
+        let subject = Subject::new([(kind, key)], &self.data.load());
+        let changed = match update {
             Update::Flag(flag) => {
                 let (key, item) = (Arc::<str>::from(flag.key.as_str()), Item::new(flag.version, &*flag));
                 if !self.data.upsert_flag(Entry::flag(&key, *flag)) {
                     return None;
                 }
-                let change = Change::patch(ItemKind::Flag, &key, &item, lineage, subject);
-                state.flags.insert(key, item);
-                Some(change)
+                let (version, json) = (item.version, Some(item.json.clone()));
+                state.flags.insert(key.clone(), item);
+                Changed { kind, key, version, json }
             }
             Update::Segment(segment) => {
                 let (key, item) =
@@ -275,9 +322,9 @@ impl LiveEnvironment {
                 if !self.data.upsert_segment(Entry::segment(&key, *segment)) {
                     return None;
                 }
-                let change = Change::patch(ItemKind::Segment, &key, &item, lineage, subject);
-                state.segments.insert(key, item);
-                Some(change)
+                let (version, json) = (item.version, Some(item.json.clone()));
+                state.segments.insert(key.clone(), item);
+                Changed { kind, key, version, json }
             }
             Update::Deleted { kind, key, version } => {
                 let gone = match kind {
@@ -288,9 +335,17 @@ impl LiveEnvironment {
                     ItemKind::Flag => state.flags.remove(key.as_str()),
                     ItemKind::Segment => state.segments.remove(key.as_str()),
                 };
-                gone.then(|| Change::delete(kind, &key, version, lineage, subject))
+                if !gone {
+                    return None;
+                }
+                Changed { kind, key: key.into(), version, json: None }
             }
-        }
+        };
+        Some(Change::of(&[changed.clone()], &self.payload_id(), changed.version, subject))
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -304,31 +359,61 @@ impl Item {
             .unwrap_or_else(|error| unreachable!("flags and segments have JSON: {error}"));
         Self { version, json: json.into() }
     }
+
+    fn read<T: serde::de::DeserializeOwned>(&self) -> T {
+        serde_json::from_slice(&self.json)
+            .unwrap_or_else(|error| unreachable!("an item is JSON of our own: {error}"))
+    }
+}
+
+impl State {
+    fn items(&self, kind: ItemKind) -> &BTreeMap<Arc<str>, Item> {
+        match kind {
+            ItemKind::Flag => &self.flags,
+            ItemKind::Segment => &self.segments,
+        }
+    }
 }
 
 impl Change {
-    fn patch(kind: ItemKind, key: &str, item: &Item, lineage: &str, subject: Subject) -> Self {
-        // Checked JSON of our own: taken over as it is, not read again.
-        let json =
-            String::from_utf8(item.json.to_vec()).ok().and_then(|json| RawValue::from_string(json).ok());
-        let json = json.unwrap_or_else(|| unreachable!("an item is JSON"));
+    /// What happened at once, and led to version `sequence` of the payload.
+    fn of(changed: &[Changed], payload_id: &str, sequence: u64, subject: Subject) -> Self {
+        let flags: Vec<_> = changed.iter().filter(|changed| changed.kind == ItemKind::Flag).collect();
         Self {
-            all: message(|out| write_patch(out, kind.on_the_wire(), key, &json)),
-            flags: (kind == ItemKind::Flag)
-                .then(|| message(|out| write_patch_at(out, &format!("/{key}"), &json))),
-            transferred: Self::transferred(lineage, kind, key, item.version, Some(&item.json)),
+            all: message(|out| changed.iter().try_for_each(|changed| changed.write(out))),
+            flags: (!flags.is_empty())
+                .then(|| message(|out| flags.iter().try_for_each(|changed| changed.write_flag(out)))),
+            transferred: Self::transferred(changed, payload_id, sequence),
             subject: Arc::new(subject),
+            taken_over: Instant::now(),
+        }
+    }
+}
+
+impl Changed {
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        let kind = self.kind.on_the_wire();
+        match self.raw() {
+            Some(json) => write_patch(out, kind, &self.key, json),
+            None => write_delete(out, kind, &self.key, self.version),
         }
     }
 
-    fn delete(kind: ItemKind, key: &str, version: u64, lineage: &str, subject: Subject) -> Self {
-        Self {
-            all: message(|out| write_delete(out, kind.on_the_wire(), key, version)),
-            flags: (kind == ItemKind::Flag)
-                .then(|| message(|out| write_delete_at(out, &format!("/{key}"), version))),
-            transferred: Self::transferred(lineage, kind, key, version, None),
-            subject: Arc::new(subject),
+    /// For streams of flags alone.
+    fn write_flag(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        let path = format!("/{}", self.key);
+        match self.raw() {
+            Some(json) => write_patch_at(out, &path, json),
+            None => write_delete_at(out, &path, self.version),
         }
+    }
+
+    /// Checked JSON of our own.
+    fn raw(&self) -> Option<&RawValue> {
+        let read = |json| {
+            serde_json::from_slice(json).unwrap_or_else(|error| unreachable!("an item is JSON: {error}"))
+        };
+        self.json.as_deref().map(read)
     }
 }
 

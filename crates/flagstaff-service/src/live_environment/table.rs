@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
-use super::{About, Audience, LiveEnvironment};
+use super::{About, Audience, LiveEnvironment, Leaving};
 use crate::auth::secret;
+use crate::now_ms;
 use crate::store::EnvironmentId;
 use crate::store::environment::Environment;
 
@@ -14,6 +16,7 @@ use crate::store::environment::Environment;
 #[derive(Debug, Default)]
 pub struct LiveEnvironments {
     table: ArcSwap<Table>,
+    changed: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -21,6 +24,8 @@ struct Table {
     by_id: HashMap<EnvironmentId, Arc<LiveEnvironment>>,
     /// By the SHA-256 of the key, so that the time of a look-up says nothing about keys.
     by_sdk_key: HashMap<String, Arc<LiveEnvironment>>,
+    /// Those before them, which count until a time.
+    by_old_sdk_key: HashMap<String, (Arc<LiveEnvironment>, i64)>,
     /// In the same way.
     by_mobile_key: HashMap<String, Arc<LiveEnvironment>>,
     /// These are public.
@@ -30,7 +35,9 @@ struct Table {
 impl LiveEnvironments {
     /// The environment with this SDK key.
     pub fn by_sdk_key(&self, sdk_key: &str) -> Option<Arc<LiveEnvironment>> {
-        self.table.load().by_sdk_key.get(&secret::hash(sdk_key)).cloned()
+        let (table, hash) = (self.table.load(), secret::hash(sdk_key));
+        let old = || table.by_old_sdk_key.get(&hash).filter(|(_, until)| now_ms() < *until);
+        table.by_sdk_key.get(&hash).or_else(|| old().map(|(live, _)| live)).cloned()
     }
 
     /// The environment with this mobile key.
@@ -55,6 +62,11 @@ impl LiveEnvironments {
         all
     }
 
+    /// Tells when there are others, or something else is true about them.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     /// From now on there are these and no others, and about some of them something else is true than before.
     /// Whoever came by what does not count any more is sent away. One calls this at a time.
     pub fn replace(
@@ -70,20 +82,22 @@ impl LiveEnvironments {
         let renewed = !described.is_empty()
             || by_id.len() != known.by_id.len()
             || by_id.values().any(|live| !is_in(&known.by_id, live));
-        let mut sent_away: Vec<(Arc<LiveEnvironment>, Audience)> = Vec::new();
+        let mut leaving: Vec<(Arc<LiveEnvironment>, Leaving)> = Vec::new();
         for (live, about) in described {
-            let audiences = live.describe(about);
-            sent_away.extend(audiences.into_iter().map(|audience| (live.clone(), audience)));
+            leaving.extend(live.describe(about).into_iter().map(|who| (live.clone(), who)));
         }
         for gone in known.by_id.values().filter(|live| !is_in(&by_id, live)) {
-            sent_away.extend(Audience::ALL.map(|audience| (gone.clone(), audience)));
+            leaving.extend(Audience::ALL.map(|audience| (gone.clone(), Leaving::All(audience))));
         }
         if renewed {
             self.table.store(Arc::new(Table::of(by_id)));
         }
         // Last: whoever comes by an old key by now is not found.
-        for (live, audience) in sent_away {
-            live.send_away(audience);
+        for (live, who) in leaving {
+            live.leave(who);
+        }
+        if renewed {
+            self.changed.send_replace(());
         }
     }
 }
@@ -93,7 +107,12 @@ impl Table {
         let by = |credential: fn(&Environment) -> String| {
             by_id.values().map(|live| (credential(&live.about.load().environment), live.clone())).collect()
         };
+        let old_sdk_key = |live: &Arc<LiveEnvironment>| {
+            let old = live.about.load().environment.expiring_sdk_key.clone()?;
+            Some((secret::hash(&old.key), (live.clone(), old.until)))
+        };
         Self {
+            by_old_sdk_key: by_id.values().filter_map(old_sdk_key).collect(),
             by_sdk_key: by(|environment| secret::hash(&environment.sdk_key)),
             by_mobile_key: by(|environment| secret::hash(&environment.mobile_key)),
             by_client_side_id: by(|environment| environment.client_side_id.clone()),

@@ -7,7 +7,7 @@ use super::{ChangeError, forget_counted, name, publish};
 use crate::auth::{Action, Actor, secret};
 use crate::store::audit::{self, AuditEntry};
 use crate::store::connection::Connection;
-use crate::store::environment::{self, Environment};
+use crate::store::environment::{self, Environment, ExpiringKey};
 use crate::store::flag::{self, TargetingRow};
 use crate::store::project::Project;
 use crate::store::{EnvironmentId, new_public_id};
@@ -160,6 +160,47 @@ pub async fn delete(app: &App, actor: &Actor, project_key: &str, key: &str) -> R
     forget_counted(app, &[environment.id], write).await
 }
 
+/// Gives an environment a new SDK key. The one before stops working at once, or counts on until `expiry`, in Unix
+/// milliseconds.
+pub async fn renew_sdk_key(
+    app: &App,
+    actor: &Actor,
+    project_key: &str,
+    key: &str,
+    expiry: Option<i64>,
+) -> Result<(Project, Environment), ChangeError> {
+    let renew = |environment: &mut Environment| {
+        let now = now_ms();
+        if let Some(until) = expiry {
+            check_expiry(until, now)?;
+            if let Some(older) = environment.old_sdk_key(now) {
+                let problem = format!(
+                    "the SDK key before the present one counts until {}, and only one can count on; wait until then, \
+                     or leave `expiry` out, and both stop working at once",
+                    older.until
+                );
+                return Err(ChangeError::invalid("expiry", problem));
+            }
+        }
+        let old = std::mem::replace(&mut environment.sdk_key, random_sdk_key());
+        environment.expiring_sdk_key = expiry.map(|until| ExpiringKey { key: old, until });
+        Ok(())
+    };
+    update(app, actor, project_key, key, renew).await
+}
+
+/// When an old key is to stop working.
+pub(super) fn check_expiry(until: i64, now: i64) -> Result<(), ChangeError> {
+    if until > now {
+        return Ok(());
+    }
+    let problem = format!(
+        "{until} is in the past, it is {now}; give a time to come in Unix milliseconds, or leave it out, and the \
+         old key stops working at once"
+    );
+    Err(ChangeError::invalid("expiry", problem))
+}
+
 /// Makes an environment inside a transaction.
 pub(super) async fn insert(
     connection: &mut Connection,
@@ -250,7 +291,11 @@ fn entry<'a>(project_key: &'a str, key: &'a str) -> AuditEntry<'a> {
 fn shown(environment: &Environment) -> serde_json::Value {
     json!({
         "name": environment.name, "colour": environment.colour, "tags": environment.tags,
-        "sdkKey": secret::mask(&environment.sdk_key), "mobileKey": secret::mask(&environment.mobile_key),
+        "sdkKey": secret::mask(&environment.sdk_key),
+        "expiringSdkKey": environment.expiring_sdk_key.as_ref().map(|old| {
+            json!({"key": secret::mask(&old.key), "until": old.until})
+        }),
+        "mobileKey": secret::mask(&environment.mobile_key),
         "defaultTtl": environment.default_ttl, "secureMode": environment.secure_mode,
         "defaultTrackEvents": environment.default_track_events, "confirmChanges": environment.confirm_changes,
         "requireComments": environment.require_comments, "critical": environment.critical,

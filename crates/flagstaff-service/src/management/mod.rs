@@ -13,6 +13,7 @@ mod error;
 pub mod flag;
 pub mod name;
 pub mod project;
+pub mod relay_auto_config;
 pub mod segment;
 pub mod setup;
 pub mod user;

@@ -24,6 +24,7 @@ pub mod membership;
 pub mod metric;
 pub mod payload_filter;
 pub mod project;
+pub mod relay_auto_config;
 pub mod segment;
 pub mod session;
 pub mod setting;
