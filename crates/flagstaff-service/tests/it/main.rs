@@ -13,6 +13,7 @@ mod polls;
 mod projects;
 mod rest;
 mod search;
+mod segments;
 mod semantic_patches;
 mod sign_in;
 mod starts;

@@ -55,8 +55,10 @@ pub(crate) fn assert_refused(answer: &Answer, status: u16, code: &str, said: &st
     assert!(message.contains(said), "`{message}` does not say `{said}`");
 }
 
+const SEGMENT: &str = "/api/v2/segments/demo/production/beta-testers";
+
 /// Every route with a method it has.
-const ROUTES: [(&str, &str); 26] = [
+const ROUTES: [(&str, &str); 31] = [
     ("GET", "/api/v2/caller-identity"),
     ("GET", "/api/v2/versions"),
     ("GET", "/api/v2/projects"),
@@ -77,6 +79,11 @@ const ROUTES: [(&str, &str); 26] = [
     ("GET", FLAG),
     ("PATCH", FLAG),
     ("DELETE", FLAG),
+    ("GET", "/api/v2/segments/demo/production"),
+    ("POST", "/api/v2/segments/demo/production"),
+    ("GET", SEGMENT),
+    ("PATCH", SEGMENT),
+    ("DELETE", SEGMENT),
     ("GET", "/api/v2/tokens"),
     ("POST", "/api/v2/tokens"),
     ("GET", "/api/v2/tokens/1"),
@@ -108,7 +115,9 @@ async fn a_reader_reads_everything_and_changes_nothing() {
     for (method, path) in ROUTES {
         // A body that would be right where one is wanted.
         let body = match (method, path) {
-            ("POST", "/api/v2/projects" | "/api/v2/flags/demo") => json!({"key": "new", "name": "New"}),
+            ("POST", "/api/v2/projects" | "/api/v2/flags/demo" | "/api/v2/segments/demo/production") => {
+                json!({"key": "new", "name": "New"})
+            }
             ("POST", "/api/v2/projects/demo/environments") => {
                 json!({"key": "new", "name": "New", "color": "000000"})
             }

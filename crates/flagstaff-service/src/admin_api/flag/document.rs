@@ -132,12 +132,13 @@ struct RuleDocument {
     track_events: bool,
 }
 
+/// A clause with its id.
 #[derive(Deserialize)]
-struct ClauseDocument {
+pub(in crate::admin_api) struct ClauseDocument {
     #[serde(default, rename = "_id")]
-    id: Option<String>,
+    pub(in crate::admin_api) id: Option<String>,
     #[serde(flatten)]
-    clause: Clause,
+    pub(in crate::admin_api) clause: Clause,
 }
 
 /// Takes over what the patch changed.
@@ -194,7 +195,8 @@ fn variations(old: &[Variation], new: Vec<VariationDocument>) -> Result<Vec<Vari
     Err(ChangeError::invalid("variations", problem))
 }
 
-fn id_or_new(id: Option<String>) -> String {
+/// What has no id yet gets one.
+pub(in crate::admin_api) fn id_or_new(id: Option<String>) -> String {
     id.filter(|id| !id.is_empty()).unwrap_or_else(|| uuid::Uuid::new_v4().to_string())
 }
 

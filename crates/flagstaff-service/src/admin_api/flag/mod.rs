@@ -14,12 +14,13 @@ use flagstaff_eval::model::ClientSideAvailability;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub(super) use document::changeable;
+pub(super) use document::{ClauseDocument, changeable, id_or_new};
 
 use super::body::JsonBody;
 use super::json_patch::{self, Operation};
 use super::link::link;
 use super::params::Params;
+use super::patch::{expected_version, is_semantic, read_json_patch};
 use crate::SharedApp;
 use crate::auth::{Action, Caller};
 use crate::error::ApiError;
@@ -28,6 +29,9 @@ use crate::management::flag::{self as rules, Edit, FlagState, NewFlag};
 use crate::management::project;
 use crate::store::project::Project;
 use crate::store::targeting::{Defaults, FlagDefinition, Variation};
+
+/// What `If-Match` holds.
+const VERSION: &str = "flag's `_version`";
 
 pub(super) fn router() -> Router<SharedApp> {
     Router::new()
@@ -164,18 +168,6 @@ async fn create(
     Ok(answer(StatusCode::CREATED, &state))
 }
 
-/// A patch with a comment, or a patch alone.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum PatchBody {
-    Alone(Vec<Operation>),
-    WithComment {
-        patch: Vec<Operation>,
-        #[serde(default)]
-        comment: String,
-    },
-}
-
 async fn patch(
     State(app): State<SharedApp>,
     caller: Caller,
@@ -191,29 +183,17 @@ async fn patch(
     let edit = Edit {
         project_key: &project,
         flag_key: &key,
-        expected_version: expected_version(&body.headers)?,
+        expected_version: expected_version(&body.headers, VERSION)?,
         ..Edit::default()
     };
-    let state = if body.has_domain_model("launchdarkly.semanticpatch") {
+    let state = if is_semantic(&body) {
         semantic_patch::apply(&app, &caller.actor, &edit, &body).await?
     } else {
-        let (operations, comment) = read_patch(&body)?;
+        let (operations, comment) = read_json_patch(&body)?;
         let edit = Edit { comment: &comment, ..edit };
         json_patch_flag(&app, &caller, &edit, &operations).await?
     };
     Ok(answer(StatusCode::OK, &state))
-}
-
-fn read_patch(body: &JsonBody) -> Result<(Vec<Operation>, String), ApiError> {
-    let value: Value = body.read()?;
-    match serde_json::from_value(value) {
-        Ok(PatchBody::Alone(operations)) => Ok((operations, String::new())),
-        Ok(PatchBody::WithComment { patch, comment }) => Ok((patch, comment)),
-        Err(_) => Err(ApiError::bad_request(
-            "the body has to be a JSON patch, a list of operations with `op` and `path`, or an object with such \
-             a list as `patch`; for a semantic patch, add `domain-model=launchdarkly.semanticpatch` to the content type",
-        )),
-    }
 }
 
 async fn json_patch_flag(
@@ -244,27 +224,11 @@ async fn delete(
         project_key: &project,
         flag_key: &key,
         comment: params.get("comment").unwrap_or_default(),
-        expected_version: expected_version(&headers)?,
+        expected_version: expected_version(&headers, VERSION)?,
         ..Edit::default()
     };
     rules::delete(&app, &caller.actor, &edit).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// `If-Match` holds the `_version` that the writer read, which is also the ETag.
-fn expected_version(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
-    let Some(value) = headers.get(header::IF_MATCH) else {
-        return Ok(None);
-    };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let bare = text.trim_start_matches("W/").trim_matches('"');
-    bare.parse().map(Some).map_err(|_| {
-        let shown = text.escape_debug();
-        ApiError::bad_request(format!("`If-Match` holds the flag's `_version`, like \"3\", not `{shown}`"))
-    })
 }
 
 fn answer(status: StatusCode, state: &FlagState) -> Response {

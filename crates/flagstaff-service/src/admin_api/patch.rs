@@ -1,0 +1,109 @@
+//! What patches of all kinds of items have in common: a JSON patch with or without a comment, a semantic
+//! patch, and the version that the writer read.
+
+use axum::http::{HeaderMap, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::body::JsonBody;
+use super::json_patch::Operation;
+use crate::error::ApiError;
+
+/// The content type's parameter that tells a semantic patch from a JSON patch.
+const SEMANTIC: &str = "launchdarkly.semanticpatch";
+
+/// A patch with a comment, or a patch alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum PatchBody {
+    Alone(Vec<Operation>),
+    WithComment {
+        patch: Vec<Operation>,
+        #[serde(default)]
+        comment: String,
+    },
+}
+
+/// Instructions, each a typed change.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SemanticPatch {
+    #[serde(default)]
+    pub(super) environment_key: Option<String>,
+    #[serde(default)]
+    pub(super) comment: String,
+    instructions: Vec<Value>,
+}
+
+/// Whether the body is a semantic patch.
+pub(super) fn is_semantic(body: &JsonBody) -> bool {
+    body.has_domain_model(SEMANTIC)
+}
+
+/// The operations of a JSON patch, and the comment.
+pub(super) fn read_json_patch(body: &JsonBody) -> Result<(Vec<Operation>, String), ApiError> {
+    let value: Value = body.read()?;
+    match serde_json::from_value(value) {
+        Ok(PatchBody::Alone(operations)) => Ok((operations, String::new())),
+        Ok(PatchBody::WithComment { patch, comment }) => Ok((patch, comment)),
+        Err(_) => Err(ApiError::bad_request(
+            "the body has to be a JSON patch, a list of operations with `op` and `path`, or an object with such \
+             a list as `patch`; for a semantic patch, add `domain-model=launchdarkly.semanticpatch` to the content type",
+        )),
+    }
+}
+
+impl SemanticPatch {
+    /// The instructions as changes of `what`, which knows these `kinds`.
+    pub(super) fn changes<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        kinds: &[&str],
+    ) -> Result<Vec<T>, ApiError> {
+        if self.instructions.is_empty() {
+            return Err(ApiError::bad_request("instructions: at least one is needed"));
+        }
+        let instructions = self.instructions.iter().enumerate();
+        instructions.map(|(place, instruction)| read(what, kinds, place, instruction)).collect()
+    }
+}
+
+fn read<T: DeserializeOwned>(
+    what: &str,
+    kinds: &[&str],
+    place: usize,
+    instruction: &Value,
+) -> Result<T, ApiError> {
+    let Some(kind) = instruction.get("kind").and_then(Value::as_str) else {
+        return Err(ApiError::bad_request(format!(
+            "instructions[{place}]: `kind` is missing; it says what to do"
+        )));
+    };
+    if !kinds.contains(&kind) {
+        let shown = kind.escape_debug();
+        let known = kinds.join(", ");
+        let message = format!(
+            "instructions[{place}]: there is no instruction `{shown}` for a {what}; there are {known}"
+        );
+        return Err(ApiError::bad_request(message));
+    }
+    T::deserialize(instruction)
+        .map_err(|error| ApiError::bad_request(format!("instructions[{place}], `{kind}`: {error}")))
+}
+
+/// `If-Match` holds the version that the writer read, which is also the ETag; `property` is its name.
+pub(super) fn expected_version(headers: &HeaderMap, property: &str) -> Result<Option<u64>, ApiError> {
+    let Some(value) = headers.get(header::IF_MATCH) else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let bare = text.trim_start_matches("W/").trim_matches('"');
+    bare.parse().map(Some).map_err(|_| {
+        let shown = text.escape_debug();
+        ApiError::bad_request(format!("`If-Match` holds the {property}, like \"3\", not `{shown}`"))
+    })
+}
