@@ -57,26 +57,29 @@ impl<'a> AllFlags<'a> {
         options: AllFlagsOptions,
         now_ms: i64,
     ) -> Self {
-        Self::of_those(data, context, options, now_ms, |flag| {
+        Self::of_those(data, None, context, options, now_ms, |flag| {
             !options.client_side_only || flag.availability().using_environment_id
         })
     }
 
-    /// As [`AllFlags::of`], of the flags that `included` holds for: those mobile programs may see, say.
+    /// As [`AllFlags::of`], of the flags that `included` holds for: those mobile programs may see, say. Big
+    /// segments are asked for, if there is somebody to ask.
     pub fn of_those<C: ContextRead + ?Sized>(
         data: &'a DataSet,
+        big_segments: Option<&dyn BigSegments>,
         context: &C,
         options: AllFlagsOptions,
         now_ms: i64,
         included: impl Fn(&PreparedFlag) -> bool,
     ) -> Self {
         let flags = data.flags().filter(|flag| included(flag));
-        Self::collect(data, flags, None, context, options, now_ms, |flag| flag)
+        Self::collect(data, flags, big_segments, context, options, now_ms, |flag| flag)
     }
 
     /// As [`AllFlags::of_those`], of the flags among those with these keys: no other is looked at.
     pub fn of_keys<'k, C: ContextRead + ?Sized>(
         data: &'a DataSet,
+        big_segments: Option<&dyn BigSegments>,
         context: &C,
         options: AllFlagsOptions,
         now_ms: i64,
@@ -84,7 +87,7 @@ impl<'a> AllFlags<'a> {
         included: impl Fn(&PreparedFlag) -> bool,
     ) -> Self {
         let flags = keys.into_iter().filter_map(|key| data.flag(key)).filter(|flag| included(flag));
-        Self::collect(data, flags, None, context, options, now_ms, |flag| flag)
+        Self::collect(data, flags, big_segments, context, options, now_ms, |flag| flag)
     }
 }
 
@@ -456,7 +459,7 @@ mod tests {
         let data = data();
         let context = Context::from_key("u").unwrap();
         let all =
-            AllFlags::of_those(&data, &context, AllFlagsOptions::default(), NOW, |flag| flag.key() == "base");
+            AllFlags::of_those(&data, None, &context, AllFlagsOptions::default(), NOW, |flag| flag.key() == "base");
         assert_eq!(
             serde_json::to_value(all.evaluations(70)).unwrap(),
             json!({"base": {"value": true, "variation": 0, "version": 70, "flagVersion": 1, "trackEvents": true,
@@ -470,7 +473,7 @@ mod tests {
         assert_eq!(serde_json::to_value(all.values()).unwrap(), json!({"base": true}));
         let options = AllFlagsOptions::default();
         let keys = ["off", "none", "gone", "base", "plain"];
-        let some = AllFlags::of_keys(&data, &context, options, NOW, keys, |flag| flag.key() != "off");
+        let some = AllFlags::of_keys(&data, None, &context, options, NOW, keys, |flag| flag.key() != "off");
         assert_eq!(serde_json::to_value(some.values()).unwrap(), json!({"base": true, "plain": null}));
     }
 

@@ -93,6 +93,11 @@ impl PreparedSegment {
         self.version
     }
 
+    /// Whether its members are asked of a store outside.
+    pub fn is_big(&self) -> bool {
+        self.big.is_some()
+    }
+
     /// The keys of the segments its rules name, with repetitions.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().flat_map(|rule| &rule.clauses).flat_map(super::flag::segment_keys)

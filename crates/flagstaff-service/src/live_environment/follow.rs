@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{About, LiveEnvironment, LiveEnvironments, Update};
 use crate::SharedApp;
+use crate::big_segments::BigSegments;
 use crate::store::change_log::{self, ItemKind, LoggedChange};
 use crate::store::connection::Connection;
 use crate::store::environment::{self, Environment};
@@ -13,14 +14,19 @@ use crate::store::{EnvironmentId, Store, StoreError, flag, project, segment};
 #[derive(Debug)]
 pub struct Follower {
     store: Store,
+    big_segments: Arc<BigSegments>,
     /// One catches up at a time, so that updates are applied in order.
     catching_up: tokio::sync::Mutex<()>,
 }
 
 impl Follower {
     /// Reads from this store.
-    pub fn new(store: &Store) -> Self {
-        Self { store: store.clone(), catching_up: tokio::sync::Mutex::default() }
+    pub fn new(store: &Store, big_segments: &Arc<BigSegments>) -> Self {
+        Self {
+            store: store.clone(),
+            big_segments: big_segments.clone(),
+            catching_up: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Takes over everything that was committed before the call.
@@ -34,7 +40,10 @@ impl Follower {
             let is_it = |live: &Arc<LiveEnvironment>| live.about.load().environment.lineage == head.lineage;
             let live = match environments.by_id(head.id).filter(is_it) {
                 Some(live) => live,
-                None => Arc::new(load_one(&mut snapshot, head.id).await?),
+                None => {
+                    let live = load_one(&mut snapshot, head.id).await?;
+                    Arc::new(live.with_members(self.big_segments.of(head.id)))
+                }
             };
             if live.about.load().environment.version != head.version {
                 described.push((live.clone(), about(&mut snapshot, head.id).await?));

@@ -59,7 +59,7 @@ pub struct SegmentDefinition {
 pub struct NewSegment {
     /// Its stable name.
     pub key: String,
-    /// The rest. Without a salt it gets one, and a big one without a generation gets the first.
+    /// The rest. Without a salt it gets one, and a big one gets a generation of its own.
     pub definition: SegmentDefinition,
 }
 
@@ -240,14 +240,14 @@ pub(super) async fn insert_checked(
     if membership.salt.is_empty() {
         membership.salt = secret::hex(&secret::random::<16>());
     }
-    if membership.unbounded {
-        membership.generation = membership.generation.or(Some(1));
-    }
+    let version = environment::next_sequence(connection, environment.id).await?;
+    // Never the same twice, so that nobody is a member because of a segment that had the key before.
+    membership.generation = membership.unbounded.then_some(version as i64);
     let row = SegmentRow {
         public_id: new_public_id(),
         environment_id: environment.id,
         key: new.key.clone(),
-        version: environment::next_sequence(connection, environment.id).await?,
+        version,
         name: new.definition.name.clone(),
         description: new.definition.description.clone(),
         tags: new.definition.tags.clone(),

@@ -1,0 +1,183 @@
+//! Who is in an environment's big segments, for evaluations that are made here.
+//!
+//! Evaluations do not wait, so whatever one may ask is asked beforehand: see
+//! [`LiveEnvironment::known_members`].
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use flagstaff_eval::big_segments::{self as eval, Membership};
+use flagstaff_eval::{BigSegmentsStatus, Context, DataSet};
+use flagstaff_wire::big_segments::ContextHash;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::broadcast;
+
+use super::LiveEnvironment;
+
+/// How many announcements of changes a listener may be behind before it has to take it that it is concerned.
+const MOST_BEHIND: usize = 64;
+
+/// Says who is in big segments: the service's database, or one that a relay fills.
+pub trait Members: std::fmt::Debug + Send + Sync {
+    /// What is known of the context with this key.
+    fn of<'a>(&'a self, context_key: &'a str) -> Asked<'a>;
+}
+
+/// What is known of a context, once it is; none if there is nothing, or with `STORE_ERROR` if it cannot be
+/// said.
+pub type Asked<'a> = Pin<Box<dyn Future<Output = (Option<Arc<Membership>>, BigSegmentsStatus)> + Send + 'a>>;
+
+/// Members of big segments changed.
+#[derive(Clone, Debug)]
+pub enum MembersChanged {
+    /// For these contexts.
+    These(Arc<HashSet<ContextHash>>),
+    /// For so many that they are not named.
+    Many,
+}
+
+impl MembersChanged {
+    /// Whether one of these contexts is concerned.
+    pub fn concerns(&self, contexts: &[ContextHash]) -> bool {
+        match self {
+            Self::These(changed) => contexts.iter().any(|context| changed.contains(context)),
+            Self::Many => true,
+        }
+    }
+}
+
+/// Big segments of an environment, or of a part of it.
+#[derive(Debug, Default)]
+pub(super) struct BigSegments {
+    /// The same for the whole and its parts.
+    shared: Arc<Shared>,
+    /// Whether there are any, in which version of the environment.
+    any: Mutex<Option<(u64, bool)>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    members: Option<Arc<dyn Members>>,
+    changed: broadcast::Sender<MembersChanged>,
+}
+
+impl Shared {
+    fn new(members: Option<Arc<dyn Members>>) -> Self {
+        Self { members, changed: broadcast::Sender::new(MOST_BEHIND) }
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+impl BigSegments {
+    /// Looked up once for each version.
+    fn are_any(&self, version: u64, data: &DataSet) -> bool {
+        let mut any = self.any.lock().unwrap_or_else(PoisonError::into_inner);
+        match *any {
+            Some((known, any)) if known == version => any,
+            _ => {
+                let found = data.segments().any(|segment| segment.is_big());
+                *any = Some((version, found));
+                found
+            }
+        }
+    }
+}
+
+/// What evaluations for one context have to know of big segments.
+#[derive(Clone, Debug, Default)]
+pub struct KnownMembers(Option<Vec<Answer>>);
+
+#[derive(Clone, Debug)]
+struct Answer {
+    context_key: Box<str>,
+    membership: Option<Arc<Membership>>,
+    status: BigSegmentsStatus,
+}
+
+impl KnownMembers {
+    /// For the evaluator; none if nobody can be asked.
+    pub fn to_ask(&self) -> Option<&dyn eval::BigSegments> {
+        self.0.as_ref().map(|_| self as &dyn eval::BigSegments)
+    }
+
+    /// Tells what is known from anything else that could be: the values that come of it have it in their
+    /// ETag. Empty if nothing was asked.
+    pub fn tag(&self) -> String {
+        let Some(answers) = &self.0 else { return String::new() };
+        let mut sum = Sha256::new();
+        for answer in answers {
+            let mut references: Vec<_> =
+                answer.membership.iter().flat_map(|membership| membership.iter()).collect();
+            references.sort_unstable();
+            sum.update(format!("{:?} {references:?} {:?}\n", answer.context_key, answer.status));
+        }
+        sum.finalize()[..8].iter().fold("-".to_owned(), |tag, byte| tag + &format!("{byte:02x}"))
+    }
+}
+
+impl eval::BigSegments for KnownMembers {
+    fn membership(&self, context_key: &str) -> (Option<Arc<Membership>>, BigSegmentsStatus) {
+        let answers = self.0.iter().flatten();
+        let mut answers = answers.filter(|answer| *answer.context_key == *context_key);
+        let answer = answers.next().map(|answer| (answer.membership.clone(), answer.status));
+        // All keys of the context were asked for, so that there is one.
+        answer.unwrap_or((None, BigSegmentsStatus::StoreError))
+    }
+}
+
+impl LiveEnvironment {
+    /// The same, where it can be asked who is in big segments.
+    #[must_use]
+    pub fn with_members(mut self, members: Arc<dyn Members>) -> Self {
+        self.big_segments.shared = Arc::new(Shared::new(Some(members)));
+        self
+    }
+
+    /// The same, as a part of `whole`, whose big segments it has.
+    #[must_use]
+    pub(super) fn with_members_of(mut self, whole: &Self) -> Self {
+        self.big_segments.shared = whole.big_segments.shared.clone();
+        self
+    }
+
+    /// What evaluations for this context in this data, which is of this version, have to know.
+    pub async fn known_members(&self, version: u64, data: &DataSet, context: &Context) -> KnownMembers {
+        let here = &self.big_segments;
+        let Some(members) = here.shared.members.as_ref().filter(|_| here.are_any(version, data)) else {
+            return KnownMembers::default();
+        };
+        let mut answers: Vec<Answer> = Vec::new();
+        for member in context.members() {
+            let key = member.key();
+            if answers.iter().any(|answer| *answer.context_key == *key) {
+                continue;
+            }
+            let (membership, status) = members.of(key).await;
+            answers.push(Answer { context_key: key.into(), membership, status });
+        }
+        KnownMembers(Some(answers))
+    }
+
+    /// Each change of members from now on.
+    pub fn members_changes(&self) -> broadcast::Receiver<MembersChanged> {
+        self.big_segments.shared.changed.subscribe()
+    }
+
+    /// Whether somebody wants to know of changes of members.
+    pub fn has_members_listeners(&self) -> bool {
+        self.big_segments.shared.changed.receiver_count() > 0
+    }
+
+    /// Tells of a change of members. Whoever is asked about them knows of it already.
+    pub fn tell_members_changed(&self, changed: MembersChanged) {
+        // Fails only when nobody listens.
+        let _ = self.big_segments.shared.changed.send(changed);
+    }
+}
