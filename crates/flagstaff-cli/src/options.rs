@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::BoolishValueParser;
 use flagstaff_service::Config;
-use flagstaff_service::config::Origin;
+use flagstaff_service::config::{Database, Origin};
 use flagstaff_service::tls::TlsFiles;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -28,6 +28,10 @@ pub(crate) struct Serve {
     /// The folder that holds the databases [default: ./flagstaff-data]
     #[arg(long, env = "FLAGSTAFF_DATA", value_name = "FOLDER")]
     data: Option<PathBuf>,
+    /// Keep flags in PostgreSQL, which several nodes can share: postgres://user:password@host:5432/name; others see
+    /// command lines, so say a password in the environment or in the file
+    #[arg(long, env = "FLAGSTAFF_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
     /// A file with the certificate to encrypt connections with, and those that vouch for it, as PEM; it is read
     /// again when it changes
     #[arg(long, env = "FLAGSTAFF_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
@@ -62,6 +66,9 @@ pub(crate) struct OwnerLink {
     /// The service's data folder [default: ./flagstaff-data]
     #[arg(long, env = "FLAGSTAFF_DATA", value_name = "FOLDER")]
     data: Option<PathBuf>,
+    /// The service's PostgreSQL database, if it uses one
+    #[arg(long, env = "FLAGSTAFF_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
     /// The TOML file the service was started with
     #[arg(long, env = "FLAGSTAFF_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -73,6 +80,7 @@ pub(crate) struct OwnerLink {
 struct File {
     listen: Option<SocketAddr>,
     data: Option<PathBuf>,
+    database_url: Option<String>,
     tls_certificate: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     demo: Option<bool>,
@@ -86,12 +94,14 @@ impl Serve {
     pub(crate) fn resolve(self) -> Result<(Config, String), Failure> {
         let file: File = read(self.config.as_deref())?;
         let mut config = Config::new(data(self.data, file.data));
+        config.database = database(self.database_url, file.database_url)?;
         config.serving.listen = listen(self.listen, file.listen);
-        config.serving.tls = match (self.tls_certificate.or(file.tls_certificate), self.tls_key.or(file.tls_key)) {
-            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
-            (None, None) => None,
-            _ => return Err("give both tls-certificate and tls-key, or neither".into()),
-        };
+        config.serving.tls =
+            match (self.tls_certificate.or(file.tls_certificate), self.tls_key.or(file.tls_key)) {
+                (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+                (None, None) => None,
+                _ => return Err("give both tls-certificate and tls-key, or neither".into()),
+            };
         config.demo = self.demo.or(file.demo).unwrap_or(false);
         let in_file = file.allowed_origins.unwrap_or_default();
         config.serving.allowed_origins = match self.allowed_origins {
@@ -106,10 +116,12 @@ impl Serve {
 }
 
 impl OwnerLink {
-    /// Where the service takes requests, and its data folder.
-    pub(crate) fn resolve(self) -> Result<(SocketAddr, PathBuf), Failure> {
+    /// Where the service takes requests, and where it keeps flags.
+    pub(crate) fn resolve(self) -> Result<(SocketAddr, Config), Failure> {
         let file: File = read(self.config.as_deref())?;
-        Ok((listen(self.listen, file.listen), data(self.data, file.data)))
+        let mut config = Config::new(data(self.data, file.data));
+        config.database = database(self.database_url, file.database_url)?;
+        Ok((listen(self.listen, file.listen), config))
     }
 }
 
@@ -124,6 +136,14 @@ fn listen(said: Option<SocketAddr>, in_file: Option<SocketAddr>) -> SocketAddr {
 
 fn data(said: Option<PathBuf>, in_file: Option<PathBuf>) -> PathBuf {
     said.or(in_file).unwrap_or_else(|| DATA.into())
+}
+
+/// An empty address is none: so it can be unset in an environment that others have set.
+fn database(said: Option<String>, in_file: Option<String>) -> Result<Database, Failure> {
+    match said.or(in_file).filter(|url| !url.is_empty()) {
+        Some(url) => Ok(Database::Postgres(url.parse().map_err(|error| format!("database-url: {error}"))?)),
+        None => Ok(Database::Sqlite),
+    }
 }
 
 fn read<T: Default + DeserializeOwned>(path: Option<&Path>) -> Result<T, Failure> {

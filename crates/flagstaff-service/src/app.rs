@@ -76,22 +76,28 @@ pub enum StartError {
         address: SocketAddr,
     },
     /// The database is some other program's.
-    #[error("the database `{}` is not one of Flagstaff's; name another folder with --data", path.display())]
+    #[error(
+        "the database `{database}` is not one of Flagstaff's; name another with --data or --database-url"
+    )]
     Foreign {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the address without the password.
+        database: String,
     },
     /// The database holds something else.
-    #[error("the database in `{}` is not a demo; start without --demo, or name an empty folder with --data", path.display())]
+    #[error(
+        "the database in `{database}` is not a demo; start without --demo, or name an empty one with --data or --database-url"
+    )]
     NotADemo {
-        /// The folder.
-        path: PathBuf,
+        /// The folder, or the address without the password.
+        database: String,
     },
     /// The database holds a demo.
-    #[error("the database in `{}` is a demo, with well-known keys and passwords; start with --demo, or name another folder with --data", path.display())]
+    #[error(
+        "the database in `{database}` is a demo, with well-known keys and passwords; start with --demo, or name another with --data or --database-url"
+    )]
     IsADemo {
-        /// The folder.
-        path: PathBuf,
+        /// The folder, or the address without the password.
+        database: String,
     },
     /// The first project could not be made.
     #[error("could not fill the empty database")]
@@ -146,7 +152,7 @@ impl App {
         let tls = config.serving.tls.as_ref().map(Tls::load).transpose()?;
         setup::check_kind(&config).await?;
         make_private(&config)?;
-        let store = Store::open(&config.data).await?;
+        let store = Store::of(&config).await?;
         let first_start = setup::first_start(&store, &config).await?;
         let live = LiveEnvironments::default();
         let follower = Follower::new(&store);

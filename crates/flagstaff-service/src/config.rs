@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, Uri};
 
+use crate::store::PostgresUrl;
 use crate::tls::{self, TlsFiles};
 
 /// What the service is started with.
@@ -16,12 +17,23 @@ use crate::tls::{self, TlsFiles};
 pub struct Config {
     /// How environments are served to SDKs.
     pub serving: ServingConfig,
-    /// The folder that holds the databases.
+    /// The folder that holds the databases, unless they are elsewhere.
     pub data: PathBuf,
+    /// Where flags and what is counted are kept.
+    pub database: Database,
     /// Seed an empty database with the demo, and refuse any other.
     pub demo: bool,
     /// How often the change log is looked at even when nobody called: the net under the wake-up.
     pub change_log_poll: Duration,
+}
+
+/// Where flags and what is counted are kept.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// In files in the data folder, of this process alone.
+    Sqlite,
+    /// In a database that several nodes share.
+    Postgres(PostgresUrl),
 }
 
 /// How environments are served to SDKs, by the service or by a relay.
@@ -47,11 +59,20 @@ pub struct ServingConfig {
 }
 
 impl Config {
+    /// The database as people call it: by its folder, or by its address without the password.
+    pub fn database_name(&self) -> String {
+        match &self.database {
+            Database::Sqlite => self.data.display().to_string(),
+            Database::Postgres(url) => url.to_string(),
+        }
+    }
+
     /// The defaults, on 127.0.0.1:8030.
     pub fn new(data: impl Into<PathBuf>) -> Self {
         Self {
             serving: ServingConfig::default(),
             data: data.into(),
+            database: Database::Sqlite,
             demo: false,
             change_log_poll: Duration::from_secs(1),
         }

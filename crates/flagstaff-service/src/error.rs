@@ -169,6 +169,16 @@ impl From<StoreError> for ApiError {
             let message = "the disk is full: nothing was saved; free some space and try again";
             return Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_full", message);
         }
+        if error.is_about_nul() {
+            return Self::bad_request("a NUL character cannot stand in a text; leave it out");
+        }
+        if error.is_unavailable() {
+            tracing::warn!("answering 503: {}", chain(&error));
+            let message = "the database does not answer; try again in a moment";
+            let mut unavailable = Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", message);
+            unavailable.retry_after_seconds = Some(1);
+            return unavailable;
+        }
         Self::internal(error)
     }
 }

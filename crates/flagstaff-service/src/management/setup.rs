@@ -1,7 +1,5 @@
 //! The first start: what stands in an empty database, and which database a start refuses.
 
-use std::path::Path;
-
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
@@ -9,7 +7,7 @@ use super::project::{self, NewProject};
 use super::{ChangeError, demo};
 use crate::app::StartError;
 use crate::auth::{Actor, Role, session};
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::now_ms;
 use crate::store::connection::{Connection, sql};
 use crate::store::member::{self, Member};
@@ -35,30 +33,36 @@ pub enum FirstStart {
 ///
 /// A database without a word on what it is was being made when the process was killed: it is empty.
 pub async fn check_kind(config: &Config) -> Result<(), StartError> {
-    match (look_into(&config.data).await?, config.demo) {
-        (Kind::Service, true) => Err(StartError::NotADemo { path: config.data.clone() }),
-        (Kind::Demo, false) => Err(StartError::IsADemo { path: config.data.clone() }),
+    match (look_into(config).await?, config.demo) {
+        (Kind::Service, true) => Err(StartError::NotADemo { database: config.database_name() }),
+        (Kind::Demo, false) => Err(StartError::IsADemo { database: config.database_name() }),
         _ => Ok(()),
     }
 }
 
 /// Refuses what is not ours at all, before anything is written.
-pub async fn check_ours(data: &Path) -> Result<(), StartError> {
-    look_into(data).await.map(drop)
+pub async fn check_ours(config: &Config) -> Result<(), StartError> {
+    look_into(config).await.map(drop)
 }
 
 /// Looks without writing.
-async fn look_into(data: &Path) -> Result<Kind, StartError> {
-    let path = data.join(DATABASE_FILE);
-    if !path.exists() {
-        return Ok(Kind::Empty);
-    }
-    let opened = SqliteConnectOptions::new().filename(&path).read_only(true).connect().await;
-    let mut connection =
-        Connection::from(opened.map_err(|source| StoreError::Open { path: path.clone(), source })?);
+async fn look_into(config: &Config) -> Result<Kind, StartError> {
+    let (mut connection, database) = match &config.database {
+        Database::Sqlite => {
+            let path = config.data.join(DATABASE_FILE);
+            if !path.exists() {
+                return Ok(Kind::Empty);
+            }
+            let database = path.display().to_string();
+            let opened = SqliteConnectOptions::new().filename(&path).read_only(true).connect().await;
+            let opened = opened.map_err(|source| StoreError::Open { database: database.clone(), source })?;
+            (Connection::from(opened), database)
+        }
+        Database::Postgres(url) => (url.connect().await?, url.to_string()),
+    };
     let kind = kind(&mut connection).await;
     connection.close().await.map_err(StoreError::from)?;
-    kind?.ok_or(StartError::Foreign { path })
+    kind?.ok_or(StartError::Foreign { database })
 }
 
 /// What a database holds.
@@ -70,11 +74,15 @@ enum Kind {
 
 /// None if it is some other program's.
 async fn kind(connection: &mut Connection) -> Result<Option<Kind>, StoreError> {
-    // The list of steps is made just before the first step.
-    let tables: Vec<String> =
-        sql("SELECT name FROM sqlite_master WHERE type = 'table' AND name <> '_sqlx_migrations'")
-            .fetch_scalars(&mut *connection)
-            .await?;
+    // Lists of steps are made just before the first step.
+    let tables = if connection.is_postgres() {
+        sql("SELECT CAST(table_name AS TEXT) FROM information_schema.tables
+             WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'")
+    } else {
+        sql("SELECT name FROM sqlite_master WHERE type = 'table'")
+    };
+    let mut tables: Vec<String> = tables.fetch_scalars(connection).await?;
+    tables.retain(|name| !name.starts_with("_sqlx_"));
     if tables.is_empty() {
         return Ok(Some(Kind::Empty));
     }

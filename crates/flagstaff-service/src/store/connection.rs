@@ -7,6 +7,7 @@
 //! Columns hold whole numbers (BIGINT), text and bytes; a truth value is the number 0 or 1.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -17,6 +18,8 @@ use sqlx::{
     Arguments as _, AssertSqlSafe, ColumnIndex, Decode, Encode, Error, Postgres, Row as _, SqlSafeStr as _,
     SqlStr, Sqlite, Type,
 };
+
+use super::error::NulInText;
 
 /// A connection to the database, perhaps inside a transaction. Functions that read or write take
 /// `&mut Connection`.
@@ -29,6 +32,7 @@ enum Link {
     SqliteAlone(SqliteConnection),
     SqliteTransaction(sqlx::Transaction<'static, Sqlite>),
     Postgres(PoolConnection<Postgres>),
+    PostgresAlone(PgConnection),
     PostgresTransaction(sqlx::Transaction<'static, Postgres>),
 }
 
@@ -41,13 +45,14 @@ enum Engine<'c> {
 impl Connection {
     /// Whether the engine is PostgreSQL, for the few things that only one of the two has.
     pub fn is_postgres(&self) -> bool {
-        matches!(self.0, Link::Postgres(_) | Link::PostgresTransaction(_))
+        matches!(self.0, Link::Postgres(_) | Link::PostgresAlone(_) | Link::PostgresTransaction(_))
     }
 
     /// Closes a connection that belongs to no pool, in good order; any other goes back to its pool.
     pub async fn close(self) -> Result<(), Error> {
         match self.0 {
             Link::SqliteAlone(connection) => sqlx::Connection::close(connection).await,
+            Link::PostgresAlone(connection) => sqlx::Connection::close(connection).await,
             _ => Ok(()),
         }
     }
@@ -58,6 +63,7 @@ impl Connection {
             Link::SqliteAlone(connection) => Engine::Sqlite(connection),
             Link::SqliteTransaction(transaction) => Engine::Sqlite(transaction),
             Link::Postgres(connection) => Engine::Postgres(connection),
+            Link::PostgresAlone(connection) => Engine::Postgres(connection),
             Link::PostgresTransaction(transaction) => Engine::Postgres(transaction),
         }
     }
@@ -78,6 +84,12 @@ impl From<SqliteConnection> for Connection {
 impl From<sqlx::Transaction<'static, Sqlite>> for Connection {
     fn from(transaction: sqlx::Transaction<'static, Sqlite>) -> Self {
         Self(Link::SqliteTransaction(transaction))
+    }
+}
+
+impl From<PgConnection> for Connection {
+    fn from(connection: PgConnection) -> Self {
+        Self(Link::PostgresAlone(connection))
     }
 }
 
@@ -127,9 +139,15 @@ impl Transaction {
         match self.0.0 {
             Link::SqliteTransaction(transaction) => transaction.commit().await,
             Link::PostgresTransaction(transaction) => transaction.commit().await,
-            Link::Sqlite(_) | Link::SqliteAlone(_) | Link::Postgres(_) => {
-                unreachable!("made of a transaction alone")
-            }
+            _ => unreachable!("made of a transaction alone"),
+        }
+    }
+
+    /// Runs statements that have no values, or say only what the session does: they are not prepared.
+    pub(super) async fn run(&mut self, text: &'static str) -> Result<(), Error> {
+        match self.0.engine() {
+            Engine::Sqlite(connection) => sqlx::raw_sql(text).execute(connection).await.map(drop),
+            Engine::Postgres(connection) => sqlx::raw_sql(text).execute(connection).await.map(drop),
         }
     }
 }
@@ -189,7 +207,9 @@ impl<'q> Statement<'q> {
     pub async fn execute(self, connection: &mut Connection) -> Result<Executed, Error> {
         let rows_affected = match connection.engine() {
             Engine::Sqlite(connection) => self.for_sqlite()?.execute(connection).await?.rows_affected(),
-            Engine::Postgres(connection) => self.for_postgres()?.execute(connection).await?.rows_affected(),
+            Engine::Postgres(connection) => {
+                in_time(self.for_postgres()?.execute(connection)).await?.rows_affected()
+            }
         };
         Ok(Executed { rows_affected })
     }
@@ -201,7 +221,7 @@ impl<'q> Statement<'q> {
                 self.for_sqlite()?.fetch(connection).map_ok(Row::from).try_collect().await
             }
             Engine::Postgres(connection) => {
-                self.for_postgres()?.fetch(connection).map_ok(Row::from).try_collect().await
+                in_time(self.for_postgres()?.fetch(connection).map_ok(Row::from).try_collect()).await
             }
         }
     }
@@ -211,7 +231,7 @@ impl<'q> Statement<'q> {
         Ok(match connection.engine() {
             Engine::Sqlite(connection) => self.for_sqlite()?.fetch_optional(connection).await?.map(Row::from),
             Engine::Postgres(connection) => {
-                self.for_postgres()?.fetch_optional(connection).await?.map(Row::from)
+                in_time(self.for_postgres()?.fetch_optional(connection)).await?.map(Row::from)
             }
         })
     }
@@ -277,10 +297,20 @@ impl<'q> Statement<'q> {
         let size = self.values.iter().map(Value::size).sum();
         arguments.reserve(self.values.len(), size);
         for value in self.values {
+            if value.has_nul() {
+                return Err(Error::Encode(Box::new(NulInText)));
+            }
             value.add_to(&mut arguments)?;
         }
         Ok(sqlx::query_with(safe(self.text), arguments))
     }
+}
+
+/// The server gives a statement up before this; a connection that broke in silence would never say so.
+async fn in_time<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    const LONGEST: Duration = Duration::from_secs(40);
+    let too_late = |_| Err(Error::Io(std::io::ErrorKind::TimedOut.into()));
+    tokio::time::timeout(LONGEST, answer).await.unwrap_or_else(too_late)
 }
 
 /// The texts are constants, or put together of constants: see [`sql`] and [`composed_sql`].
@@ -331,6 +361,11 @@ impl<'q> Value<'q> {
             Value::Bytes(None) => arguments.add(None::<&[u8]>),
         }
         .map_err(Error::Encode)
+    }
+
+    /// Whether it is a text that PostgreSQL does not take.
+    fn has_nul(&self) -> bool {
+        matches!(self, Value::Text(Some(text)) if text.contains('\0'))
     }
 
     /// How many bytes it takes on the wire, about.

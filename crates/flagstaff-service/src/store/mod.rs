@@ -1,10 +1,8 @@
 //! All SQL of flags, one file per entity. Events have a database of their own: see
 //! [`crate::analytics`].
 //!
-//! SQLite in WAL with full sync: one writer connection, whose transactions begin with
-//! `BEGIN IMMEDIATE` (a deferred one that turns into a write fails at once when it meets another),
-//! and a pool of readers apart. Statements are checked at run time and numbered `$1`, `$2`, as both
-//! engines read them.
+//! There are two engines, `sqlite` and `postgres`; `connection` runs the same statements on both. Statements
+//! are checked at run time and numbered `$1`, `$2`.
 //!
 //! Functions that read take a connection, so that they run inside whatever transaction the caller
 //! holds: [`Store::read`] for one statement, [`Store::snapshot`] for several that must agree,
@@ -17,156 +15,123 @@ pub mod big_segment;
 pub mod change_log;
 pub mod connection;
 pub mod environment;
+mod error;
 pub mod flag;
 mod ids;
 pub mod member;
 pub mod membership;
 pub mod metric;
 pub mod payload_filter;
+mod postgres;
 pub mod project;
 pub mod relay_auto_config;
+mod schema;
 pub mod segment;
 pub mod session;
 pub mod setting;
+mod sqlite;
 pub mod targeting;
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection as _, SqlSafeStr as _, SqlitePool};
 use tokio::sync::watch;
 
 pub use connection::Connection;
 use connection::{Reading, Transaction};
 pub use environment::EnvironmentId;
+pub use error::StoreError;
 pub use ids::new_public_id;
+pub use postgres::PostgresUrl;
+use sqlite::pool_options;
+
+use crate::config::{Config, Database};
 
 /// The file in the data folder.
 pub const DATABASE_FILE: &str = "flagstaff.db";
 
-/// How long a write waits for the one before it.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The schema, step by step. A step that was released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
-    (1, "flags", include_str!("../../migrations/sqlite/0001_flags.sql")),
-    (2, "segment_changes", include_str!("../../migrations/sqlite/0002_segment_changes.sql")),
-    (3, "relays", include_str!("../../migrations/sqlite/0003_relays.sql")),
-    (6, "big_segments", include_str!("../../migrations/sqlite/0006_big_segments.sql")),
-];
-
-/// Why the database did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The file cannot be opened or is not ours.
-    #[error("could not open the database `{}`", path.display())]
-    Open {
-        /// The file.
-        path: PathBuf,
-        /// What the engine said.
-        source: sqlx::Error,
-    },
-    /// The schema cannot be brought up to date.
-    #[error("could not bring the database `{}` up to date", path.display())]
-    Migrate {
-        /// The file.
-        path: PathBuf,
-        /// What went wrong.
-        source: sqlx::migrate::MigrateError,
-    },
-    /// A statement failed.
-    #[error("the database refused a statement")]
-    Statement(#[from] sqlx::Error),
-    /// A row does not hold what it should.
-    #[error("the {entity} `{key}` in the database is damaged")]
-    Damaged {
-        /// What kind of row.
-        entity: &'static str,
-        /// Which one.
-        key: String,
-        /// What the JSON reader said.
-        source: serde_json::Error,
-    },
-}
-
-impl StoreError {
-    /// Whether the disk is full.
-    pub fn is_full(&self) -> bool {
-        const SQLITE_FULL: &str = "13";
-        matches!(self, StoreError::Statement(sqlx::Error::Database(error))
-            if error.code().is_some_and(|code| code == SQLITE_FULL))
-    }
-
-    /// Whether a row with this key was there already.
-    pub fn is_duplicate(&self) -> bool {
-        matches!(self, StoreError::Statement(sqlx::Error::Database(error)) if error.is_unique_violation())
-    }
-}
-
 /// The database of flags.
 #[derive(Clone, Debug)]
 pub struct Store {
-    writer: SqlitePool,
-    readers: SqlitePool,
+    engine: Engine,
     committed: watch::Sender<u64>,
 }
 
+#[derive(Clone, Debug)]
+enum Engine {
+    Sqlite(sqlite::Pools),
+    Postgres(postgres::Pools),
+}
+
 impl Store {
-    /// Opens the database in the data folder, makes it if there is none, and brings it up to date.
+    /// The database that the service is configured for, brought up to date.
+    pub async fn of(config: &Config) -> Result<Self, StoreError> {
+        match &config.database {
+            Database::Sqlite => Self::open(&config.data).await,
+            Database::Postgres(url) => Self::connect(url).await,
+        }
+    }
+
+    /// Opens the SQLite database in the data folder, makes it if there is none, and brings it up to date.
     pub async fn open(data: &Path) -> Result<Self, StoreError> {
-        let path = data.join(DATABASE_FILE);
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
-        let open_error = |source| StoreError::Open { path: path.clone(), source };
-        let writer = pool_options()
-            .max_connections(1)
-            .min_connections(1)
-            .connect_with(options.clone())
-            .await
-            .map_err(open_error)?;
-        migrator().run(&writer).await.map_err(|source| StoreError::Migrate { path: path.clone(), source })?;
-        let readers = pool_options()
-            .max_connections(readers())
-            .connect_with(options.read_only(true))
-            .await
-            .map_err(open_error)?;
-        Ok(Self { writer, readers, committed: watch::Sender::new(0) })
+        let engine = Engine::Sqlite(sqlite::Pools::open(&data.join(DATABASE_FILE)).await?);
+        Ok(Self { engine, committed: watch::Sender::new(0) })
+    }
+
+    /// Uses a PostgreSQL database, and brings it up to date.
+    pub async fn connect(url: &PostgresUrl) -> Result<Self, StoreError> {
+        let committed = watch::Sender::new(0);
+        let engine = Engine::Postgres(postgres::Pools::open(url, committed.clone()).await?);
+        Ok(Self { engine, committed })
     }
 
     /// A connection for one reading statement.
     pub async fn read(&self) -> Result<Reading, StoreError> {
-        Ok(self.readers.acquire().await?.into())
+        match &self.engine {
+            Engine::Sqlite(pools) => pools.read().await,
+            Engine::Postgres(pools) => pools.read().await,
+        }
     }
 
     /// A transaction for several reading statements that see one moment.
     pub async fn snapshot(&self) -> Result<Reading, StoreError> {
-        Ok(self.readers.begin().await?.into())
+        match &self.engine {
+            Engine::Sqlite(pools) => pools.snapshot().await,
+            Engine::Postgres(pools) => pools.snapshot().await,
+        }
     }
 
-    /// A transaction that writes. There is one at a time; dropped without [`Write::commit`], it
-    /// leaves nothing.
+    /// A transaction that writes. There is one at a time, on however many nodes, so that what a rule has read
+    /// and checked stays so until it has written; dropped without [`Write::commit`], it leaves nothing.
     pub async fn write(&self) -> Result<Write, StoreError> {
-        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?.into();
-        Ok(Write { transaction, committed: self.committed.clone() })
+        let transaction = match &self.engine {
+            Engine::Sqlite(pools) => pools.write().await?,
+            Engine::Postgres(pools) => pools.write().await?,
+        };
+        Ok(Write { transaction, committed: Some(self.committed.clone()) })
     }
 
-    /// Changes with every commit of this process: the wake-up for whoever follows the change log.
+    /// A transaction that writes what neither a rule nor an SDK looks at, such as sessions: it waits for no other
+    /// node, and wakes none.
+    pub async fn write_apart(&self) -> Result<Write, StoreError> {
+        let transaction = match &self.engine {
+            Engine::Sqlite(pools) => pools.write().await?,
+            Engine::Postgres(pools) => pools.write_apart().await?,
+        };
+        Ok(Write { transaction, committed: None })
+    }
+
+    /// Changes with every commit, of this process at once and of other nodes as soon as they are heard of: the
+    /// wake-up for whoever follows the change log.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.committed.subscribe()
     }
 
     /// Closes all connections, once they are given back.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        match &self.engine {
+            Engine::Sqlite(pools) => pools.close().await,
+            Engine::Postgres(pools) => pools.close().await,
+        }
     }
 }
 
@@ -174,7 +139,8 @@ impl Store {
 #[derive(Debug)]
 pub struct Write {
     transaction: Transaction,
-    committed: watch::Sender<u64>,
+    /// Whom to wake, if anybody.
+    committed: Option<watch::Sender<u64>>,
 }
 
 impl Write {
@@ -182,10 +148,15 @@ impl Write {
     ///
     /// Goes to its end even when the caller is dropped meanwhile, as happens when a client hangs up.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let Self { transaction, committed } = self;
+        let Self { mut transaction, committed } = self;
         let commit = tokio::spawn(async move {
+            if committed.is_some() && transaction.is_postgres() {
+                postgres::tell_nodes(&mut transaction).await?;
+            }
             transaction.commit().await?;
-            committed.send_modify(|count| *count += 1);
+            if let Some(committed) = committed {
+                committed.send_modify(|count| *count += 1);
+            }
             Ok(())
         });
         commit.await.unwrap_or_else(|_| Err(StoreError::Statement(sqlx::Error::WorkerCrashed)))
@@ -204,33 +175,6 @@ impl std::ops::DerefMut for Write {
     fn deref_mut(&mut self) -> &mut Connection {
         &mut self.transaction
     }
-}
-
-/// A pool that does not lend a connection again on which a transaction is still thought to be open.
-///
-/// When the disk is full or fails, SQLite ends the transaction by itself; sqlx, whose own attempt to end
-/// it then fails, would refuse every later one on this connection.
-fn pool_options() -> SqlitePoolOptions {
-    SqlitePoolOptions::new().test_before_acquire(false).before_acquire(|connection, _| {
-        Box::pin(async move {
-            // Behind everything that was asked of the connection before, such as the end of a transaction.
-            connection.ping().await?;
-            Ok(!connection.is_in_transaction())
-        })
-    })
-}
-
-fn migrator() -> Migrator {
-    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    Migrator::with_migrations(MIGRATIONS.into_iter().map(migration).collect())
-}
-
-/// As many as can work at once, and a few more for those that wait for the disk.
-fn readers() -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    (cores as u32 + 2).min(16)
 }
 
 /// Reads the JSON of a column.

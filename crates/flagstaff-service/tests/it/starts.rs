@@ -86,7 +86,8 @@ async fn a_database_with_somebody_elses_tables_is_left_alone() {
     for demo in [true, false] {
         assert!(refused(config(&folder, demo)).await.contains("is not one of Flagstaff's"));
     }
-    let error = setup::check_ours(folder.path()).await.expect_err("nor does it get a link for its owner");
+    let error =
+        setup::check_ours(&config(&folder, false)).await.expect_err("nor does it get a link for its owner");
     assert!(error.to_string().contains("is not one of Flagstaff's"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }

@@ -63,14 +63,17 @@ impl EventStore {
             .pragma("secure_delete", "FAST")
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .busy_timeout(BUSY_TIMEOUT);
-        let open_error = |source| StoreError::Open { path: path.clone(), source };
+        let open_error = |source| StoreError::Open { database: path.display().to_string(), source };
         let writer = pool_options()
             .max_connections(1)
             .min_connections(1)
             .connect_with(options.clone())
             .await
             .map_err(open_error)?;
-        migrator().run(&writer).await.map_err(|source| StoreError::Migrate { path: path.clone(), source })?;
+        migrator()
+            .run(&writer)
+            .await
+            .map_err(|source| StoreError::Migrate { database: path.display().to_string(), source })?;
         let readers = pool_options()
             .max_connections(READERS)
             .connect_with(options.read_only(true))

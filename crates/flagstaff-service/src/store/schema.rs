@@ -1,0 +1,46 @@
+//! The schema of flags, step by step, for either engine. A step that was released is never edited.
+
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+/// One step. Both engines end up with the same tables and columns.
+struct Step {
+    version: i64,
+    name: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+macro_rules! step {
+    ($version:literal, $name:literal, $file:literal) => {
+        Step {
+            version: $version,
+            name: $name,
+            sqlite: include_str!(concat!("../../migrations/sqlite/", $file)),
+            postgres: include_str!(concat!("../../migrations/postgres/", $file)),
+        }
+    };
+}
+
+const STEPS: [Step; 4] = [
+    step!(1, "flags", "0001_flags.sql"),
+    step!(2, "segment_changes", "0002_segment_changes.sql"),
+    step!(3, "relays", "0003_relays.sql"),
+    step!(6, "big_segments", "0006_big_segments.sql"),
+];
+
+pub(super) fn sqlite() -> Migrator {
+    migrator(STEPS.iter().map(|step| (step.version, step.name, step.sqlite)))
+}
+
+pub(super) fn postgres() -> Migrator {
+    migrator(STEPS.iter().map(|step| (step.version, step.name, step.postgres)))
+}
+
+/// What takes a database through these steps.
+pub(super) fn migrator(steps: impl IntoIterator<Item = (i64, &'static str, &'static str)>) -> Migrator {
+    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(steps.into_iter().map(migration).collect())
+}
