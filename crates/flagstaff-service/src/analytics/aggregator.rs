@@ -3,6 +3,9 @@
 //! It reads the oldest batches, adds them up in memory and has the sum written in the transaction that
 //! removes them. So a batch is counted once, whatever is killed when: before the commit nothing has
 //! happened, after it the batch is gone.
+//!
+//! On PostgreSQL several nodes count at once. Each claims batches that no other has claimed, in the
+//! transaction in which it counts them; those of a node that dies are free again.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,12 +15,15 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::AnalyticsError;
+use super::apply::apply;
 use super::effects::Effects;
 use super::writer::Writer;
 use crate::error::chain;
 use crate::store::StoreError;
-use crate::store::analytics::EventStore;
 use crate::store::analytics::batch::{self, StoredBatch};
+use crate::store::analytics::failure::{is_about_the_data, is_conflict};
+use crate::store::analytics::{Claim, EventStore};
+use crate::store::connection::Transaction;
 
 /// How many batches are counted in one transaction, and about how many bytes of them. Batches that come in
 /// wait meanwhile.
@@ -27,6 +33,12 @@ const BYTES: usize = 8 * 1024 * 1024;
 /// How long batches are let gather before they are counted: a user is found within a second, and the
 /// fewer transactions the better.
 const GATHER: Duration = Duration::from_millis(100);
+
+/// How often a node looks for batches of which nobody told it: those of a node that was killed.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How often in a row nodes may be in each other's way before that counts as a failure.
+const CONFLICTS: u32 = 10;
 
 /// How long a failure makes it wait, at first and at most.
 const RETRY: Duration = Duration::from_millis(200);
@@ -54,7 +66,7 @@ pub(super) async fn run(
             if failures > 0 {
                 tokio::time::sleep(RETRY.saturating_mul(1 << failures.min(10)).min(RETRY_MAX)).await;
             } else {
-                writer.shared().stored.notified().await;
+                told(&store, &writer, &counted).await;
                 tokio::time::sleep(GATHER).await;
             }
         };
@@ -63,6 +75,17 @@ pub(super) async fn run(
             () = pause => {}
         }
     }
+}
+
+/// Waits until there may be something to count.
+async fn told(store: &EventStore, writer: &Writer, counted: &watch::Sender<i64>) {
+    let stored = writer.shared().stored.notified();
+    if !store.has_other_nodes() {
+        return stored.await;
+    }
+    // While others count what was stored here, their progress is looked at more often.
+    let is_behind = *counted.borrow() < writer.shared().newest.load(Ordering::Acquire);
+    let _ = tokio::time::timeout(if is_behind { GATHER } else { LOOK }, stored).await;
 }
 
 /// Counts all there is. After a failure batches are taken one by one, so that one that cannot be counted
@@ -75,12 +98,14 @@ async fn drain(
     one_by_one: bool,
 ) -> Result<(), AnalyticsError> {
     let count = if one_by_one { 1 } else { BATCHES };
+    let mut conflicts = 0;
     while !stopping.is_cancelled() {
         // Batches stored while this reads are found by the next round.
         let newest = writer.shared().newest.load(Ordering::Acquire);
-        let batches = batch::oldest(&mut *store.read().await?, count, BYTES).await?;
+        let Claim { batches, held } = store.claim(count, BYTES).await?;
         let Some(last) = batches.last().map(|batch| batch.id) else {
-            counted.send_replace(newest);
+            drop(held);
+            note_progress(store, writer, counted, newest).await?;
             return Ok(());
         };
         let single = (batches.len() == 1).then_some(last);
@@ -89,14 +114,23 @@ async fn drain(
             writer.shared().events_unreadable.fetch_add(effects.unreadable, Ordering::Relaxed);
             tracing::warn!(events = effects.unreadable, "passed over events that could not be read");
         }
-        match (writer.apply(effects).await, single) {
+        let applied = match held {
+            None => writer.apply(effects).await,
+            Some(transaction) => apply_held(transaction, &effects).await.map_err(AnalyticsError::from),
+        };
+        match (applied, single) {
             (Ok(()), _) => {
-                counted.send_replace(last);
+                conflicts = 0;
+                note_progress(store, writer, counted, last).await?;
             }
-            (Err(error), Some(id)) if is_about_the_data(&error) => {
-                tracing::error!(error = %chain(&error), batch = id, "set aside an event batch that cannot be counted");
-                writer.set_aside(id, chain(&error)).await?;
-                writer.shared().batches_set_aside.fetch_add(1, Ordering::Relaxed);
+            (Err(AnalyticsError::Store(error)), _) if is_conflict(&error) && conflicts < CONFLICTS => {
+                conflicts += 1;
+            }
+            (Err(AnalyticsError::Store(error)), Some(id)) if is_about_the_data(&error) => {
+                if writer.set_aside(id, chain(&error)).await? {
+                    tracing::error!(error = %chain(&error), batch = id, "set aside an event batch that cannot be counted");
+                    writer.shared().batches_set_aside.fetch_add(1, Ordering::Relaxed);
+                }
             }
             (Err(error), _) => return Err(error),
         }
@@ -104,28 +138,34 @@ async fn drain(
     Ok(())
 }
 
+/// Tells whoever waits how far counting has come: where this node counts alone, up to `place`.
+async fn note_progress(
+    store: &EventStore,
+    writer: &Writer,
+    counted: &watch::Sender<i64>,
+    place: i64,
+) -> Result<(), AnalyticsError> {
+    if !store.has_other_nodes() {
+        counted.send_replace(place);
+        return Ok(());
+    }
+    let (newest, counted_so_far) = batch::progress(&mut *store.read().await?).await?;
+    writer.shared().newest.fetch_max(newest, Ordering::AcqRel);
+    counted.send_replace(counted_so_far);
+    Ok(())
+}
+
+/// Counts claimed batches, in the transaction that holds them.
+async fn apply_held(mut transaction: Transaction, effects: &Effects) -> Result<(), StoreError> {
+    apply(&mut transaction, effects).await?;
+    Ok(transaction.commit().await?)
+}
+
 /// Adding up is computing, which must not hold up the requests of this thread.
 async fn add_up(batches: Vec<StoredBatch>, writer: &Writer) -> Result<Arc<Effects>, AnalyticsError> {
     let shared = writer.shared().clone();
     let effects = tokio::task::spawn_blocking(move || Arc::new(Effects::of(&batches, &shared.recent)));
     effects.await.map_err(|_| AnalyticsError::from(StoreError::Statement(sqlx::Error::WorkerCrashed)))
-}
-
-/// Whether trying again cannot help: the database took offence at what it was given.
-fn is_about_the_data(error: &AnalyticsError) -> bool {
-    const TOO_BIG: u32 = 18;
-    const CONSTRAINT: u32 = 19;
-    const MISMATCH: u32 = 20;
-    const RANGE: u32 = 25;
-    match error {
-        AnalyticsError::Store(StoreError::Statement(sqlx::Error::Database(error))) => {
-            let code = error.code().and_then(|code| code.parse::<u32>().ok());
-            // The lower byte is the kind of error, the rest its finer distinction.
-            code.is_some_and(|code| matches!(code & 0xff, TOO_BIG | CONSTRAINT | MISMATCH | RANGE))
-        }
-        AnalyticsError::Store(StoreError::Statement(sqlx::Error::Encode(_))) => true,
-        _ => false,
-    }
 }
 
 #[cfg(test)]

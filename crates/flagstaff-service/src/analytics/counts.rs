@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::effects::minute;
+use super::effects::{is_keepable, minute};
 use super::{Analytics, AnalyticsError};
 use crate::now_ms;
 use crate::store::EnvironmentId;
@@ -129,7 +129,7 @@ impl Analytics {
     ) -> Result<HashMap<String, i64>, AnalyticsError> {
         let mut connection = self.read().await?;
         let mut last = HashMap::new();
-        for key in flag_keys {
+        for key in flag_keys.iter().filter(|key| is_keepable(key)) {
             if let Some(minute) = count::last_evaluation(&mut connection, environment.0, key).await? {
                 last.insert((*key).to_owned(), minute * MINUTE_MS);
             }
@@ -144,6 +144,9 @@ impl Analytics {
         event_key: &str,
         since_ms: i64,
     ) -> Result<u64, AnalyticsError> {
+        if !is_keepable(event_key) {
+            return Ok(0);
+        }
         let mut connection = self.read().await?;
         Ok(count::custom_since(&mut connection, environment.0, event_key, minute(since_ms)).await?)
     }

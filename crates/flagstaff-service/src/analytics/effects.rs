@@ -1,6 +1,7 @@
 //! What a few batches add up to, in memory, before it is written in one go.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 use flagstaff_wire::received::{About, ReceivedEvent, ReceivedKind, ReceivedMember, read_batch};
@@ -102,13 +103,15 @@ impl Effects {
     /// Adds up `batches`. Contexts that `recent` holds are passed over.
     pub fn of(batches: &[StoredBatch], recent: &Mutex<Recent>) -> Self {
         let mut effects = Self::default();
+        let mut added = recent.lock().unwrap_or_else(PoisonError::into_inner).empty_like();
         for batch in batches {
             effects.batches.push(batch.id);
             let environment = effects.environments.entry(batch.environment_id).or_default();
             let recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = Known { written: &recent, added: &mut added };
             let mut unreadable = 0;
             let read = read_batch(&batch.body, |event| match event {
-                Ok(event) => environment.add(batch, &event, &recent),
+                Ok(event) => environment.add(batch, &event, &mut known),
                 Err(_) => unreadable += 1,
             });
             effects.unreadable += unreadable + u64::from(read.is_err());
@@ -134,8 +137,26 @@ impl Effects {
     }
 }
 
+/// Contexts of which seeing them again says nothing new.
+struct Known<'r> {
+    /// Those that were written a moment ago.
+    written: &'r Recent,
+    /// Those that stand in this sum already, just as they are.
+    added: &'r mut Recent,
+}
+
+impl Known<'_> {
+    fn mark(&self, environment_id: i64, text: impl Hash) -> u64 {
+        self.written.mark(environment_id, text)
+    }
+
+    fn holds(&self, mark: u64, seen_ms: i64) -> bool {
+        self.written.holds(mark, seen_ms) || self.added.holds(mark, seen_ms)
+    }
+}
+
 impl EnvironmentEffects {
-    fn add(&mut self, batch: &StoredBatch, event: &ReceivedEvent<'_>, recent: &Recent) {
+    fn add(&mut self, batch: &StoredBatch, event: &ReceivedEvent<'_>, known: &mut Known<'_>) {
         match event.kind {
             ReceivedKind::Summary => {
                 let minute = minute(believable(event.start_ms, batch.received_ms));
@@ -159,7 +180,7 @@ impl EnvironmentEffects {
         }
         // Alias events say that two keys are one user; neither is described by it.
         if event.kind != ReceivedKind::Alias {
-            self.see(batch, event, recent);
+            self.see(batch, event, known);
         }
     }
 
@@ -172,7 +193,7 @@ impl EnvironmentEffects {
         }
     }
 
-    fn see(&mut self, batch: &StoredBatch, event: &ReceivedEvent<'_>, recent: &Recent) {
+    fn see(&mut self, batch: &StoredBatch, event: &ReceivedEvent<'_>, known: &mut Known<'_>) {
         let seen_ms = believable(event.created_at_ms.or(event.end_ms), batch.received_ms);
         // Nobody is seen in the future.
         let seen_ms = seen_ms.min(batch.received_ms);
@@ -180,9 +201,10 @@ impl EnvironmentEffects {
             About::Nobody => return,
             About::Keys(keys) => {
                 for (kind, key) in keys.iter().filter(|(kind, key)| is_keepable(kind) && is_keepable(key)) {
-                    let mark = recent.mark(batch.environment_id, ("key only", kind, key));
-                    if !recent.holds(mark, seen_ms) {
+                    let mark = known.mark(batch.environment_id, ("key only", kind, key));
+                    if !known.holds(mark, seen_ms) {
                         self.touch(kind, key, seen_ms).mark = mark;
+                        known.added.note(mark, mark, seen_ms);
                     }
                 }
                 return;
@@ -195,14 +217,17 @@ impl EnvironmentEffects {
                 &(|| ReceivedMember::of_user(user).into_iter().collect()) as &dyn Fn() -> Vec<ReceivedMember>,
             ),
         };
-        let mark = recent.mark(batch.environment_id, text);
-        if recent.holds(mark, seen_ms) {
+        let mark = known.mark(batch.environment_id, text);
+        if known.holds(mark, seen_ms) {
             return;
         }
         for member in
             members().into_iter().filter(|member| is_keepable(&member.kind) && is_keepable(&member.key))
         {
-            self.remember(member, mark, seen_ms);
+            let context = known.mark(batch.environment_id, (&member.kind, &member.key));
+            if self.remember(member, mark, seen_ms) {
+                known.added.note(mark, context, seen_ms);
+            }
         }
     }
 
@@ -218,21 +243,24 @@ impl EnvironmentEffects {
         seen
     }
 
-    /// Of a context that was both anonymous and not, the later event decides.
-    fn remember(&mut self, member: ReceivedMember, mark: u64, seen_ms: i64) {
+    /// Says whether this is what is now known of the context. Of one that was both anonymous and not, the
+    /// later event decides.
+    fn remember(&mut self, member: ReceivedMember, mark: u64, seen_ms: i64) -> bool {
         if member.anonymous {
             let context = (member.kind, member.key);
             self.contexts.remove(&context);
             self.anonymous.insert(context, SeenAnonymous { last_seen_ms: seen_ms, mark });
-            return;
+            return true;
         }
         let seen = self.touch(&member.kind, &member.key, seen_ms);
-        if seen.full.as_ref().is_none_or(|full| full.seen_ms <= seen_ms) {
+        let is_latest = seen.full.as_ref().is_none_or(|full| full.seen_ms <= seen_ms);
+        if is_latest {
             seen.mark = mark;
             let full = FullContext::of(&member, seen_ms);
             seen.full = Some(full);
         }
         self.anonymous.remove(&(member.kind, member.key));
+        is_latest
     }
 }
 
@@ -275,8 +303,8 @@ fn believable(sent_ms: Option<i64>, received_ms: i64) -> i64 {
     sent_ms.filter(|sent| plausible.contains(sent)).unwrap_or(received_ms)
 }
 
-/// PostgreSQL has no NUL in text, and nobody has such keys.
-fn is_keepable(key: &str) -> bool {
+/// Whether something by this key may be kept: PostgreSQL has no NUL in text, and nobody has such keys.
+pub fn is_keepable(key: &str) -> bool {
     !key.is_empty() && key.len() <= MAX_KEY && !key.contains('\0')
 }
 

@@ -20,7 +20,7 @@ mod aggregator;
 mod apply;
 pub mod counts;
 pub mod effects;
-mod recent;
+pub(crate) mod recent;
 pub mod retention;
 pub mod terms;
 pub mod user;
@@ -46,6 +46,9 @@ use crate::store::analytics::instance::{self, SdkInstance};
 use crate::store::connection::Reading;
 use crate::store::{EnvironmentId, StoreError};
 use writer::Writer;
+
+/// How often it is looked whether another node has counted something.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The handle to everything counted. Held by [`crate::App`], opened before the first request and
 /// closed after the last.
@@ -110,7 +113,14 @@ impl Analytics {
     /// # Errors
     /// If the file cannot be opened, is no database, or comes from a newer version.
     pub async fn open(data: &Path) -> Result<Self, AnalyticsError> {
-        let store = EventStore::open(data).await?;
+        Self::on(EventStore::open(data).await?).await
+    }
+
+    /// Goes on counting in this database where the last process stopped.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn on(store: EventStore) -> Result<Self, AnalyticsError> {
         let (newest, counted_so_far) = batch::progress(&mut *store.read().await?).await?;
         let writer = Writer::start(store.clone(), newest);
         let stopping = CancellationToken::new();
@@ -146,8 +156,13 @@ impl Analytics {
     pub async fn note_instance(
         &self,
         environment: EnvironmentId,
-        instance: SdkInstance,
+        mut instance: SdkInstance,
     ) -> Result<(), AnalyticsError> {
+        // PostgreSQL has no NUL in text.
+        let SdkInstance { instance_id, name, version, wrapper, .. } = &mut instance;
+        for text in [instance_id, name, version, wrapper] {
+            text.retain(|character| character != '\0');
+        }
         self.writer.instance(environment.0, instance).await
     }
 
@@ -187,12 +202,20 @@ impl Analytics {
         newest.saturating_sub(*self.counted.borrow()).max(0).unsigned_abs()
     }
 
-    /// Waits until every batch that is stored now is counted; false if that takes longer than `limit`.
+    /// Waits until every batch that is stored now, by whichever node, is counted; false if that takes longer
+    /// than `limit`.
     pub async fn wait_until_counted(&self, limit: Duration) -> bool {
-        let newest = self.writer.shared().newest.load(Ordering::Acquire);
-        let mut counted = self.counted.clone();
-        let reached = counted.wait_for(|counted| *counted >= newest);
-        matches!(tokio::time::timeout(limit, reached).await, Ok(Ok(_)))
+        let counted = async {
+            let mut told = self.counted.clone();
+            let newest = batch::newest(&mut *self.read().await?).await?;
+            while batch::oldest_place(&mut *self.read().await?).await?.is_some_and(|oldest| oldest <= newest)
+            {
+                // What another node counts is looked for.
+                let _ = tokio::time::timeout(LOOK, told.changed()).await;
+            }
+            Ok::<_, AnalyticsError>(())
+        };
+        matches!(tokio::time::timeout(limit, counted).await, Ok(Ok(())))
     }
 
     async fn read(&self) -> Result<Reading, AnalyticsError> {

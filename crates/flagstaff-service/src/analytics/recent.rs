@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hash};
 use foldhash::quality::RandomState;
 
 /// How much later, or earlier, a context must be seen for that to be written again.
-const LAST_SEEN_STEP_MS: u64 = 30_000;
+pub(crate) const LAST_SEEN_STEP_MS: i64 = 30_000;
 
 /// How many entries a generation holds; there are two.
 const GENERATION: usize = 50_000;
@@ -25,6 +25,11 @@ pub struct Recent {
 }
 
 impl Recent {
+    /// An empty one that gives the same marks.
+    pub fn empty_like(&self) -> Self {
+        Self { hasher: self.hasher.clone(), ..Self::default() }
+    }
+
     /// The mark of `text`, as received in an environment.
     pub fn mark(&self, environment_id: i64, text: impl Hash) -> u64 {
         self.hasher.hash_one((environment_id, text))
@@ -32,7 +37,9 @@ impl Recent {
 
     /// Whether what has this mark was written so recently that seeing it at `seen_ms` says nothing new.
     pub fn holds(&self, mark: u64, seen_ms: i64) -> bool {
-        self.written.get(mark).is_some_and(|written| seen_ms.abs_diff(written) < LAST_SEEN_STEP_MS)
+        self.written
+            .get(mark)
+            .is_some_and(|written| seen_ms.abs_diff(written) < LAST_SEEN_STEP_MS.unsigned_abs())
     }
 
     /// Notes that what has this mark is now written as seen at `seen_ms`. `context` is the mark of the
@@ -93,13 +100,14 @@ mod tests {
         let mark = recent.mark(1, "{}");
         assert!(!recent.holds(mark, 1000));
         recent.note(mark, 0, 1000);
-        let step = LAST_SEEN_STEP_MS as i64;
+        let step = LAST_SEEN_STEP_MS;
         assert!(recent.holds(mark, 1000 + step - 1) && recent.holds(mark, 1000 - step + 1));
         assert!(!recent.holds(mark, 1000 + step) && !recent.holds(mark, 1000 - step));
         assert!(!recent.holds(recent.mark(1, "{\"changed\":1}"), 1000));
         assert!(!recent.holds(recent.mark(2, "{}"), 1000));
         recent.clear();
         assert!(!recent.holds(mark, 1000));
+        assert_eq!(recent.empty_like().mark(1, "{}"), mark);
     }
 
     #[test]

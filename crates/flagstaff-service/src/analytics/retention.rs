@@ -45,9 +45,22 @@ pub(super) enum Sweep {
     Rest(i64),
 }
 
+/// What one node at a time holds while it sweeps: a number that no other use of the database's advisory
+/// locks has.
+const SWEEPING: i64 = 0x666c_6167_7377_6570;
+
 impl Sweep {
-    /// Removes a piece, and says how many rows.
+    /// Removes a piece, and says how many rows; none if another node is at it.
     pub(super) async fn run(self, connection: &mut Connection) -> Result<u64, StoreError> {
+        if connection.is_postgres() {
+            let free: bool = sql("SELECT CAST(CAST(pg_try_advisory_xact_lock($1) AS INTEGER) AS BIGINT)")
+                .bind(SWEEPING)
+                .fetch_scalar(&mut *connection)
+                .await?;
+            if !free {
+                return Ok(0);
+            }
+        }
         match self {
             Sweep::Payloads(before_ms) => batch::forget_payloads(connection, before_ms, PIECE).await,
             Sweep::Evaluations(environment_id, minute) => {
@@ -89,7 +102,7 @@ pub(super) async fn sweep(store: &EventStore, writer: &Writer, now: i64) -> Resu
     Ok(())
 }
 
-/// Removes all of an environment.
+/// Removes all of an environment, in the order in which counting takes hold of tables.
 pub(super) async fn forget_environment(
     connection: &mut Connection,
     environment_id: i64,
@@ -99,9 +112,9 @@ pub(super) async fn forget_environment(
         "DELETE FROM set_aside_batch WHERE environment_id = $1",
         "DELETE FROM evaluation_count WHERE environment_id = $1",
         "DELETE FROM custom_count WHERE environment_id = $1",
-        "DELETE FROM context_term WHERE environment_id = $1",
-        "DELETE FROM context WHERE environment_id = $1",
         "DELETE FROM anonymous_context WHERE environment_id = $1",
+        "DELETE FROM context WHERE environment_id = $1",
+        "DELETE FROM context_term WHERE environment_id = $1",
         "DELETE FROM sdk_instance WHERE environment_id = $1",
     ] {
         sql(text).bind(environment_id).execute(&mut *connection).await?;

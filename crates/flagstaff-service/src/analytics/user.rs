@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::effects::is_keepable;
 use super::terms::TermQuery;
 use super::{Analytics, AnalyticsError};
 use crate::store::EnvironmentId;
@@ -102,6 +103,8 @@ impl Analytics {
         after: &str,
         limit: usize,
     ) -> Result<UserPage, AnalyticsError> {
+        // PostgreSQL has no NUL in text, and neither has a key: those after it come after what is before it.
+        let after = after.split('\0').next().unwrap_or_default();
         let mut connection = self.read().await?;
         Ok(UserPage::of(search::after_key(&mut connection, (environment.0, USER), after, limit).await?))
     }
@@ -112,13 +115,16 @@ impl Analytics {
         environment: EnvironmentId,
         key: &str,
     ) -> Result<Option<SeenUser>, AnalyticsError> {
+        if !is_keepable(key) {
+            return Ok(None);
+        }
         let mut connection = self.read().await?;
         Ok(context::by_key(&mut connection, environment.0, USER, key).await?.map(SeenUser::of))
     }
 
     /// Forgets a user, and says whether there was one. A user who is seen again is known again.
     pub async fn delete_user(&self, environment: EnvironmentId, key: &str) -> Result<bool, AnalyticsError> {
-        self.writer.forget_context(environment.0, USER, key).await
+        Ok(is_keepable(key) && self.writer.forget_context(environment.0, USER, key).await?)
     }
 
     /// How many users are known: those that are not anonymous.

@@ -21,7 +21,7 @@ use crate::error::chain;
 use crate::store::StoreError;
 use crate::store::analytics::batch::{self, NewBatch, PayloadHash};
 use crate::store::analytics::instance::{self, SdkInstance};
-use crate::store::analytics::{EventStore, context};
+use crate::store::analytics::{EventStore, Work, context};
 use crate::store::connection::Connection;
 
 /// How many writes may wait; more make their senders wait before they are taken in.
@@ -67,13 +67,18 @@ type Reply<T> = oneshot::Sender<Result<T, AnalyticsError>>;
 
 enum Job {
     Batch(NewBatch, Reply<Accepted>),
-    Instance(i64, SdkInstance, Reply<()>),
-    Apply(Arc<Effects>, Reply<()>),
-    SetAside(i64, String, Reply<()>),
-    ForgetContext { environment_id: i64, kind: String, key: String, reply: Reply<bool> },
-    ForgetEnvironment(i64, Reply<()>),
-    Sweep(Sweep, Reply<u64>),
+    Alone(Alone, Reply<u64>),
     Close(Reply<()>),
+}
+
+/// What is done in a transaction of its own.
+enum Alone {
+    Instance(i64, SdkInstance),
+    Apply(Arc<Effects>),
+    SetAside(i64, String),
+    ForgetContext { environment_id: i64, kind: String, key: String },
+    ForgetEnvironment(i64),
+    Sweep(Sweep),
 }
 
 impl Writer {
@@ -108,17 +113,17 @@ impl Writer {
         environment_id: i64,
         instance: SdkInstance,
     ) -> Result<(), AnalyticsError> {
-        self.ask(|reply| Job::Instance(environment_id, instance, reply)).await
+        self.alone(Alone::Instance(environment_id, instance)).await.map(drop)
     }
 
     /// Removes counted batches and adds what they add up to, both or neither.
     pub(super) async fn apply(&self, effects: Arc<Effects>) -> Result<(), AnalyticsError> {
-        self.ask(|reply| Job::Apply(effects, reply)).await
+        self.alone(Alone::Apply(effects)).await.map(drop)
     }
 
-    /// Keeps a batch that cannot be counted out of the way.
-    pub(super) async fn set_aside(&self, id: i64, reason: String) -> Result<(), AnalyticsError> {
-        self.ask(|reply| Job::SetAside(id, reason, reply)).await
+    /// Keeps a batch that cannot be counted out of the way; false if it is not there any more.
+    pub(super) async fn set_aside(&self, id: i64, reason: String) -> Result<bool, AnalyticsError> {
+        Ok(self.alone(Alone::SetAside(id, reason)).await? > 0)
     }
 
     /// Forgets a context, and says whether it was known.
@@ -129,23 +134,27 @@ impl Writer {
         key: &str,
     ) -> Result<bool, AnalyticsError> {
         let (kind, key) = (kind.to_owned(), key.to_owned());
-        self.ask(|reply| Job::ForgetContext { environment_id, kind, key, reply }).await
+        Ok(self.alone(Alone::ForgetContext { environment_id, kind, key }).await? > 0)
     }
 
     /// Forgets all of an environment.
     pub(super) async fn forget_environment(&self, environment_id: i64) -> Result<(), AnalyticsError> {
-        self.ask(|reply| Job::ForgetEnvironment(environment_id, reply)).await
+        self.alone(Alone::ForgetEnvironment(environment_id)).await.map(drop)
     }
 
     /// Removes a piece of what is too old, and says how many rows.
     pub(super) async fn sweep(&self, sweep: Sweep) -> Result<u64, AnalyticsError> {
-        self.ask(|reply| Job::Sweep(sweep, reply)).await
+        self.alone(Alone::Sweep(sweep)).await
     }
 
     /// Ends the task after what is queued.
     pub(super) async fn close(&self) {
         // An error means that it has ended already.
         let _ = self.ask(Job::Close).await;
+    }
+
+    async fn alone(&self, work: Alone) -> Result<u64, AnalyticsError> {
+        self.ask(|reply| Job::Alone(work, reply)).await
     }
 
     async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, AnalyticsError> {
@@ -170,11 +179,18 @@ async fn run(store: EventStore, mut jobs: mpsc::Receiver<Job>, shared: Arc<Share
             store_group(&store, batches, &shared).await;
         }
         for job in others {
-            if let Job::Close(reply) = job {
-                jobs.close();
-                let _ = reply.send(Ok(()));
-            } else {
-                do_alone(&store, job, &shared).await;
+            // Whoever has gone does not want the answer.
+            match job {
+                Job::Alone(work, reply) => {
+                    let done = store.transact(&work).await;
+                    work.done(done.is_ok(), &shared);
+                    let _ = reply.send(done.map_err(AnalyticsError::from));
+                }
+                Job::Close(reply) => {
+                    jobs.close();
+                    let _ = reply.send(Ok(()));
+                }
+                Job::Batch(..) => unreachable!("stored above"),
             }
         }
     }
@@ -182,14 +198,8 @@ async fn run(store: EventStore, mut jobs: mpsc::Receiver<Job>, shared: Arc<Share
 
 /// Stores batches in one transaction and answers each of their senders.
 async fn store_group(store: &EventStore, batches: Vec<(NewBatch, Reply<Accepted>)>, shared: &Shared) {
-    let group: Vec<&NewBatch> = batches.iter().map(|(batch, _)| batch).collect();
-    let stored = async {
-        let mut write = store.write().await?;
-        let accepted = insert_new(&mut write, &group).await?;
-        let newest = batch::newest(&mut write).await?;
-        write.commit().await?;
-        Ok::<_, StoreError>((accepted, newest))
-    };
+    let group = Group(batches.iter().map(|(batch, _)| batch).collect());
+    let stored = store.transact(&group);
     // A sender that has hung up does not want its answer; its batch is stored all the same.
     match stored.await {
         Ok((accepted, newest)) => {
@@ -214,91 +224,86 @@ async fn store_group(store: &EventStore, batches: Vec<(NewBatch, Reply<Accepted>
     }
 }
 
-async fn insert_new(connection: &mut Connection, group: &[&NewBatch]) -> Result<Vec<Accepted>, StoreError> {
-    let mut in_group = HashSet::new();
-    let payloads: Vec<(PayloadHash, i64)> = group
-        .iter()
-        .filter_map(|batch| Some((batch.payload?, batch.received_ms)))
-        .filter(|(hash, _)| in_group.insert(*hash))
-        .collect();
-    let mut new: HashSet<PayloadHash> =
-        batch::insert_payloads(connection, &payloads).await?.into_iter().collect();
-    let accepted: Vec<Accepted> = group
-        .iter()
-        .map(|batch| match batch.payload {
-            // Taken out, so that a second batch of this id in the group is a known one.
-            Some(hash) if !new.remove(&hash) => Accepted::Known,
-            _ => Accepted::Stored,
-        })
-        .collect();
-    let stored: Vec<&NewBatch> = group
-        .iter()
-        .zip(&accepted)
-        .filter(|(_, accepted)| **accepted == Accepted::Stored)
-        .map(|(batch, _)| *batch)
-        .collect();
-    batch::insert(connection, &stored).await?;
-    Ok(accepted)
+/// Batches that share a commit.
+struct Group<'b>(Vec<&'b NewBatch>);
+
+impl Work for Group<'_> {
+    /// What became of each, and the place of the newest of all.
+    type Done = (Vec<Accepted>, i64);
+
+    async fn run(&self, connection: &mut Connection) -> Result<Self::Done, StoreError> {
+        let Self(group) = self;
+        let mut in_group = HashSet::new();
+        let mut payloads: Vec<(PayloadHash, i64)> = group
+            .iter()
+            .filter_map(|batch| Some((batch.payload?, batch.received_ms)))
+            .filter(|(hash, _)| in_group.insert(*hash))
+            .collect();
+        // A node that notes an id waits for another that is just noting it; in one order, so that no two
+        // wait for each other.
+        payloads.sort_unstable();
+        let mut new: HashSet<PayloadHash> =
+            batch::insert_payloads(connection, &payloads).await?.into_iter().collect();
+        let accepted: Vec<Accepted> = group
+            .iter()
+            .map(|batch| match batch.payload {
+                // Taken out, so that a second batch of this id in the group is a known one.
+                Some(hash) if !new.remove(&hash) => Accepted::Known,
+                _ => Accepted::Stored,
+            })
+            .collect();
+        let stored: Vec<&NewBatch> = group
+            .iter()
+            .zip(&accepted)
+            .filter(|(_, accepted)| **accepted == Accepted::Stored)
+            .map(|(batch, _)| *batch)
+            .collect();
+        batch::insert(connection, &stored).await?;
+        Ok((accepted, batch::newest(connection).await?))
+    }
 }
 
-/// Does anything but a batch, in a transaction of its own.
-async fn do_alone(store: &EventStore, job: Job, shared: &Shared) {
-    // As above: whoever has gone does not want the answer.
-    match job {
-        Job::Instance(environment_id, instance, reply) => {
-            let done = transact(store, async |connection| {
-                instance::upsert(connection, environment_id, &instance).await
-            });
-            let _ = reply.send(done.await);
-        }
-        Job::Apply(effects, reply) => {
-            let done = transact(store, async |connection| apply(connection, &effects).await).await;
-            if done.is_ok() {
-                effects.note_written(&shared.recent);
+impl Work for Alone {
+    /// How many there were of what it is about.
+    type Done = u64;
+
+    async fn run(&self, connection: &mut Connection) -> Result<u64, StoreError> {
+        match self {
+            Alone::Instance(environment_id, instance) => {
+                instance::upsert(connection, *environment_id, instance).await.map(|()| 1)
             }
-            let _ = reply.send(done);
+            Alone::Apply(effects) => apply(connection, effects).await.map(|()| effects.batches.len() as u64),
+            Alone::SetAside(id, reason) => batch::set_aside(connection, *id, reason).await.map(u64::from),
+            Alone::ForgetContext { environment_id, kind, key } => {
+                context::forget(connection, &[(*environment_id, kind, key, i64::MAX)]).await
+            }
+            Alone::ForgetEnvironment(environment_id) => {
+                retention::forget_environment(connection, *environment_id).await.map(|()| 1)
+            }
+            Alone::Sweep(sweep) => sweep.run(connection).await,
         }
-        Job::SetAside(id, reason, reply) => {
-            let done = transact(store, async |connection| batch::set_aside(connection, id, &reason).await);
-            let _ = reply.send(done.await);
+    }
+}
+
+impl Alone {
+    /// What follows from it in this process.
+    fn done(&self, is_kept: bool, shared: &Shared) {
+        match self {
+            Alone::Apply(effects) if is_kept => effects.note_written(&shared.recent),
+            // Also after a failure: what is seen next is then written once too often, not once too seldom.
+            Alone::ForgetContext { .. } => forget_recent(shared),
+            Alone::ForgetEnvironment(_) => {
+                forget_recent(shared);
+                // Its batches are gone, too: whoever waits for them to be counted can go on.
+                shared.stored.notify_one();
+            }
+            _ => {}
         }
-        Job::ForgetContext { environment_id, kind, key, reply } => {
-            let context = [(environment_id, &*kind, &*key, i64::MAX)];
-            let done = transact(store, async |connection| context::forget(connection, &context).await);
-            let done = done.await;
-            forget_recent(shared);
-            let _ = reply.send(done.map(|count| count > 0));
-        }
-        Job::ForgetEnvironment(environment_id, reply) => {
-            let done = transact(store, async |connection| {
-                retention::forget_environment(connection, environment_id).await
-            });
-            let done = done.await;
-            forget_recent(shared);
-            // Its batches are gone, too: whoever waits for them to be counted can go on.
-            shared.stored.notify_one();
-            let _ = reply.send(done);
-        }
-        Job::Sweep(sweep, reply) => {
-            let _ = reply.send(transact(store, async |connection| sweep.run(connection).await).await);
-        }
-        Job::Batch(..) | Job::Close(_) => unreachable!("handled by the caller"),
     }
 }
 
 fn forget_recent(shared: &Shared) {
     shared.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
-}
-
-/// Runs `work` in a transaction, which is kept if it succeeds.
-async fn transact<T>(
-    store: &EventStore,
-    work: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
-) -> Result<T, AnalyticsError> {
-    let mut write = store.write().await?;
-    let done = work(&mut write).await?;
-    write.commit().await.map_err(StoreError::from)?;
-    Ok(done)
 }
 
 #[cfg(test)]

@@ -233,6 +233,22 @@ async fn anonymous_users_are_counted_and_never_found() {
 }
 
 #[tokio::test]
+async fn of_what_one_batch_says_of_a_context_again_and_again_the_last_counts() {
+    let bench = Bench::new().await;
+    let now = now_ms();
+    let seen = |after: i64, plan: &str, anonymous: bool| {
+        json!({"kind": "index", "creationDate": now - 20_000 + after,
+               "context": {"kind": "user", "key": "u", "plan": plan, "anonymous": anonymous}})
+    };
+    bench.take(json!([seen(0, "a", false), seen(1, "b", false), seen(2, "a", false), seen(3, "a", false)])).await;
+    assert_eq!(bench.attributes("u").await, json!({"plan": "a"}));
+    bench.take(json!([seen(4, "b", false), seen(5, "b", true), seen(6, "b", false)])).await;
+    assert_eq!(bench.attributes("u").await, json!({"plan": "b"}));
+    bench.take(json!([seen(7, "c", true), seen(8, "c", false), seen(9, "c", true)])).await;
+    assert_eq!(bench.found("u").await, [""; 0]);
+}
+
+#[tokio::test]
 async fn user_who_becomes_anonymous_is_forgotten() {
     let bench = Bench::new().await;
     bench.take(index(json!({"kind": "user", "key": "u", "name": "Ann"}))).await;

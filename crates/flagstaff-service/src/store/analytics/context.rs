@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::StoreError;
 use super::rows::{pieces, placeholders, run};
 use crate::analytics::effects::{FullContext, SeenContext};
+use crate::analytics::recent::LAST_SEEN_STEP_MS;
 use crate::store::connection::{Connection, Row, composed_sql, sql};
 
 /// A context as some events tell of it: environment, kind, key, and what they say.
@@ -49,25 +50,45 @@ impl ContextRow {
 }
 
 /// Brings stored contexts up to date. A context of which only the key is known is not made.
+///
+/// Given in the order of environment, kind and key, which is the order in which every node takes them.
 pub async fn upsert(connection: &mut Connection, seen: &[SeenRow<'_>]) -> Result<(), StoreError> {
+    let mut made_elsewhere = upsert_once(connection, seen).await?;
+    while !made_elsewhere.is_empty() {
+        made_elsewhere = upsert_once(connection, &made_elsewhere).await?;
+    }
+    Ok(())
+}
+
+/// Returns those that another node has made meanwhile: they are to be looked at again.
+async fn upsert_once<'a>(
+    connection: &mut Connection,
+    seen: &[SeenRow<'a>],
+) -> Result<Vec<SeenRow<'a>>, StoreError> {
     let known = find(connection, seen).await?;
     let mut new = Vec::new();
-    let mut later = Vec::new();
-    for row @ (environment_id, kind, key, seen) in seen {
-        match (known.get(&(*environment_id, kind.to_string(), key.to_string())), &seen.full) {
+    let mut changed = Vec::new();
+    for row in seen {
+        match (known.get(&owned_key(row)), &row.3.full) {
             (None, None) => {}
             (None, Some(full)) => new.push((*row, full)),
-            (Some(known), full) => {
-                if let Some(full) = full.as_ref().filter(|full| known.is_replaced_by(full)) {
-                    replace(connection, known.id, (*environment_id, kind), full).await?;
-                }
-                if seen.last_seen_ms > known.last_seen_ms || seen.first_seen_ms < known.first_seen_ms {
-                    later.push((known.id, seen.first_seen_ms, seen.last_seen_ms));
-                }
-            }
+            (Some(known), _) if known.is_changed_by(row.3) => changed.push((known.id, *row)),
+            (Some(_), _) => {}
         }
     }
-    insert(connection, &new).await?;
+    let held = hold(connection, &changed).await?;
+    let mut later = Vec::new();
+    for (id, (environment_id, kind, key, seen)) in changed {
+        let here = (environment_id, kind.to_owned(), key.to_owned());
+        // Without hold it is as it was; with it, another node may have changed or forgotten it.
+        let Some(known) = held.as_ref().unwrap_or(&known).get(&here) else { continue };
+        match seen.full.as_ref().filter(|full| known.is_replaced_by(full)) {
+            Some(full) => replace(connection, id, (environment_id, kind), (seen, full)).await?,
+            None if known.is_changed_by(seen) => later.push((id, seen.first_seen_ms, seen.last_seen_ms)),
+            None => {}
+        }
+    }
+    let made_elsewhere = insert(connection, &new).await?;
     let text = (
         "UPDATE context SET
              first_seen = CASE WHEN seen.column2 < first_seen THEN seen.column2 ELSE first_seen END,
@@ -78,7 +99,7 @@ pub async fn upsert(connection: &mut Connection, seen: &[SeenRow<'_>]) -> Result
     );
     run(connection, &later, text, |query, (id, first, last)| query.bind(*id).bind(*first).bind(*last))
         .await?;
-    Ok(())
+    Ok(made_elsewhere)
 }
 
 /// The context with this key.
@@ -121,8 +142,9 @@ pub async fn forget(
             "WITH gone (environment_id, kind, key, before) AS (VALUES {})
              SELECT context.id FROM gone CROSS JOIN context
              WHERE context.environment_id = gone.environment_id AND context.kind = gone.kind
-               AND context.key = gone.key AND context.last_seen <= gone.before",
-            placeholders(piece.len(), 4)
+               AND context.key = gone.key AND context.last_seen <= gone.before {}",
+            placeholders(piece.len(), 4),
+            if connection.is_postgres() { HELD } else { "" },
         ));
         for (environment_id, kind, key, before_ms) in piece {
             query = query.bind(environment_id).bind(*kind).bind(*key).bind(before_ms);
@@ -146,10 +168,16 @@ pub async fn count_anonymous(
     connection: &mut Connection,
     contexts: &[(i64, i64, i64)],
 ) -> Result<(), StoreError> {
+    // Those known already are left out beforehand: PostgreSQL writes a row to take hold of it, even if
+    // there is nothing to change in it.
     let text = (
-        "INSERT INTO anonymous_context (environment_id, hash, last_seen_day) VALUES",
+        "INSERT INTO anonymous_context (environment_id, hash, last_seen_day)
+         SELECT column1, column2, column3 FROM (VALUES",
         3,
-        "ON CONFLICT (environment_id, hash) DO UPDATE SET last_seen_day = excluded.last_seen_day
+        ") AS seen WHERE NOT EXISTS (SELECT 1 FROM anonymous_context AS known
+             WHERE known.environment_id = column1 AND known.hash = column2 AND known.last_seen_day >= column3)
+         ORDER BY column1, column2
+         ON CONFLICT (environment_id, hash) DO UPDATE SET last_seen_day = excluded.last_seen_day
          WHERE excluded.last_seen_day > anonymous_context.last_seen_day",
     );
     run(connection, contexts, text, |query, (environment_id, hash, day)| {
@@ -175,6 +203,14 @@ pub async fn forget_anonymous(connection: &mut Connection, day: i64) -> Result<u
     Ok(deleted.rows_affected())
 }
 
+/// How PostgreSQL is told that these rows are held until the end of the transaction, against other nodes.
+/// Everybody holds them in this order, so that no two wait for each other.
+const HELD: &str = "ORDER BY context.environment_id, context.kind, context.key FOR UPDATE OF context";
+
+/// The columns of [`Known`], from `context`.
+const KNOWN: &str = "context.environment_id, context.kind, context.key, context.id, attributes, redacted, \
+                     first_seen, last_seen";
+
 struct Known {
     id: i64,
     attributes: String,
@@ -183,7 +219,30 @@ struct Known {
     last_seen_ms: i64,
 }
 
+/// Contexts by environment, kind and key.
+type KnownContexts = HashMap<(i64, String, String), Known>;
+
 impl Known {
+    /// Reads [`KNOWN`].
+    fn read_into(all: &mut KnownContexts, row: &Row) -> Result<(), StoreError> {
+        let context = Known {
+            id: row.try_get(3)?,
+            attributes: row.try_get(4)?,
+            redacted: row.try_get(5)?,
+            first_seen_ms: row.try_get(6)?,
+            last_seen_ms: row.try_get(7)?,
+        };
+        all.insert((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?), context);
+        Ok(())
+    }
+
+    /// Whether there is something to write.
+    fn is_changed_by(&self, seen: &SeenContext) -> bool {
+        seen.last_seen_ms >= self.last_seen_ms + LAST_SEEN_STEP_MS
+            || seen.first_seen_ms < self.first_seen_ms
+            || seen.full.as_ref().is_some_and(|full| self.is_replaced_by(full))
+    }
+
     /// Whether `full` is different, and not from long before.
     ///
     /// What arrives later counts as newer unless its own time says clearly otherwise: the clocks of two
@@ -194,17 +253,17 @@ impl Known {
     }
 }
 
-async fn find(
-    connection: &mut Connection,
-    seen: &[SeenRow<'_>],
-) -> Result<HashMap<(i64, String, String), Known>, StoreError> {
+fn owned_key((environment_id, kind, key, _): &SeenRow<'_>) -> (i64, String, String) {
+    (*environment_id, (*kind).to_owned(), (*key).to_owned())
+}
+
+async fn find(connection: &mut Connection, seen: &[SeenRow<'_>]) -> Result<KnownContexts, StoreError> {
     let mut known = HashMap::with_capacity(seen.len());
     for piece in pieces(seen) {
         // CROSS JOIN: the few that were seen are looked up in the many that are known.
         let mut query = composed_sql(format!(
             "WITH seen (environment_id, kind, key) AS (VALUES {})
-             SELECT context.environment_id, context.kind, context.key, context.id, attributes, redacted, first_seen, last_seen
-             FROM seen CROSS JOIN context
+             SELECT {KNOWN} FROM seen CROSS JOIN context
              WHERE context.environment_id = seen.environment_id AND context.kind = seen.kind AND context.key = seen.key",
             placeholders(piece.len(), 3)
         ));
@@ -212,25 +271,48 @@ async fn find(
             query = query.bind(environment_id).bind(*kind).bind(*key);
         }
         for row in query.fetch_all(&mut *connection).await? {
-            let context = Known {
-                id: row.try_get(3)?,
-                attributes: row.try_get(4)?,
-                redacted: row.try_get(5)?,
-                first_seen_ms: row.try_get(6)?,
-                last_seen_ms: row.try_get(7)?,
-            };
-            known.insert((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?), context);
+            Known::read_into(&mut known, &row)?;
         }
     }
     Ok(known)
 }
 
-async fn insert(connection: &mut Connection, new: &[(SeenRow<'_>, &FullContext)]) -> Result<(), StoreError> {
+/// Keeps other nodes from changing these, and gives them as they are now. None in SQLite, whose only
+/// writer this transaction is.
+async fn hold(
+    connection: &mut Connection,
+    contexts: &[(i64, SeenRow<'_>)],
+) -> Result<Option<KnownContexts>, StoreError> {
+    if !connection.is_postgres() {
+        return Ok(None);
+    }
+    let mut held = HashMap::with_capacity(contexts.len());
+    for piece in pieces(contexts) {
+        let mut query = composed_sql(format!(
+            "SELECT {KNOWN} FROM context WHERE id IN (VALUES {}) {HELD}",
+            placeholders(piece.len(), 1)
+        ));
+        for (id, _) in piece {
+            query = query.bind(id);
+        }
+        for row in query.fetch_all(&mut *connection).await? {
+            Known::read_into(&mut held, &row)?;
+        }
+    }
+    Ok(Some(held))
+}
+
+/// Adds contexts, and returns those that another node has made meanwhile.
+async fn insert<'a>(
+    connection: &mut Connection,
+    new: &[(SeenRow<'a>, &FullContext)],
+) -> Result<Vec<SeenRow<'a>>, StoreError> {
     let mut terms = Vec::new();
+    let mut made_elsewhere = Vec::new();
     for piece in pieces(new) {
         let mut query = composed_sql(format!(
             "INSERT INTO context (environment_id, kind, key, attributes, redacted, first_seen, last_seen) VALUES {}
-             RETURNING environment_id, kind, key, id",
+             ON CONFLICT (environment_id, kind, key) DO NOTHING RETURNING environment_id, kind, key, id",
             placeholders(piece.len(), 7)
         ));
         for ((environment_id, kind, key, seen), full) in piece {
@@ -248,27 +330,34 @@ async fn insert(connection: &mut Connection, new: &[(SeenRow<'_>, &FullContext)]
         for row in query.fetch_all(&mut *connection).await? {
             ids.insert((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?), row.try_get(3)?);
         }
-        for ((environment_id, kind, key, _), full) in piece {
-            let id = ids.get(&(*environment_id, kind.to_string(), key.to_string())).copied();
-            let id = id.ok_or(sqlx::Error::RowNotFound)?;
-            terms.extend(full.terms.iter().map(|term| (*environment_id, *kind, &**term, id)));
+        for (row @ (environment_id, kind, ..), full) in piece {
+            match ids.get(&owned_key(row)).copied() {
+                Some(id) => terms.extend(full.terms.iter().map(|term| (*environment_id, *kind, &**term, id))),
+                None => made_elsewhere.push(*row),
+            }
         }
     }
-    insert_terms(connection, &terms).await
+    insert_terms(connection, &terms).await?;
+    Ok(made_elsewhere)
 }
 
 async fn replace(
     connection: &mut Connection,
     id: i64,
     (environment_id, kind): (i64, &str),
-    full: &FullContext,
+    (seen, full): (&SeenContext, &FullContext),
 ) -> Result<(), StoreError> {
-    sql("UPDATE context SET attributes = $2, redacted = $3 WHERE id = $1")
-        .bind(id)
-        .bind(&full.attributes)
-        .bind(&full.redacted)
-        .execute(&mut *connection)
-        .await?;
+    sql("UPDATE context SET attributes = $2, redacted = $3,
+             first_seen = CASE WHEN $4 < first_seen THEN $4 ELSE first_seen END,
+             last_seen = CASE WHEN $5 > last_seen THEN $5 ELSE last_seen END
+         WHERE id = $1")
+    .bind(id)
+    .bind(&full.attributes)
+    .bind(&full.redacted)
+    .bind(seen.first_seen_ms)
+    .bind(seen.last_seen_ms)
+    .execute(&mut *connection)
+    .await?;
     let mut terms: Vec<String> = sql("SELECT term FROM context_term WHERE context_id = $1 ORDER BY term")
         .bind(id)
         .fetch_scalars(&mut *connection)

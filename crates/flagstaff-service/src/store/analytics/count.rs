@@ -1,4 +1,6 @@
 //! Counts per minute: evaluations and custom events.
+//!
+//! Sums are cast: in PostgreSQL the sum of whole numbers is a decimal one.
 
 use super::StoreError;
 use super::rows::run;
@@ -60,7 +62,7 @@ pub async fn evaluations_since(
     minute: i64,
 ) -> Result<Vec<(String, VariationTotal)>, StoreError> {
     let rows = sql(
-        "SELECT flag_key, variation, sum(count) FROM evaluation_count
+        "SELECT flag_key, variation, CAST(sum(count) AS BIGINT) FROM evaluation_count
          WHERE environment_id = $1 AND minute >= $2 GROUP BY flag_key, variation ORDER BY flag_key, variation",
     )
     .bind(environment_id)
@@ -79,9 +81,11 @@ pub async fn evaluations_of(
     (from, to): (i64, i64),
     bucket: i64,
 ) -> Result<Vec<(i64, VariationTotal)>, StoreError> {
-    let rows = sql("SELECT minute - minute % $5 AS bucket, variation, sum(count) FROM evaluation_count
+    let rows = sql(
+        "SELECT minute - minute % $5 AS bucket, variation, CAST(sum(count) AS BIGINT) FROM evaluation_count
          WHERE environment_id = $1 AND flag_key = $2 AND minute >= $3 AND minute < $4
-         GROUP BY bucket, variation ORDER BY bucket, variation")
+         GROUP BY bucket, variation ORDER BY bucket, variation",
+    )
     .bind(environment_id)
     .bind(flag_key)
     .bind(from)

@@ -9,6 +9,7 @@
 pub mod batch;
 pub mod context;
 pub mod count;
+pub mod failure;
 pub mod instance;
 mod rows;
 pub mod search;
@@ -17,10 +18,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{SqlSafeStr as _, SqlitePool};
+use sqlx::{Executor as _, SqlSafeStr as _, SqlitePool};
 
-use super::connection::{Reading, Transaction};
+use self::batch::StoredBatch;
+use self::failure::is_conflict;
+use super::connection::{Connection, Reading, Transaction};
 use super::{StoreError, pool_options};
 
 /// The file in the data folder.
@@ -36,15 +40,49 @@ const CHECKPOINT_PAGES: &str = "4096";
 /// How many readers there are: pages, requests, and the one that counts.
 const READERS: u32 = 6;
 
+/// How many write on PostgreSQL: the one task that takes everything in, and the one that counts.
+const POSTGRES_WRITERS: u32 = 2;
+
+/// How often in a row a transaction may meet others before that counts as a failure.
+const CONFLICTS: u32 = 10;
+
 /// The schema, step by step. A step that was released is never edited.
 const MIGRATIONS: [(i64, &str, &str); 1] =
     [(1, "events", include_str!("../../../migrations/sqlite-events/0001_events.sql"))];
+const POSTGRES_MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "events", include_str!("../../../migrations/postgres-events/0001_events.sql"))];
+
+/// Where PostgreSQL notes the steps that were taken, beside those of flags.
+const POSTGRES_MIGRATIONS_TABLE: &str = "_sqlx_event_migrations";
 
 /// The database of events.
 #[derive(Clone, Debug)]
-pub struct EventStore {
-    writer: SqlitePool,
-    readers: SqlitePool,
+pub struct EventStore(Pools);
+
+#[derive(Clone, Debug)]
+enum Pools {
+    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    Postgres { writers: PgPool, readers: PgPool },
+}
+
+/// Batches to be counted now.
+#[derive(Debug)]
+pub struct Claim {
+    /// In the order of arrival.
+    pub batches: Vec<StoredBatch>,
+    /// What keeps other nodes from counting them, and in which they are to be counted; none where there
+    /// are no others.
+    pub held: Option<Transaction>,
+}
+
+/// Something to do in a transaction that writes.
+pub trait Work {
+    /// What comes of it.
+    type Done: Send;
+
+    /// Does it. It may be done again, from the start, after what it did was taken back.
+    fn run(&self, connection: &mut Connection)
+    -> impl Future<Output = Result<Self::Done, StoreError>> + Send;
 }
 
 impl EventStore {
@@ -70,7 +108,7 @@ impl EventStore {
             .connect_with(options.clone())
             .await
             .map_err(open_error)?;
-        migrator()
+        migrator(&MIGRATIONS)
             .run(&writer)
             .await
             .map_err(|source| StoreError::Migrate { database: path.display().to_string(), source })?;
@@ -79,34 +117,119 @@ impl EventStore {
             .connect_with(options.read_only(true))
             .await
             .map_err(open_error)?;
-        Ok(Self { writer, readers })
+        Ok(Self(Pools::Sqlite { writer, readers }))
+    }
+
+    /// Opens the events' part of a PostgreSQL database, and brings it up to date.
+    ///
+    /// # Errors
+    /// If the server does not let us in, or the database is newer than this program.
+    pub async fn open_postgres(options: PgConnectOptions) -> Result<Self, StoreError> {
+        let writers = postgres_pool(POSTGRES_WRITERS).connect_with(options.clone()).await?;
+        let mut steps = migrator(&POSTGRES_MIGRATIONS);
+        steps.dangerous_set_table_name(POSTGRES_MIGRATIONS_TABLE);
+        steps
+            .run(&writers)
+            .await
+            .map_err(|source| StoreError::Migrate { path: "postgres".into(), source })?;
+        let readers = postgres_pool(READERS).connect_lazy_with(options);
+        Ok(Self(Pools::Postgres { writers, readers }))
+    }
+
+    /// Whether other nodes write to the same database.
+    pub fn has_other_nodes(&self) -> bool {
+        matches!(self.0, Pools::Postgres { .. })
     }
 
     /// A connection for one reading statement.
     pub async fn read(&self) -> Result<Reading, StoreError> {
-        Ok(self.readers.acquire().await?.into())
+        Ok(match &self.0 {
+            Pools::Sqlite { readers, .. } => readers.acquire().await?.into(),
+            Pools::Postgres { readers, .. } => readers.acquire().await?.into(),
+        })
     }
 
     /// A transaction for several reading statements that see one moment.
     pub async fn snapshot(&self) -> Result<Reading, StoreError> {
-        Ok(self.readers.begin().await?.into())
+        Ok(match &self.0 {
+            Pools::Sqlite { readers, .. } => readers.begin().await?.into(),
+            Pools::Postgres { readers, .. } => {
+                readers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?.into()
+            }
+        })
     }
 
-    /// A transaction that writes. One task writes, so that there is never a second one.
+    /// A transaction that writes. In SQLite one task writes, so that there is never a second one.
     pub async fn write(&self) -> Result<Transaction, StoreError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?.into())
+        Ok(match &self.0 {
+            Pools::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await?.into(),
+            // Whatever the server's default: each statement sees what others have committed before it.
+            Pools::Postgres { writers, .. } => {
+                writers.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?.into()
+            }
+        })
+    }
+
+    /// Does `work` in a transaction, which is kept if it succeeds. It is done again after it was in the way
+    /// of another transaction.
+    pub async fn transact<W: Work + Sync>(&self, work: &W) -> Result<W::Done, StoreError> {
+        let mut conflicts = 0;
+        loop {
+            match self.attempt(work).await {
+                Err(error) if is_conflict(&error) && conflicts < CONFLICTS => conflicts += 1,
+                done => return done,
+            }
+        }
+    }
+
+    async fn attempt<W: Work + Sync>(&self, work: &W) -> Result<W::Done, StoreError> {
+        let mut write = self.write().await?;
+        let done = work.run(&mut write).await?;
+        write.commit().await?;
+        Ok(done)
+    }
+
+    /// The oldest batches that nobody else is counting: up to `count` of them, and no more once they are
+    /// `bytes` in all.
+    pub async fn claim(&self, count: usize, bytes: usize) -> Result<Claim, StoreError> {
+        if !self.has_other_nodes() {
+            let batches = batch::oldest(&mut *self.read().await?, count, bytes).await?;
+            return Ok(Claim { batches, held: None });
+        }
+        let mut transaction = self.write().await?;
+        let batches = batch::claim(&mut transaction, count, bytes).await?;
+        Ok(Claim { batches, held: Some(transaction) })
     }
 
     /// Closes all connections, once they are given back.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        match &self.0 {
+            Pools::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres { writers, readers } => {
+                readers.close().await;
+                writers.close().await;
+            }
+        }
     }
 }
 
-fn migrator() -> Migrator {
-    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+fn postgres_pool(size: u32) -> PgPoolOptions {
+    // A node that stops in the middle of a transaction, as when its machine is put to sleep, does not keep
+    // for long what others wait for.
+    PgPoolOptions::new().max_connections(size).after_connect(|connection, _| {
+        Box::pin(async move {
+            connection.execute("SET idle_in_transaction_session_timeout = '60s'").await?;
+            Ok(())
+        })
+    })
+}
+
+fn migrator(steps: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let migration = |(version, name, sql): &(i64, &'static str, &'static str)| {
+        Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    Migrator::with_migrations(MIGRATIONS.into_iter().map(migration).collect())
+    Migrator::with_migrations(steps.iter().map(migration).collect())
 }

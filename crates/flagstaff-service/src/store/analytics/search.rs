@@ -10,6 +10,9 @@ use super::rows::Statement;
 use crate::analytics::terms::{TermQuery, end_of_range};
 use crate::store::connection::{Connection, composed_sql};
 
+/// The most rows that are read at once.
+const LARGEST_PIECE: usize = 1024;
+
 /// Which of the found, or of all, are returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -125,7 +128,8 @@ struct Pages {
 }
 
 impl Pages {
-    /// Reads along the terms that begin with the first word, as far as the page needs it.
+    /// Reads along the terms that begin with the first word, as far as the page needs it: a piece at a time,
+    /// because PostgreSQL does not stop before the end of what it was asked for.
     async fn take(
         &mut self,
         connection: &mut Connection,
@@ -133,22 +137,45 @@ impl Pages {
         words: &[String],
         how: Match,
     ) -> Result<(), StoreError> {
-        if words.is_empty() {
-            return Ok(());
-        }
-        let mut query = composed_sql(along_terms(words.len(), how)).bind(environment_id).bind(kind);
-        for word in words {
-            query = query.bind(word.clone()).bind(how.end(word));
-        }
-        let mut rows = query.fetch(connection);
+        let Some(first) = words.first() else { return Ok(()) };
+        let (mut term, mut id) = (first.clone(), i64::MIN);
         while !self.is_full() {
-            let Some(row) = rows.try_next().await? else { break };
-            let row = ContextRow::read(&row)?;
-            if self.seen.insert(row.id) && self.seen.len() > self.page.offset {
-                self.rows.push(row);
+            let piece = self.piece();
+            let mut query = composed_sql(along_terms(words.len(), how, piece))
+                .bind(environment_id)
+                .bind(kind)
+                .bind(std::mem::take(&mut term))
+                .bind(id)
+                .bind(how.end(first));
+            for word in &words[1..] {
+                query = query.bind(word.clone()).bind(how.end(word));
+            }
+            let mut rows = query.fetch(connection);
+            let mut count = 0;
+            while let Some(row) = rows.try_next().await? {
+                count += 1;
+                let found = ContextRow::read(&row)?;
+                (term, id) = (row.try_get("term")?, found.id);
+                if self.seen.insert(id) && self.seen.len() > self.page.offset {
+                    self.rows.push(found);
+                }
+                if self.is_full() {
+                    return Ok(());
+                }
+            }
+            if count < piece {
+                return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// How many rows are read at once: twice what is missing, as a context may be found by several terms.
+    /// It stands in the text of the statement, so that PostgreSQL plans for it; powers of two keep the texts few.
+    fn piece(&self) -> usize {
+        let wanted = self.page.offset.saturating_add(self.page.limit).saturating_add(1);
+        let missing = wanted.saturating_sub(self.seen.len()).clamp(1, LARGEST_PIECE / 2);
+        (2 * missing).next_power_of_two()
     }
 
     fn is_full(&self) -> bool {
@@ -156,23 +183,25 @@ impl Pages {
     }
 }
 
-/// Contexts in the order of the terms that the first of so many words meets; every other word must meet
-/// some term of the context, too. After environment and kind each word is two values.
-fn along_terms(words: usize, how: Match) -> String {
+/// Contexts in the order of the terms that the first of so many words meets, behind a term and an id; every
+/// other word must meet some term of the context, too. After environment and kind come that term, that id
+/// and the end of the terms, then two values for each other word.
+fn along_terms(words: usize, how: Match, limit: usize) -> String {
     let until = how.until();
     let mut text = format!(
-        "SELECT {COLUMNS} FROM context_term CROSS JOIN context
+        "SELECT {COLUMNS}, context_term.term AS term FROM context_term CROSS JOIN context
          WHERE context_term.environment_id = $1 AND context_term.kind = $2
-           AND context_term.term >= $3 AND context_term.term {until} $4 AND context.id = context_term.context_id"
+           AND (context_term.term, context_term.context_id) > ($3, $4) AND context_term.term {until} $5
+           AND context.id = context_term.context_id"
     );
     for word in 1..words {
-        let (from, to) = (2 * word + 3, 2 * word + 4);
+        let (from, to) = (2 * word + 4, 2 * word + 5);
         text.push_str(&format!(
             " AND EXISTS (SELECT 1 FROM context_term AS other WHERE other.context_id = context_term.context_id
                  AND other.term >= ${from} AND other.term {until} ${to})"
         ));
     }
-    text.push_str(" ORDER BY context_term.term, context_term.context_id");
+    text.push_str(&format!(" ORDER BY context_term.term, context_term.context_id LIMIT {limit}"));
     text
 }
 
@@ -253,11 +282,11 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         let store = EventStore::open(&folder).await.unwrap();
         for (words, how) in [(1, Match::Beginning), (1, Match::Whole), (3, Match::Beginning)] {
-            let text = format!("EXPLAIN QUERY PLAN {}", along_terms(words, how));
+            let text = format!("EXPLAIN QUERY PLAN {}", along_terms(words, how, 64));
             let rows = composed_sql(text).fetch_all(&mut store.read().await.unwrap()).await.unwrap();
             let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
             assert!(plan[0].contains("SEARCH context_term USING PRIMARY KEY"), "{plan:#?}");
-            assert!(plan[0].contains("AND term>? AND term<?"), "{plan:#?}");
+            assert!(plan[0].contains("(term,context_id)>(?,?)") && plan[0].contains("term<?"), "{plan:#?}");
             assert!(
                 plan.iter().all(|step| !step.contains("SCAN") && !step.contains("TEMP B-TREE")),
                 "{plan:#?}"
