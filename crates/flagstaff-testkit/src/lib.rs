@@ -4,14 +4,17 @@
 //!   which can be told to fail
 //! - [`Fdv2Events`]: what such a service says in second-generation delivery
 //! - [`FlagBuilder`], [`user`]: flags and contexts in one line
+//! - [`country_database`]: which country an address is in, as a file
 //! - [`eventually`]: waits for what another thread is about to do
 
+mod countries;
 mod fake_service;
 mod fdv2;
 mod flags;
 mod http;
 mod wait;
 
+pub use countries::country_database;
 pub use fake_service::{Answer, FakeService};
 pub use fdv2::Fdv2Events;
 pub use flags::{FlagBuilder, all_data, flag, user};

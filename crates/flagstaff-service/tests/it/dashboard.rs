@@ -16,17 +16,17 @@ const SWITCH: &str = "/ui/demo/staging/flags/wish-lists/switch";
 const HERE: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// Somebody who is signed in.
-struct Visitor {
+pub(crate) struct Visitor {
     cookie: String,
     form_token: String,
 }
 
 impl Visitor {
-    async fn sign_in(service: &Service, email: &str, password: &str) -> Self {
+    pub(crate) async fn sign_in(service: &Service, email: &str, password: &str) -> Self {
         Self::of(&session::sign_in(service.app(), HERE, email, password.to_owned()).await.unwrap())
     }
 
-    async fn demo(service: &Service) -> Self {
+    pub(crate) async fn demo(service: &Service) -> Self {
         Self::sign_in(service, "demo@example.com", "demo").await
     }
 
@@ -36,19 +36,19 @@ impl Visitor {
         Self { cookie: pair, form_token: session.form_token.clone() }
     }
 
-    async fn get(&self, service: &Service, path: &str, more: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn get(&self, service: &Service, path: &str, more: &[(&str, &str)]) -> Answer {
         let headers: Vec<_> = [("cookie", self.cookie.as_str())].iter().chain(more).copied().collect();
         service.request("GET", path, &headers, b"").await
     }
 
-    async fn post(&self, service: &Service, path: &str, form: &str, more: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post(&self, service: &Service, path: &str, form: &str, more: &[(&str, &str)]) -> Answer {
         let own = [("cookie", self.cookie.as_str()), ("content-type", "application/x-www-form-urlencoded")];
         let headers: Vec<_> = own.iter().chain(more).copied().collect();
         service.request("POST", path, &headers, form.as_bytes()).await
     }
 }
 
-fn text(answer: &Answer) -> String {
+pub(crate) fn text(answer: &Answer) -> String {
     String::from_utf8(answer.body.clone()).unwrap()
 }
 

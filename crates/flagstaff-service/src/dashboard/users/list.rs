@@ -6,7 +6,7 @@ use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::{initials, user_path};
+use super::{avatar, initials, user_path};
 use crate::SharedApp;
 use crate::analytics::{Page, SeenUser};
 use crate::dashboard::answer::{Trouble, html};
@@ -58,6 +58,7 @@ impl HtmlSafe for Results {}
 #[derive(Clone, Debug)]
 struct Row {
     initials: String,
+    picture: Option<String>,
     name: String,
     url: String,
     email: String,
@@ -82,7 +83,7 @@ pub(super) async fn page(
     let anonymous = app.analytics.anonymous_count(environment).await?;
     let path = |page: usize| list_path(&place, &wanted.q, page);
     let results = Results {
-        rows: found.users.iter().map(|user| Row::new(&place, user)).collect(),
+        rows: found.users.iter().map(|user| Row::new(&app, &place, user)).collect(),
         summary: summary(known, anonymous),
         fragment: place.fragment,
         clear: list_path(&place, "", 1),
@@ -100,9 +101,10 @@ pub(super) async fn page(
 }
 
 impl Row {
-    fn new(place: &Place, user: &SeenUser) -> Self {
+    fn new(app: &SharedApp, place: &Place, user: &SeenUser) -> Self {
         Self {
             initials: initials(user),
+            picture: avatar::path(app, place, user),
             name: user.display_name(),
             url: user_path(place, &user.key),
             email: user.text("email").unwrap_or_default().to_owned(),

@@ -1,5 +1,6 @@
 //! Users seen: the list, and one user's page.
 
+mod avatar;
 mod list;
 mod user;
 mod values;
@@ -17,13 +18,14 @@ pub(super) fn router() -> Router<SharedApp> {
     Router::new()
         .route("/ui/{project}/{environment}/users", get(list::page))
         .route("/ui/{project}/{environment}/users/{user}", get(user::page))
+        .route("/ui/{project}/{environment}/users/{user}/avatar", get(avatar::picture))
 }
 
 fn user_path(place: &Place, key: &str) -> String {
     format!("{}/users/{}", place.base(), segment(key))
 }
 
-/// Up to two letters in the place of a picture: nothing is fetched from anywhere.
+/// Up to two letters in the place of a picture, or behind it until it has come.
 fn initials(user: &SeenUser) -> String {
     let name = user.display_name();
     let name = name.split('@').next().unwrap_or_default();

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::values::{FlagValue, WatchedUser};
-use super::{initials, user_path};
+use super::{avatar, initials, user_path};
 use crate::SharedApp;
 use crate::analytics::SeenUser;
 use crate::dashboard::answer::{Trouble, html};
@@ -23,7 +23,7 @@ const PAGE_SIZE: usize = 50;
 /// The path below an environment.
 #[derive(Debug, Deserialize)]
 pub(super) struct UserPath {
-    user: String,
+    pub(super) user: String,
 }
 
 /// What is asked for.
@@ -39,6 +39,7 @@ struct UserPage {
     frame: Frame,
     name: String,
     initials: String,
+    picture: Option<String>,
     email: Option<String>,
     key: String,
     /// When first and last seen; none if never.
@@ -85,6 +86,7 @@ pub(super) async fn page(
     html(&UserPage {
         frame: place.frame(Section::Users, Some(&name), None),
         initials: initials(&user),
+        picture: avatar::path(&app, &place, &user),
         email: user.text("email").filter(|email| *email != name).map(str::to_owned),
         seen: Some((moment(user.first_seen_ms), moment(user.last_seen_ms))),
         attributes,
