@@ -157,7 +157,7 @@ impl App {
         let live = LiveEnvironments::default();
         let follower = Follower::new(&store);
         follower.catch_up(&live).await?;
-        let analytics = Arc::new(Analytics::open(&config.data).await?);
+        let analytics = Arc::new(Analytics::of(&config).await?);
         let serving = Serving::new(config.serving.clone(), tls, live, analytics.clone());
         let app = App {
             serving: Arc::new(serving),
