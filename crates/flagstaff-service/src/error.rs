@@ -4,6 +4,7 @@
 //! stands in the log where something is logged, `code` is for programs, `message` is one sentence.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use crate::analytics::AnalyticsError;
 use crate::auth::Forbidden;
+use crate::live_environment::NotInitialized;
 use crate::management::ChangeError;
 use crate::store::StoreError;
 
@@ -95,6 +97,13 @@ impl ApiError {
         error
     }
 
+    /// 503: too busy; try again after so long.
+    pub fn overloaded(message: impl Into<String>, retry_after: Duration) -> Self {
+        let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message);
+        error.retry_after_seconds = Some(retry_after.as_secs());
+        error
+    }
+
     /// 500: our fault. The cause goes to the log, under the id that the answer names.
     pub fn internal(cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         let message = "the service could not do this; the log says why, under this id";
@@ -163,6 +172,12 @@ impl IntoResponse for ApiError {
     }
 }
 
+impl From<NotInitialized> for ApiError {
+    fn from(error: NotInitialized) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_initialized", error.to_string())
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         if error.is_full() {
@@ -189,7 +204,7 @@ impl From<ChangeError> for ApiError {
         match error {
             ChangeError::Forbidden(_) => Self::forbidden(message),
             ChangeError::Unknown { .. } => Self::not_found(message),
-            ChangeError::Duplicate { .. } | ChangeError::InUse { .. } | ChangeError::TestFailed { .. } => {
+            ChangeError::Duplicate { .. } | ChangeError::InUse { .. } | ChangeError::ImportGoesOn { .. } | ChangeError::TestFailed { .. } => {
                 Self::conflict(message)
             }
             ChangeError::VersionConflict { current, .. } => {

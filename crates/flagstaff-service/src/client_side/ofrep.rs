@@ -114,7 +114,7 @@ async fn one(
         Ok(context) => context,
         Err(refusal) => return Ok(refusal.answer(StatusCode::BAD_REQUEST, Some(&key))),
     };
-    let (version, data) = asker.live.evaluable();
+    let (version, data) = asker.live.evaluable()?;
     let members = asker.live.known_members(version, &data, &context).await;
     let (options, now) = (AllFlagsOptions::default(), crate::now_ms());
     let seen = |flag: &PreparedFlag| asker.audience.sees(flag);
@@ -144,7 +144,7 @@ async fn all(
         Ok(context) => context,
         Err(refusal) => return Ok(refusal.answer(StatusCode::BAD_REQUEST, None)),
     };
-    let (version, data) = asker.live.evaluable();
+    let (version, data) = asker.live.evaluable()?;
     let question = Sha256::new().chain_update([asker.audience as u8]).chain_update(&body).finalize();
     let question: String = question[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     let members = asker.live.known_members(version, &data, &context).await;

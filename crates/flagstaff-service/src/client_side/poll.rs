@@ -1,7 +1,7 @@
 //! All values for one context at once.
 //!
-//! The same question at the same version of the environment has the same answer, so an ETag is known
-//! before anything is evaluated.
+//! The same question at the same version of the environment, with the same members of big segments, has the
+//! same answer, so an ETag is known before anything is evaluated.
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -41,15 +41,16 @@ async fn answer(
     write: fn(&AllFlags<'_>, u64) -> serde_json::Result<Vec<u8>>,
 ) -> Result<Response, ApiError> {
     let live = viewer.live.clone();
-    let (version, data) = live.evaluable();
-    let tag = format!("{}-{version}-{}", live.about().environment.lineage, viewer.question);
+    let (version, data) = live.evaluable()?;
+    let members = viewer.members(version, &data).await;
+    let tag = format!("{}-{version}-{}{}", live.lineage(), viewer.question, members.tag());
     if matches(headers, &tag) {
         return Ok(unchanged(&live, &tag));
     }
     serving.metrics.evaluated_for_client();
     let packs = takes_gzip(headers);
     let work = move || {
-        let body = write(&viewer.see(&data), version);
+        let body = write(&viewer.see(&data, &members), version);
         let body = body.unwrap_or_else(|error| unreachable!("values are JSON: {error}"));
         if body.len() < WORTH_COMPRESSING || !packs {
             (body.into(), false)

@@ -3,7 +3,8 @@
 //!
 //! A flag's value may change because of another flag, or of a segment. Which flags a change affects is
 //! worked out once and shared; each stream evaluates those for its own context. Several changes at once
-//! become one. A reader that falls behind is sent everything anew.
+//! become one. A reader that falls behind is sent everything anew, and so is one whose context joins or leaves
+//! a big segment: no version rises then, and programs take single values only at a higher one.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,55 +13,69 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use flagstaff_eval::DataSet;
+use flagstaff_wire::big_segments::ContextHash;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::evaluation;
 use super::viewer::Viewer;
 use crate::SharedServing;
 use crate::auth::{BrowserEnvironment, Lasting, MobileEnvironment};
+use crate::delivery::stay::Stay;
 use crate::delivery::stream::until;
 use crate::delivery::{Filtered, event_stream};
 use crate::error::ApiError;
 use crate::extract::Asked;
-use crate::live_environment::{Change, LiveEnvironment, Subject};
+use crate::live_environment::{Audience, KnownMembers, LiveEnvironment, MembersChanged, News, Subject};
+use crate::metrics::StreamKind;
+use crate::peer::Peer;
 
 /// `/eval/…`, `/meval/…`: values.
-pub(super) async fn values(State(serving): State<SharedServing>, viewer: Viewer) -> Response {
+pub(super) async fn values(
+    State(serving): State<SharedServing>,
+    peer: Peer,
+    viewer: Viewer,
+) -> Result<Response, ApiError> {
     let (live, revoked) = (viewer.live.clone(), viewer.revoked.clone());
-    open(serving, live, revoked, Contents::Values(Arc::new(viewer)))
+    let stay = Stay::begin(&serving, &live, (StreamKind::Values, viewer.audience), revoked, peer)?;
+    Ok(open(serving, live, stay, Contents::Values(Arc::new(viewer))))
 }
 
 /// `/ping/{environment}`: that there is a change.
 pub(super) async fn pings_for_browsers(
     State(serving): State<SharedServing>,
     Lasting(BrowserEnvironment(live), revoked): Lasting<BrowserEnvironment>,
+    peer: Peer,
     Asked(query): Asked<Filtered>,
 ) -> Result<Response, ApiError> {
     query.check()?;
-    Ok(open(serving, live, revoked, Contents::Pings))
+    let stay = Stay::begin(&serving, &live, (StreamKind::Pings, Audience::Browser), revoked, peer)?;
+    Ok(open(serving, live, stay, Contents::Pings))
 }
 
 /// `/mping`: the same.
 pub(super) async fn pings_for_mobile_programs(
     State(serving): State<SharedServing>,
     Lasting(MobileEnvironment(live), revoked): Lasting<MobileEnvironment>,
+    peer: Peer,
     Asked(query): Asked<Filtered>,
 ) -> Result<Response, ApiError> {
     query.check()?;
-    Ok(open(serving, live, revoked, Contents::Pings))
+    let stay = Stay::begin(&serving, &live, (StreamKind::Pings, Audience::Mobile), revoked, peer)?;
+    Ok(open(serving, live, stay, Contents::Pings))
 }
 
 /// `GET /ofrep/v1/event-streams/{environment}`: the same, in OpenFeature's words. Nothing is said at first.
 pub(super) async fn refetches(
     State(serving): State<SharedServing>,
     Lasting(BrowserEnvironment(live), revoked): Lasting<BrowserEnvironment>,
-) -> Response {
-    open(serving, live, revoked, Contents::Refetches)
+    peer: Peer,
+) -> Result<Response, ApiError> {
+    let stay = Stay::begin(&serving, &live, (StreamKind::Pings, Audience::Browser), revoked, peer)?;
+    Ok(open(serving, live, stay, Contents::Refetches))
 }
 
 /// What a stream consists of.
@@ -76,10 +91,10 @@ enum Contents {
 fn open(
     serving: SharedServing,
     live: Arc<LiveEnvironment>,
-    revoked: CancellationToken,
+    stay: Stay,
     contents: Contents,
 ) -> Response {
-    let subscriber = Subscriber::new(serving, live.clone(), revoked, contents);
+    let subscriber = Subscriber::new(serving, live.clone(), stay, contents);
     event_stream::answer(&live, subscriber)
 }
 
@@ -88,8 +103,11 @@ struct Subscriber {
     serving: SharedServing,
     live: Arc<LiveEnvironment>,
     contents: Contents,
-    changes: Receiver<Change>,
-    revoked: CancellationToken,
+    news: Receiver<News>,
+    members_changes: Receiver<MembersChanged>,
+    /// What the context is known by in big segments; none where everybody is told of every change.
+    hashes: Option<Vec<ContextHash>>,
+    stay: Stay,
     step: Step,
     /// When something was last sent. Changes that are not for this stream do not keep it alive.
     sent: Instant,
@@ -107,13 +125,19 @@ impl Subscriber {
     fn new(
         serving: SharedServing,
         live: Arc<LiveEnvironment>,
-        revoked: CancellationToken,
+        stay: Stay,
         contents: Contents,
     ) -> Self {
         // Before anything is evaluated: what changes after this is heard of.
-        let changes = live.changes();
-        serving.metrics.client_stream_opened();
-        Self { serving, live, contents, changes, revoked, step: Step::Everything, sent: Instant::now() }
+        let (news, members_changes) = (live.news(), live.members_changes());
+        let hashes = match &contents {
+            Contents::Values(viewer) => Some(viewer.hashes()),
+            Contents::Pings | Contents::Refetches => None,
+        };
+        // Where there is nothing yet, the first news is that there is.
+        let has_something = matches!(contents, Contents::Refetches) || live.is_initialized();
+        let (step, sent) = (if has_something { Step::Everything } else { Step::Live }, Instant::now());
+        Self { serving, live, contents, news, members_changes, hashes, stay, step, sent }
     }
 
     async fn next_chunk(&mut self) -> Option<Bytes> {
@@ -140,34 +164,35 @@ impl Subscriber {
         let quiet_until = self.serving.config.heartbeat_interval.map(|interval| self.sent + interval);
         let received = tokio::select! {
             biased;
-            () = self.serving.stopping.cancelled() => {
+            end = self.stay.over() => {
                 self.step = Step::Over;
-                return Some(Bytes::from_static(b"retry: 1000\n\n"));
+                return self.stay.farewell(end);
             }
-            () = self.revoked.cancelled() => {
-                self.step = Step::Over;
-                return None;
+            received = self.news.recv() => received,
+            () = members_change(&mut self.members_changes, self.hashes.as_deref()) => {
+                return self.start_over();
             }
-            received = self.changes.recv() => received,
             () = until(quiet_until) => return Some(Bytes::from_static(b":\n\n")),
         };
-        let mut subjects = match received {
-            Ok(change) => vec![change.subject],
-            Err(RecvError::Lagged(_)) => return self.start_over(),
+        let (taken_over, mut subjects) = match received {
+            Ok(News::Change(change)) => (change.taken_over, vec![change.subject]),
+            Ok(News::Everything) | Err(RecvError::Lagged(_)) => return self.start_over(),
             Err(RecvError::Closed) => {
                 self.step = Step::Over;
                 return None;
             }
         };
         loop {
-            match self.changes.try_recv() {
-                Ok(change) => subjects.push(change.subject),
+            match self.news.try_recv() {
+                Ok(News::Change(change)) => subjects.push(change.subject),
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-                Err(TryRecvError::Lagged(_)) => return self.start_over(),
+                Ok(News::Everything) | Err(TryRecvError::Lagged(_)) => return self.start_over(),
             }
         }
         let changed = self.changed(subjects).await;
-        self.unless_failed(changed).flatten()
+        let changed = self.unless_failed(changed).flatten()?;
+        self.serving.metrics.change_sent(taken_over.elapsed());
+        Some(changed)
     }
 
     /// Says so in the log, and ends the stream.
@@ -179,9 +204,9 @@ impl Subscriber {
         .ok()
     }
 
-    /// Changes were missed: everything is sent anew.
+    /// Everything is sent anew: changes were missed, or do not count.
     fn start_over(&mut self) -> Option<Bytes> {
-        self.changes = self.changes.resubscribe();
+        self.news = self.news.resubscribe();
         if let Contents::Refetches = self.contents {
             let mut out = Vec::new();
             write_refetch(&mut out, self.live.sequence());
@@ -195,10 +220,11 @@ impl Subscriber {
         let mut out = Vec::new();
         match &self.contents {
             Contents::Values(viewer) => {
-                let ((version, data), viewer) = (self.live.evaluable(), viewer.clone());
+                let ((version, data), viewer) = (self.live.evaluable()?, viewer.clone());
+                let members = viewer.members(version, &data).await;
                 self.serving.metrics.evaluated_for_client();
                 let work = move || {
-                    write(&mut out, "put", &viewer.see(&data).evaluations(version));
+                    write(&mut out, "put", &viewer.see(&data, &members).evaluations(version));
                     out.into()
                 };
                 return evaluation::of_flags(self.live.flag_count(), work).await;
@@ -215,9 +241,10 @@ impl Subscriber {
         let mut out = Vec::new();
         match &self.contents {
             Contents::Values(viewer) => {
-                let ((version, data), viewer) = (self.live.evaluable(), viewer.clone());
+                let ((version, data), viewer) = (self.live.evaluable()?, viewer.clone());
+                let members = viewer.members(version, &data).await;
                 let count = subjects.iter().map(|subject| subject.affected(&data).len()).sum();
-                let work = move || values_after(&viewer, &subjects, version, &data);
+                let work = move || values_after(&viewer, &subjects, version, &data, &members);
                 out = evaluation::of_flags(count, work).await?;
             }
             Contents::Pings => write_ping(&mut out),
@@ -226,24 +253,41 @@ impl Subscriber {
         if out.is_empty() {
             return Ok(None);
         }
-        self.serving.metrics.change_sent();
         Ok(Some(out.into()))
     }
 }
 
+/// Waits until one of these contexts joins or leaves a big segment, or any does.
+async fn members_change(changes: &mut Receiver<MembersChanged>, hashes: Option<&[ContextHash]>) {
+    loop {
+        match changes.recv().await {
+            Ok(changed) if hashes.is_some_and(|hashes| !changed.concerns(hashes)) => {}
+            Ok(_) | Err(RecvError::Lagged(_)) => return,
+            // The environment is gone, and its streams are sent away.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
 /// The values that these changes affect, as events.
-fn values_after(viewer: &Viewer, subjects: &[Arc<Subject>], version: u64, data: &DataSet) -> Vec<u8> {
+fn values_after(
+    viewer: &Viewer,
+    subjects: &[Arc<Subject>],
+    version: u64,
+    data: &DataSet,
+    members: &KnownMembers,
+) -> Vec<u8> {
     let mut out = Vec::new();
     let affected: HashSet<&str> =
         subjects.iter().flat_map(|subject| subject.affected(data)).map(|key| &**key).collect();
-    let all = viewer.see_of(data, affected);
+    let all = viewer.see_of(data, members, affected);
     for flag in all.flags() {
         write(&mut out, "patch", &all.change(flag, version));
     }
     // What was to be seen before and is not any more. Others are not even named.
     let gone: HashSet<&Arc<str>> = subjects
         .iter()
-        .filter_map(|subject| subject.flag_seen_before(viewer.audience))
+        .flat_map(|subject| subject.flags_seen_before(viewer.audience))
         .filter(|key| data.flag(key).is_none_or(|flag| !viewer.audience.sees(flag)))
         .collect();
     for key in gone {
@@ -257,12 +301,6 @@ impl event_stream::Subscriber for Subscriber {
         let chunk = self.next_chunk().await;
         self.sent = Instant::now();
         chunk
-    }
-}
-
-impl Drop for Subscriber {
-    fn drop(&mut self) {
-        self.serving.metrics.client_stream_closed();
     }
 }
 

@@ -3,6 +3,8 @@
 //! A client says by `basis` what it holds, and gets what is missing: nothing, some changes, or everything.
 //! Source: the protocol's *FDv2*.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -13,16 +15,18 @@ use serde_json::value::RawValue;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::poll::{WORTH_COMPRESSING, json, json_compressed, matches, takes_gzip, unchanged};
+use super::stay::{End, Stay};
 use super::stream::until;
 use super::{Filtered, event_stream};
 use crate::SharedServing;
 use crate::auth::{Lasting, SdkEnvironment};
 use crate::error::ApiError;
 use crate::extract::Asked;
-use crate::live_environment::{Change, LiveEnvironment, MOST_BEHIND};
+use crate::live_environment::{Audience, LiveEnvironment, MOST_BEHIND, News};
+use crate::metrics::StreamKind;
+use crate::peer::Peer;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Basis {
@@ -43,11 +47,11 @@ pub(super) async fn poll(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     filtered.check()?;
-    let tag = format!("{}-2", live.image().tag());
+    let tag = format!("{}-2", live.image()?.tag());
     if matches(&headers, &tag) {
         return Ok(unchanged(&live, &tag));
     }
-    let transfer = live.transfer(basis.held());
+    let transfer = live.transfer(basis.held())?;
     let body = transfer.poll();
     if body.plain().len() < WORTH_COMPRESSING || !takes_gzip(&headers) {
         return Ok(json(&live, &tag, body.plain()));
@@ -63,20 +67,23 @@ pub(super) async fn poll(
 pub(super) async fn stream(
     State(serving): State<SharedServing>,
     Lasting(SdkEnvironment(live), revoked): Lasting<SdkEnvironment>,
+    peer: Peer,
     Asked(filtered): Asked<Filtered>,
     Asked(basis): Asked<Basis>,
 ) -> Result<Response, ApiError> {
     filtered.check()?;
-    let subscriber = Subscriber::new(serving, &live, revoked, &basis);
+    let stay = Stay::begin(&serving, &live, (StreamKind::Transfers, Audience::Server), revoked, peer)?;
+    let subscriber = Subscriber::new(serving, live.clone(), stay, &basis);
     Ok(event_stream::answer(&live, subscriber))
 }
 
 /// One connected SDK.
 struct Subscriber {
     serving: SharedServing,
-    changes: Receiver<Change>,
-    revoked: CancellationToken,
-    /// What is sent first.
+    live: Arc<LiveEnvironment>,
+    news: Receiver<News>,
+    stay: Stay,
+    /// What is sent first, if there is something yet.
     first: Option<Bytes>,
     is_over: bool,
 }
@@ -84,13 +91,23 @@ struct Subscriber {
 impl Subscriber {
     fn new(
         serving: SharedServing,
-        live: &LiveEnvironment,
-        revoked: CancellationToken,
+        live: Arc<LiveEnvironment>,
+        stay: Stay,
         basis: &Basis,
     ) -> Self {
-        let (transfer, changes) = live.subscribe_after_transfer(basis.held());
-        serving.metrics.stream_opened();
-        Self { serving, changes, revoked, first: Some(transfer.stream()), is_over: false }
+        let (transfer, news) = live.subscribe_after_transfer(basis.held());
+        let first = transfer.map(|transfer| transfer.stream());
+        Self { serving, live, news, stay, first, is_over: false }
+    }
+
+    /// When to come back, and goodbye.
+    fn farewell(&mut self, end: End) -> Option<Bytes> {
+        let hint = self.stay.farewell(end)?;
+        let reason = match end {
+            End::LongEnough => "streams do not last for ever; come again",
+            End::Stopping | End::Revoked => "the service is stopping",
+        };
+        Some([hint, self.goodbye(reason)].concat().into())
     }
 
     fn goodbye(&mut self, reason: &str) -> Bytes {
@@ -111,15 +128,20 @@ impl event_stream::Subscriber for Subscriber {
         let quiet_until = self.serving.config.heartbeat_interval.map(|interval| Instant::now() + interval);
         let received = tokio::select! {
             biased;
-            () = self.serving.stopping.cancelled() => return Some(self.goodbye("the service is stopping")),
-            () = self.revoked.cancelled() => return None,
-            received = self.changes.recv() => received,
+            end = self.stay.over() => return self.farewell(end),
+            received = self.news.recv() => received,
             () = until(quiet_until) => return Some(heart_beat()),
         };
         match received {
-            Ok(change) => {
-                self.serving.metrics.change_sent();
+            Ok(News::Change(change)) => {
+                self.serving.metrics.change_sent(change.taken_over.elapsed());
                 Some(change.transferred)
+            }
+            Ok(News::Everything) => {
+                // Whatever it held before does not count.
+                let (transfer, news) = self.live.subscribe_after_transfer(None);
+                self.news = news;
+                Some(transfer.map_or_else(heart_beat, |transfer| transfer.stream()))
             }
             Err(RecvError::Lagged(_)) => {
                 // It comes again, and is told what it missed.
@@ -129,12 +151,6 @@ impl event_stream::Subscriber for Subscriber {
             }
             Err(RecvError::Closed) => None,
         }
-    }
-}
-
-impl Drop for Subscriber {
-    fn drop(&mut self) {
-        self.serving.metrics.stream_closed();
     }
 }
 

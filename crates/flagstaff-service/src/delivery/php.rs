@@ -18,14 +18,17 @@ use crate::extract::Keys;
 use crate::live_environment::LiveEnvironment;
 
 /// `GET /sdk/flags`: every flag by its key.
-pub(super) async fn flags(SdkEnvironment(live): SdkEnvironment, headers: HeaderMap) -> Response {
-    let image = live.image();
+pub(super) async fn flags(
+    SdkEnvironment(live): SdkEnvironment,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let image = live.image()?;
     let mut versions = Sha1::new();
     for (key, version) in image.flag_versions() {
         versions.update(format!("{key}:{version}"));
     }
     let digest: String = versions.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    answer(&live, &headers, &digest[..15], image.all_flags().plain())
+    Ok(answer(&live, &headers, &digest[..15], image.all_flags().plain()))
 }
 
 /// `GET /sdk/flags/{key}`
@@ -34,7 +37,7 @@ pub(super) async fn flag(
     Keys(key): Keys<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (version, body) = live.image().flag(&key).ok_or_else(|| missing("flag", &key))?;
+    let (version, body) = live.image()?.flag(&key).ok_or_else(|| missing("flag", &key))?;
     Ok(answer(&live, &headers, &version.to_string(), body))
 }
 
@@ -44,7 +47,7 @@ pub(super) async fn segment(
     Keys(key): Keys<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (version, body) = live.image().segment(&key).ok_or_else(|| missing("segment", &key))?;
+    let (version, body) = live.image()?.segment(&key).ok_or_else(|| missing("segment", &key))?;
     Ok(answer(&live, &headers, &version.to_string(), body))
 }
 

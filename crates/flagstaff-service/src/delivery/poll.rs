@@ -25,16 +25,22 @@ pub(super) async fn all(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     query.check()?;
-    Ok(answer(&live, &headers, Image::all).await)
+    answer(&live, &headers, Image::all).await
 }
 
 /// `GET /sdk/latest-flags`
-pub(super) async fn flags(SdkEnvironment(live): SdkEnvironment, headers: HeaderMap) -> Response {
+pub(super) async fn flags(
+    SdkEnvironment(live): SdkEnvironment,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     answer(&live, &headers, Image::all_flags).await
 }
 
 /// `GET /sdk/latest-segments`
-pub(super) async fn segments(SdkEnvironment(live): SdkEnvironment, headers: HeaderMap) -> Response {
+pub(super) async fn segments(
+    SdkEnvironment(live): SdkEnvironment,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     answer(&live, &headers, Image::all_segments).await
 }
 
@@ -44,7 +50,7 @@ pub(super) async fn flag(
     Keys(key): Keys<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    one(&live, &headers, "flag", &key, live.image().flag(&key))
+    one(&live, &headers, "flag", &key, live.image()?.flag(&key))
 }
 
 /// `GET /sdk/latest-segments/{key}`
@@ -53,20 +59,24 @@ pub(super) async fn segment(
     Keys(key): Keys<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    one(&live, &headers, "segment", &key, live.image().segment(&key))
+    one(&live, &headers, "segment", &key, live.image()?.segment(&key))
 }
 
-async fn answer(live: &LiveEnvironment, headers: &HeaderMap, part: fn(&Image) -> &Packed) -> Response {
-    let image = live.image();
+async fn answer(
+    live: &LiveEnvironment,
+    headers: &HeaderMap,
+    part: fn(&Image) -> &Packed,
+) -> Result<Response, ApiError> {
+    let image = live.image()?;
     if matches(headers, image.tag()) {
-        return unchanged(live, image.tag());
+        return Ok(unchanged(live, image.tag()));
     }
     let plain = part(&image).plain();
     if plain.len() < WORTH_COMPRESSING || !takes_gzip(headers) {
-        return json(live, image.tag(), plain);
+        return Ok(json(live, image.tag(), plain));
     }
     let tag = image.tag().to_owned();
-    json_compressed(live, &tag, gzip(image, part).await)
+    Ok(json_compressed(live, &tag, gzip(image, part).await))
 }
 
 /// Compressed once per version, off the async threads.
@@ -89,7 +99,7 @@ fn one(
     found: Option<(u64, Bytes)>,
 ) -> Result<Response, ApiError> {
     let (version, body) = found.ok_or_else(|| missing(kind, key))?;
-    let tag = format!("{}-{version}", live.about().environment.lineage);
+    let tag = format!("{}-{version}", live.lineage());
     if matches(headers, &tag) {
         return Ok(unchanged(live, &tag));
     }

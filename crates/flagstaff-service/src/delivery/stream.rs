@@ -16,18 +16,17 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
+use super::stay::Stay;
 use super::{Filtered, event_stream};
 use crate::SharedServing;
 use crate::auth::{Lasting, SdkEnvironment};
 use crate::error::ApiError;
 use crate::extract::Asked;
-use crate::live_environment::{Change, Image, LiveEnvironment, MOST_BEHIND};
+use crate::live_environment::{Audience, Image, LiveEnvironment, MOST_BEHIND, News};
+use crate::metrics::StreamKind;
+use crate::peer::Peer;
 
-/// Puts that are written at the same time; others wait their turn, so that a storm of reconnects
-/// makes each put quick rather than all slow.
-pub(super) const PUTS_AT_ONCE: usize = 256;
 /// How long a slow reader of its put may hold a turn.
 const LONGEST_TURN: Duration = Duration::from_secs(2);
 
@@ -35,18 +34,22 @@ const LONGEST_TURN: Duration = Duration::from_secs(2);
 pub(super) async fn all(
     State(serving): State<SharedServing>,
     Lasting(SdkEnvironment(live), revoked): Lasting<SdkEnvironment>,
+    peer: Peer,
     Asked(query): Asked<Filtered>,
 ) -> Result<Response, ApiError> {
     query.check()?;
-    Ok(open(serving, live, revoked, Contents::All))
+    let stay = Stay::begin(&serving, &live, (StreamKind::Flags, Audience::Server), revoked, peer)?;
+    Ok(open(serving, live, stay, Contents::All))
 }
 
 /// `GET /flags`: flags alone, for SDKs of the time before segments.
 pub(super) async fn flags(
     State(serving): State<SharedServing>,
     Lasting(SdkEnvironment(live), revoked): Lasting<SdkEnvironment>,
-) -> Response {
-    open(serving, live, revoked, Contents::Flags)
+    peer: Peer,
+) -> Result<Response, ApiError> {
+    let stay = Stay::begin(&serving, &live, (StreamKind::Flags, Audience::Server), revoked, peer)?;
+    Ok(open(serving, live, stay, Contents::Flags))
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,10 +61,10 @@ enum Contents {
 fn open(
     serving: SharedServing,
     live: Arc<LiveEnvironment>,
-    revoked: CancellationToken,
+    stay: Stay,
     contents: Contents,
 ) -> Response {
-    let subscriber = Subscriber::new(serving, live.clone(), revoked, contents);
+    let subscriber = Subscriber::new(serving, live.clone(), stay, contents);
     event_stream::answer(&live, subscriber)
 }
 
@@ -70,9 +73,10 @@ struct Subscriber {
     serving: SharedServing,
     live: Arc<LiveEnvironment>,
     contents: Contents,
-    image: Arc<Image>,
-    changes: Receiver<Change>,
-    revoked: CancellationToken,
+    /// None while there is nothing to be sent yet.
+    image: Option<Arc<Image>>,
+    news: Receiver<News>,
+    stay: Stay,
     step: Step,
     /// While the put is written: gives the turn back after its time.
     turn: Option<AbortHandle>,
@@ -97,12 +101,11 @@ impl Subscriber {
     fn new(
         serving: SharedServing,
         live: Arc<LiveEnvironment>,
-        revoked: CancellationToken,
+        stay: Stay,
         contents: Contents,
     ) -> Self {
-        let (image, changes) = live.subscribe();
-        serving.metrics.stream_opened();
-        Self { serving, live, contents, image, changes, revoked, step: Step::Head, turn: None }
+        let (image, news) = live.subscribe();
+        Self { serving, live, contents, image, news, stay, step: Step::Head, turn: None }
     }
 
     /// Waits for a change that concerns this stream, a heartbeat, or the end. None means: look at the
@@ -112,34 +115,27 @@ impl Subscriber {
         loop {
             let received = tokio::select! {
                 biased;
-                () = self.serving.stopping.cancelled() => {
+                end = self.stay.over() => {
                     self.step = Step::Over;
-                    return Some(Bytes::from_static(b"retry: 1000\n\n"));
+                    return self.stay.farewell(end);
                 }
-                () = self.revoked.cancelled() => {
-                    self.step = Step::Over;
-                    return None;
-                }
-                received = self.changes.recv() => received,
+                received = self.news.recv() => received,
                 () = until(quiet_until) => return Some(Bytes::from_static(b":\n\n")),
             };
             match received {
-                Ok(change) => {
+                Ok(News::Change(change)) => {
                     self.step = Step::Live;
                     let chunk = match self.contents {
                         Contents::All => Some(change.all),
                         Contents::Flags => change.flags,
                     };
                     if chunk.is_some() {
-                        self.serving.metrics.change_sent();
+                        self.serving.metrics.change_sent(change.taken_over.elapsed());
                         return chunk;
                     }
                 }
-                Err(RecvError::Lagged(_)) if matches!(self.step, Step::Fresh) => {
-                    (self.image, self.changes) = self.live.subscribe();
-                    self.step = Step::Head;
-                    return None;
-                }
+                Ok(News::Everything) => return self.start_over(),
+                Err(RecvError::Lagged(_)) if matches!(self.step, Step::Fresh) => return self.start_over(),
                 Err(RecvError::Lagged(_)) => {
                     tracing::info!("a stream is cut: its reader fell more than {MOST_BEHIND} changes behind");
                     self.serving.metrics.stream_cut();
@@ -152,6 +148,13 @@ impl Subscriber {
                 }
             }
         }
+    }
+
+    /// Everything is sent anew.
+    fn start_over(&mut self) -> Option<Bytes> {
+        (self.image, self.news) = self.live.subscribe();
+        self.step = Step::Head;
+        None
     }
 
     async fn take_turn(&mut self) {
@@ -179,8 +182,14 @@ impl Subscriber {
 impl event_stream::Subscriber for Subscriber {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            match self.step {
-                Step::Head => {
+            match (&self.step, &self.image) {
+                // Held open until there is something.
+                (Step::Head | Step::Data, None) => {
+                    if let Some(chunk) = self.next_change().await {
+                        return Some(chunk);
+                    }
+                }
+                (Step::Head, Some(_)) => {
                     self.take_turn().await;
                     self.step = Step::Data;
                     return Some(Bytes::from_static(match self.contents {
@@ -188,27 +197,28 @@ impl event_stream::Subscriber for Subscriber {
                         Contents::Flags => b"event: put\ndata: ",
                     }));
                 }
-                Step::Data => {
+                (Step::Data, Some(image)) => {
+                    let data = match self.contents {
+                        Contents::All => image.all().plain(),
+                        Contents::Flags => image.all_flags().plain(),
+                    };
                     self.step = Step::Tail;
-                    return Some(match self.contents {
-                        Contents::All => self.image.all().plain(),
-                        Contents::Flags => self.image.all_flags().plain(),
-                    });
+                    return Some(data);
                 }
-                Step::Tail => {
+                (Step::Tail, _) => {
                     self.step = Step::Fresh;
                     return Some(Bytes::from_static(match self.contents {
                         Contents::All => b"}\n\n",
                         Contents::Flags => b"\n\n",
                     }));
                 }
-                Step::Fresh | Step::Live => {
+                (Step::Fresh | Step::Live, _) => {
                     self.give_turn_back();
                     if let Some(chunk) = self.next_change().await {
                         return Some(chunk);
                     }
                 }
-                Step::Over => return None,
+                (Step::Over, _) => return None,
             }
         }
     }
@@ -217,7 +227,6 @@ impl event_stream::Subscriber for Subscriber {
 impl Drop for Subscriber {
     fn drop(&mut self) {
         self.give_turn_back();
-        self.serving.metrics.stream_closed();
     }
 }
 

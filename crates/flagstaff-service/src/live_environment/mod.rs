@@ -9,11 +9,12 @@ mod filtered;
 mod follow;
 mod image;
 mod members;
+mod receive;
 mod subject;
 mod table;
 mod transfer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -32,6 +33,7 @@ pub use filtered::FlagTags;
 pub use follow::{Follower, follow};
 pub use image::{Image, Packed};
 pub use members::{Asked as AskedMembers, KnownMembers, Members, MembersChanged};
+pub use receive::Received;
 pub use subject::{Audience, Subject};
 pub use table::LiveEnvironments;
 pub use transfer::Transfer;
@@ -55,7 +57,7 @@ pub struct LiveEnvironment {
     about: ArcSwap<About>,
     data: SharedDataSet,
     state: Mutex<State>,
-    changes: broadcast::Sender<Change>,
+    news: broadcast::Sender<News>,
     big_segments: BigSegments,
     loaded_at: i64,
     admitted: Admissions,
@@ -75,7 +77,7 @@ struct Part {
 }
 
 /// An environment's names, keys and settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct About {
     /// Its project.
     pub project: Project,
@@ -85,11 +87,15 @@ pub struct About {
 
 #[derive(Debug)]
 struct State {
+    /// Whether there ever was anything: an environment of a relay begins without.
+    is_initialized: bool,
     sequence: u64,
     /// What it was at first: deletions before that are not known.
     loaded_sequence: u64,
     flags: BTreeMap<Arc<str>, Item>,
     segments: BTreeMap<Arc<str>, Item>,
+    /// What was deleted since then, and is not there again.
+    deleted: HashMap<(ItemKind, Arc<str>), Deleted>,
     /// Made when somebody first asks after a change.
     image: Option<Arc<Image>>,
 }
@@ -98,8 +104,34 @@ struct State {
 #[derive(Clone, Debug)]
 struct Item {
     version: u64,
+    /// The sequence number of its last change. In the service versions are just these; items of a relay have
+    /// their upstream's versions.
+    sequence: u64,
     json: Bytes,
 }
+
+/// What is left of an item.
+#[derive(Clone, Copy, Debug)]
+struct Deleted {
+    /// The version of its deletion.
+    version: u64,
+    /// The sequence number of its deletion.
+    sequence: u64,
+}
+
+/// What subscribers are told.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// Something changed.
+    Change(Change),
+    /// Everything is to be sent anew: what was sent before does not count any more, or nothing was.
+    Everything,
+}
+
+/// Nothing is known of the environment yet. That passes: nobody may be told that it does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Service not initialized")]
+pub struct NotInitialized;
 
 /// An item that changed.
 #[derive(Clone, Debug)]
@@ -158,6 +190,7 @@ impl LiveEnvironment {
     /// It begins with these.
     pub fn new(about: About, flags: Vec<model::Flag>, segments: Vec<model::Segment>) -> Self {
         let state = State {
+            is_initialized: true,
             sequence: about.environment.sequence,
             loaded_sequence: about.environment.sequence,
             flags: flags
@@ -168,6 +201,7 @@ impl LiveEnvironment {
                 .iter()
                 .map(|segment| (segment.key.as_str().into(), Item::new(segment.version, segment)))
                 .collect(),
+            deleted: HashMap::new(),
             image: None,
         };
         let data = DataSet::new(
@@ -183,7 +217,7 @@ impl LiveEnvironment {
             about: ArcSwap::new(about),
             data,
             state: Mutex::new(state),
-            changes: broadcast::Sender::new(MOST_BEHIND),
+            news: broadcast::Sender::new(MOST_BEHIND),
             big_segments: BigSegments::default(),
             loaded_at: crate::now_ms(),
             admitted: Admissions::default(),
@@ -241,26 +275,38 @@ impl LiveEnvironment {
 
     /// How many subscribers there are, those of its parts among them.
     pub fn subscribers(&self) -> usize {
-        let mut count = self.changes.receiver_count();
+        let mut count = self.news.receiver_count();
         self.for_each_part(|part| count += part.subscribers());
         count
     }
 
+    /// Whether there ever was anything to be served.
+    pub fn is_initialized(&self) -> bool {
+        self.state().is_initialized
+    }
+
     /// What is sent now.
-    pub fn image(&self) -> Arc<Image> {
+    ///
+    /// # Errors
+    /// If there is nothing yet.
+    pub fn image(&self) -> Result<Arc<Image>, NotInitialized> {
         self.image_of(&mut self.state())
     }
 
-    /// What is sent now, and every change after it: nothing falls between the two.
-    pub fn subscribe(&self) -> (Arc<Image>, broadcast::Receiver<Change>) {
+    /// What is sent now, and all news after it: nothing falls between the two. Where there is nothing yet, the
+    /// first news is that there is.
+    pub fn subscribe(&self) -> (Option<Arc<Image>>, broadcast::Receiver<News>) {
         let mut state = self.state();
-        (self.image_of(&mut state), self.changes.subscribe())
+        (self.image_of(&mut state).ok(), self.news.subscribe())
     }
 
     /// What values are made from, as of which sequence number. Waits for a change that is under way.
-    pub fn evaluable(&self) -> (u64, Arc<DataSet>) {
+    ///
+    /// # Errors
+    /// If there is nothing yet.
+    pub fn evaluable(&self) -> Result<(u64, Arc<DataSet>), NotInitialized> {
         let state = self.state();
-        (state.sequence, self.data.snapshot())
+        if state.is_initialized { Ok((state.sequence, self.data.snapshot())) } else { Err(NotInitialized) }
     }
 
     /// How many flags it has.
@@ -268,16 +314,24 @@ impl LiveEnvironment {
         self.state().flags.len()
     }
 
-    /// Every change from now on.
-    pub fn changes(&self) -> broadcast::Receiver<Change> {
-        self.changes.subscribe()
+    /// All news from now on.
+    pub fn news(&self) -> broadcast::Receiver<News> {
+        self.news.subscribe()
     }
 
-    fn image_of(&self, state: &mut State) -> Arc<Image> {
+    fn image_of(&self, state: &mut State) -> Result<Arc<Image>, NotInitialized> {
+        if !state.is_initialized {
+            return Err(NotInitialized);
+        }
         let image = state.image.get_or_insert_with(|| {
             Arc::new(Image::new(&self.lineage(), state.sequence, &state.flags, &state.segments))
         });
-        image.clone()
+        Ok(image.clone())
+    }
+
+    fn tell(&self, news: News) {
+        // Fails only when nobody listens.
+        let _ = self.news.send(news);
     }
 
     /// Takes over updates in their order. A repeated or older one changes nothing.
@@ -292,8 +346,7 @@ impl LiveEnvironment {
         let touched = self.touched(items, tags);
         for update in updates {
             if let Some(change) = self.apply_one(&mut state, update) {
-                // Fails only when nobody listens.
-                let _ = self.changes.send(change);
+                self.tell(News::Change(change));
             }
         }
         state.sequence = state.sequence.max(sequence);
@@ -313,7 +366,7 @@ impl LiveEnvironment {
                     return None;
                 }
                 let (version, json) = (item.version, Some(item.json.clone()));
-                state.flags.insert(key.clone(), item);
+                state.put(kind, &key, item);
                 Changed { kind, key, version, json }
             }
             Update::Segment(segment) => {
@@ -323,7 +376,7 @@ impl LiveEnvironment {
                     return None;
                 }
                 let (version, json) = (item.version, Some(item.json.clone()));
-                state.segments.insert(key.clone(), item);
+                state.put(kind, &key, item);
                 Changed { kind, key, version, json }
             }
             Update::Deleted { kind, key, version } => {
@@ -331,14 +384,12 @@ impl LiveEnvironment {
                     ItemKind::Flag => self.data.upsert_flag(Entry::tombstone(&key, version)),
                     ItemKind::Segment => self.data.upsert_segment(Entry::tombstone(&key, version)),
                 };
-                match kind {
-                    ItemKind::Flag => state.flags.remove(key.as_str()),
-                    ItemKind::Segment => state.segments.remove(key.as_str()),
-                };
                 if !gone {
                     return None;
                 }
-                Changed { kind, key: key.into(), version, json: None }
+                let key = Arc::<str>::from(key);
+                state.delete(kind, &key, Deleted { version, sequence: version });
+                Changed { kind, key, version, json: None }
             }
         };
         Some(Change::of(&[changed.clone()], &self.payload_id(), changed.version, subject))
@@ -357,7 +408,7 @@ impl Item {
     fn new(version: u64, item: &impl serde::Serialize) -> Self {
         let json = serde_json::to_vec(item)
             .unwrap_or_else(|error| unreachable!("flags and segments have JSON: {error}"));
-        Self { version, json: json.into() }
+        Self { version, sequence: version, json: json.into() }
     }
 
     fn read<T: serde::de::DeserializeOwned>(&self) -> T {
@@ -372,6 +423,23 @@ impl State {
             ItemKind::Flag => &self.flags,
             ItemKind::Segment => &self.segments,
         }
+    }
+
+    fn items_mut(&mut self, kind: ItemKind) -> &mut BTreeMap<Arc<str>, Item> {
+        match kind {
+            ItemKind::Flag => &mut self.flags,
+            ItemKind::Segment => &mut self.segments,
+        }
+    }
+
+    fn put(&mut self, kind: ItemKind, key: &Arc<str>, item: Item) {
+        self.deleted.remove(&(kind, key.clone()));
+        self.items_mut(kind).insert(key.clone(), item);
+    }
+
+    fn delete(&mut self, kind: ItemKind, key: &Arc<str>, deleted: Deleted) {
+        self.items_mut(kind).remove(key);
+        self.deleted.insert((kind, key.clone()), deleted);
     }
 }
 

@@ -35,35 +35,43 @@ impl Audience {
 /// What a change is about. Made once, shared by all who are told.
 #[derive(Debug)]
 pub struct Subject {
+    items: Vec<ChangedItem>,
+    affected: OnceLock<HashSet<Arc<str>>>,
+}
+
+#[derive(Debug)]
+struct ChangedItem {
     kind: ItemKind,
     key: Arc<str>,
     /// Who saw the flag before: to others it must not even be named.
     seen_before: [bool; 3],
-    affected: OnceLock<HashSet<Arc<str>>>,
 }
 
 impl Subject {
-    /// The item with this key is about to change from what it is in `before`.
-    pub(super) fn new(kind: ItemKind, key: &str, before: &DataSet) -> Self {
-        let flag = before.flag(key).filter(|_| kind == ItemKind::Flag);
-        let seen_before = Audience::ALL.map(|audience| flag.is_some_and(|flag| audience.sees(flag)));
-        Self { kind, key: key.into(), seen_before, affected: OnceLock::new() }
+    /// These items are about to change from what they are in `before`.
+    pub(super) fn new<'k>(items: impl IntoIterator<Item = (ItemKind, &'k str)>, before: &DataSet) -> Self {
+        let item = |(kind, key): (ItemKind, &str)| {
+            let flag = before.flag(key).filter(|_| kind == ItemKind::Flag);
+            let seen_before = Audience::ALL.map(|audience| flag.is_some_and(|flag| audience.sees(flag)));
+            ChangedItem { kind, key: key.into(), seen_before }
+        };
+        Self { items: items.into_iter().map(item).collect(), affected: OnceLock::new() }
     }
 
-    /// The flag that changed, if this audience saw it before.
-    pub fn flag_seen_before(&self, audience: Audience) -> Option<&Arc<str>> {
-        self.seen_before[audience as usize].then_some(&self.key)
+    /// The flags that changed, of those that this audience saw before.
+    pub fn flags_seen_before(&self, audience: Audience) -> impl Iterator<Item = &Arc<str>> {
+        self.items.iter().filter(move |item| item.seen_before[audience as usize]).map(|item| &item.key)
     }
 
     /// The keys of all flags that may have other values now. Worked out by whoever asks first, in a data
     /// set that has the change, and perhaps later ones.
     pub fn affected(&self, data: &DataSet) -> &HashSet<Arc<str>> {
         self.affected.get_or_init(|| {
-            let changed = match self.kind {
-                ItemKind::Flag => ItemKey::Flag(&self.key),
-                ItemKind::Segment => ItemKey::Segment(&self.key),
-            };
-            data.flags_affected_by([changed]).into_iter().map(Arc::from).collect()
+            let changed = self.items.iter().map(|item| match item.kind {
+                ItemKind::Flag => ItemKey::Flag(&item.key),
+                ItemKind::Segment => ItemKey::Segment(&item.key),
+            });
+            data.flags_affected_by(changed).into_iter().map(Arc::from).collect()
         })
     }
 }

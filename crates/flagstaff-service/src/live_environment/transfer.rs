@@ -12,7 +12,7 @@ use flagstaff_wire::stream::ItemKind as WireKind;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast::Receiver;
 
-use super::{Change, Image, Item, LiveEnvironment, Packed, State, message};
+use super::{Change, Changed, Image, LiveEnvironment, News, NotInitialized, Packed, State, message};
 use crate::store::change_log::ItemKind;
 
 /// What brings a client up to date.
@@ -42,63 +42,57 @@ pub(super) enum WhyEverything {
     CannotCatchUp,
 }
 
-#[derive(Debug)]
-struct Changed {
-    kind: WireKind,
-    key: Arc<str>,
-    version: u64,
-    /// None if it was deleted.
-    json: Option<Bytes>,
-}
-
 impl LiveEnvironment {
     /// What brings whoever holds `basis` up to date; nobody holds anything before the first transfer.
-    pub fn transfer(&self, basis: Option<&str>) -> Transfer {
+    ///
+    /// # Errors
+    /// If there is nothing yet.
+    pub fn transfer(&self, basis: Option<&str>) -> Result<Transfer, NotInitialized> {
         self.transfer_in(&mut self.state(), basis)
     }
 
-    /// The same, and every change after it.
-    pub fn subscribe_after_transfer(&self, basis: Option<&str>) -> (Transfer, Receiver<Change>) {
+    /// The same, and all news after it. Where there is nothing yet, the first news is that there is.
+    pub fn subscribe_after_transfer(&self, basis: Option<&str>) -> (Option<Transfer>, Receiver<News>) {
         let mut state = self.state();
-        (self.transfer_in(&mut state, basis), self.changes.subscribe())
+        (self.transfer_in(&mut state, basis).ok(), self.news.subscribe())
     }
 
-    fn transfer_in(&self, state: &mut State, basis: Option<&str>) -> Transfer {
-        let lineage = self.about.load().environment.lineage.clone();
-        let sequence = state.sequence;
+    fn transfer_in(&self, state: &mut State, basis: Option<&str>) -> Result<Transfer, NotInitialized> {
+        let image = self.image_of(state)?;
+        let (lineage, sequence) = (self.payload_id(), state.sequence);
         let contents = match basis {
-            None => Contents::Everything { image: self.image_of(state), why: WhyEverything::NothingHeld },
+            None => Contents::Everything { image, why: WhyEverything::NothingHeld },
             Some(basis) => match sequence_in(basis, &lineage) {
                 Some(held) if held == sequence => Contents::Nothing,
                 Some(held) if held < sequence && held >= state.loaded_sequence => {
-                    Contents::Changes(self.changes_since(state, held))
+                    Contents::Changes(state.changes_since(held))
                 }
-                _ => Contents::Everything { image: self.image_of(state), why: WhyEverything::CannotCatchUp },
+                _ => Contents::Everything { image, why: WhyEverything::CannotCatchUp },
             },
         };
-        Transfer { lineage, sequence, contents }
+        Ok(Transfer { lineage, sequence, contents })
     }
+}
 
-    fn changes_since(&self, state: &State, held: u64) -> Vec<Changed> {
-        let put = |kind, (key, item): (&Arc<str>, &Item)| {
-            let json = Some(item.json.clone());
-            (item.version > held).then(|| Changed { kind, key: key.clone(), version: item.version, json })
+impl State {
+    /// In the order in which they happened.
+    fn changes_since(&self, held: u64) -> Vec<Changed> {
+        let put = |kind| {
+            let newer = self.items(kind).iter().filter(|(_, item)| item.sequence > held);
+            newer.map(move |(key, item)| {
+                let json = Some(item.json.clone());
+                (item.sequence, Changed { kind, key: key.clone(), version: item.version, json })
+            })
         };
-        let data = self.data.load();
-        let gone = |kind, key: &str, version, is_gone| {
-            (is_gone && version > held).then(|| Changed { kind, key: key.into(), version, json: None })
-        };
-        let mut changes: Vec<Changed> = (state.flags.iter().filter_map(|item| put(WireKind::Flag, item)))
-            .chain(state.segments.iter().filter_map(|item| put(WireKind::Segment, item)))
-            .chain(data.flag_entries().filter_map(|entry| {
-                gone(WireKind::Flag, entry.key(), entry.version(), entry.live().is_none())
-            }))
-            .chain(data.segment_entries().filter_map(|entry| {
-                gone(WireKind::Segment, entry.key(), entry.version(), entry.live().is_none())
-            }))
-            .collect();
-        changes.sort_by_key(|changed| changed.version);
-        changes
+        let deleted = self.deleted.iter().filter(|(_, deleted)| deleted.sequence > held);
+        let deleted = deleted.map(|((kind, key), deleted)| {
+            let changed = Changed { kind: *kind, key: key.clone(), version: deleted.version, json: None };
+            (deleted.sequence, changed)
+        });
+        let mut changes: Vec<_> =
+            put(ItemKind::Flag).chain(put(ItemKind::Segment)).chain(deleted).collect();
+        changes.sort_by_key(|(sequence, _)| *sequence);
+        changes.into_iter().map(|(_, changed)| changed).collect()
     }
 }
 
@@ -167,7 +161,7 @@ impl Transfer {
             Contents::Nothing => return,
             Contents::Changes(changes) => {
                 for Changed { kind, key, version, json } in changes {
-                    write_item(*kind, key, *version, json.as_ref(), &mut write);
+                    write_item(kind.on_the_wire(), key, *version, json.as_ref(), &mut write);
                 }
             }
             Contents::Everything { image, .. } => {
@@ -186,22 +180,18 @@ impl Transfer {
 
 impl Change {
     /// A change as second-generation delivery sends it, complete with the version it leads to. Changes come
-    /// in the order of their versions, each of which is the environment's at that moment.
-    pub(super) fn transferred(
-        lineage: &str,
-        kind: ItemKind,
-        key: &str,
-        version: u64,
-        json: Option<&Bytes>,
-    ) -> Bytes {
+    /// in the order of their versions.
+    pub(super) fn transferred(changed: &[Changed], payload_id: &str, sequence: u64) -> Bytes {
         message(|out| {
             let mut result = Ok(());
-            write_item(kind.on_the_wire(), key, version, json, &mut |event| {
-                result = write_event(&mut *out, &event);
-            });
+            for Changed { kind, key, version, json } in changed {
+                write_item(kind.on_the_wire(), key, *version, json.as_ref(), &mut |event| {
+                    result = std::mem::replace(&mut result, Ok(())).and_then(|()| write_event(&mut *out, &event));
+                });
+            }
             result?;
-            let state = selector(lineage, version);
-            write_event::<RawValue>(out, &Event::PayloadTransferred { state: &state, version })
+            let state = selector(payload_id, sequence);
+            write_event::<RawValue>(out, &Event::PayloadTransferred { state: &state, version: sequence })
         })
     }
 }

@@ -111,7 +111,7 @@ async fn everything_is_written_once_for_all_who_need_it_for_the_same_reason() {
     let service = Service::demo().await;
     let live = service.app().live.by_sdk_key(KEY.1).unwrap();
     for basis in [None, Some("(p:another:1)")] {
-        let (one, other) = (live.transfer(basis), live.transfer(basis));
+        let (one, other) = (live.transfer(basis).unwrap(), live.transfer(basis).unwrap());
         assert!(std::sync::Arc::ptr_eq(&one.poll(), &other.poll()), "{basis:?}");
         assert_eq!(one.stream().as_ptr(), other.stream().as_ptr(), "{basis:?}");
     }
