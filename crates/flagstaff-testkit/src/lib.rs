@@ -5,6 +5,7 @@
 //! - [`Fdv2Events`]: what such a service says in second-generation delivery
 //! - [`FlagBuilder`], [`user`]: flags and contexts in one line
 //! - [`country_database`]: which country an address is in, as a file
+//! - [`Postgres`]: a real PostgreSQL server, for as long as a test
 //! - [`eventually`]: waits for what another thread is about to do
 
 mod countries;
@@ -12,6 +13,7 @@ mod fake_service;
 mod fdv2;
 mod flags;
 mod http;
+mod postgres;
 mod wait;
 
 pub use countries::country_database;
@@ -19,4 +21,5 @@ pub use fake_service::{Answer, FakeService};
 pub use fdv2::Fdv2Events;
 pub use flags::{FlagBuilder, all_data, flag, user};
 pub use http::Request;
+pub use postgres::{End, Postgres, new_database_at};
 pub use wait::{PATIENCE, eventually};
