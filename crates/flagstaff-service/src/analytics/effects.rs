@@ -8,6 +8,7 @@ use flagstaff_wire::received::{About, ReceivedEvent, ReceivedKind, ReceivedMembe
 use foldhash::fast::RandomState;
 use sha2::{Digest, Sha256};
 
+use super::country::Countries;
 use super::recent::Recent;
 use super::terms::terms_of;
 use crate::store::analytics::batch::StoredBatch;
@@ -24,8 +25,8 @@ const MAX_ATTRIBUTES: usize = 64 * 1024;
 /// How far ahead of ours a sender's clock may be before its times are replaced by ours.
 const MAX_AHEAD_MS: i64 = 5 * 60 * 1000;
 
-/// How far in the past an event may be: counts older than this are not kept anyway.
-const MAX_BEHIND_MS: i64 = super::retention::KEEP_COUNTS_MS;
+/// How far in the past an event may be: no program holds events back for longer.
+const MAX_BEHIND_MS: i64 = 90 * 24 * 60 * 60 * 1000;
 
 type Map<K, V> = HashMap<K, V, RandomState>;
 
@@ -100,15 +101,16 @@ pub struct FullContext {
 }
 
 impl Effects {
-    /// Adds up `batches`. Contexts that `recent` holds are passed over.
-    pub fn of(batches: &[StoredBatch], recent: &Mutex<Recent>) -> Self {
+    /// Adds up `batches`. Contexts that `recent` holds are passed over. Users who come without a country are
+    /// where `countries` says.
+    pub fn of(batches: &[StoredBatch], recent: &Mutex<Recent>, countries: Option<&Countries>) -> Self {
         let mut effects = Self::default();
         let mut added = recent.lock().unwrap_or_else(PoisonError::into_inner).empty_like();
         for batch in batches {
             effects.batches.push(batch.id);
             let environment = effects.environments.entry(batch.environment_id).or_default();
             let recent = recent.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut known = Known { written: &recent, added: &mut added };
+            let mut known = Known { written: &recent, added: &mut added, countries };
             let mut unreadable = 0;
             let read = read_batch(&batch.body, |event| match event {
                 Ok(event) => environment.add(batch, &event, &mut known),
@@ -143,6 +145,8 @@ struct Known<'r> {
     written: &'r Recent,
     /// Those that stand in this sum already, just as they are.
     added: &'r mut Recent,
+    /// Where users are.
+    countries: Option<&'r Countries>,
 }
 
 impl Known<'_> {
@@ -225,7 +229,7 @@ impl EnvironmentEffects {
             members().into_iter().filter(|member| is_keepable(&member.kind) && is_keepable(&member.key))
         {
             let context = known.mark(batch.environment_id, (&member.kind, &member.key));
-            if self.remember(member, mark, seen_ms) {
+            if self.remember(member, mark, seen_ms, known.countries) {
                 known.added.note(mark, context, seen_ms);
             }
         }
@@ -245,7 +249,13 @@ impl EnvironmentEffects {
 
     /// Says whether this is what is now known of the context. Of one that was both anonymous and not, the
     /// later event decides.
-    fn remember(&mut self, member: ReceivedMember, mark: u64, seen_ms: i64) -> bool {
+    fn remember(
+        &mut self,
+        mut member: ReceivedMember,
+        mark: u64,
+        seen_ms: i64,
+        countries: Option<&Countries>,
+    ) -> bool {
         if member.anonymous {
             let context = (member.kind, member.key);
             self.contexts.remove(&context);
@@ -256,6 +266,9 @@ impl EnvironmentEffects {
         let is_latest = seen.full.as_ref().is_none_or(|full| full.seen_ms <= seen_ms);
         if is_latest {
             seen.mark = mark;
+            if let Some(countries) = countries.filter(|_| member.kind == "user") {
+                countries.add_to(&mut member.attributes);
+            }
             let full = FullContext::of(&member, seen_ms);
             seen.full = Some(full);
         }

@@ -6,10 +6,13 @@
 //! | `aggregator` | the task that counts stored batches |
 //! | [`effects`] | what some batches add up to, in memory; pure |
 //! | `apply` | how that is written, in the transaction that removes the batches |
+//! | [`country`] | where a user is, by their address |
 //! | `recent` | what was written a moment ago and need not be written again |
 //! | [`terms`] | what a user is found by; pure |
 //! | [`counts`], [`user`] | what the faces ask |
+//! | `figures` | what monitoring asks |
 //! | [`retention`] | what is forgotten, and when |
+//! | `settings` | what the owner decides about that |
 //!
 //! What is counted: evaluations per flag, variation, version and minute, from summary events at the
 //! minute of their start, or from feature events where the sender does not summarise; custom events and
@@ -18,10 +21,13 @@
 
 mod aggregator;
 mod apply;
+pub mod country;
 pub mod counts;
 pub mod effects;
+mod figures;
 pub(crate) mod recent;
 pub mod retention;
+mod settings;
 pub mod terms;
 pub mod user;
 mod writer;
@@ -37,14 +43,17 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use counts::{Bucket, BucketSize, EvaluationCounts};
+pub use settings::Settings;
 pub use user::{Page, SeenUser, Sort, UserPage};
 pub use writer::Accepted;
 
+use crate::config::Config;
 use crate::store::analytics::EventStore;
 use crate::store::analytics::batch::{self, NewBatch};
 use crate::store::analytics::instance::{self, SdkInstance};
 use crate::store::connection::Reading;
 use crate::store::{EnvironmentId, StoreError};
+use country::{Countries, CountriesError};
 use writer::Writer;
 
 /// How often it is looked whether another node has counted something.
@@ -56,6 +65,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Analytics {
     store: EventStore,
     writer: Writer,
+    settings: Settings,
     /// The place of the newest batch that is counted.
     counted: watch::Receiver<i64>,
     stopping: CancellationToken,
@@ -75,6 +85,9 @@ pub enum AnalyticsError {
         /// Whether the disk is full.
         is_full: bool,
     },
+    /// The database of countries cannot be used.
+    #[error("could not tell users' countries")]
+    Countries(#[from] CountriesError),
     /// Nothing more is taken in.
     #[error("the service is stopping")]
     Stopped,
@@ -101,35 +114,42 @@ impl AnalyticsError {
         match self {
             AnalyticsError::Store(error) => error.is_full(),
             AnalyticsError::NotStored { is_full } => *is_full,
-            AnalyticsError::Stopped => false,
+            AnalyticsError::Countries(_) | AnalyticsError::Stopped => false,
         }
     }
 }
 
 impl Analytics {
-    /// Opens, or makes, the database of events in the data folder, and goes on counting where the last
+    /// Opens the database of events that the service is configured for, and goes on counting where the last
+    /// process stopped.
+    ///
+    /// # Errors
+    /// If it cannot be opened or reached, or comes from a newer version.
+    pub async fn of(config: &Config) -> Result<Self, AnalyticsError> {
+        Self::on(EventStore::of(config).await?, &config.analytics).await
+    }
+
+    /// Opens, or makes, the SQLite database of events in the data folder, and goes on counting where the last
     /// process stopped.
     ///
     /// # Errors
     /// If the file cannot be opened, is no database, or comes from a newer version.
     pub async fn open(data: &Path) -> Result<Self, AnalyticsError> {
-        Self::on(EventStore::open(data).await?).await
+        Self::on(EventStore::open(data).await?, &Settings::default()).await
     }
 
-    /// Goes on counting in this database where the last process stopped.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub async fn on(store: EventStore) -> Result<Self, AnalyticsError> {
+    async fn on(store: EventStore, settings: &Settings) -> Result<Self, AnalyticsError> {
+        let countries = settings.countries.as_deref().map(Countries::open).transpose()?;
         let (newest, counted_so_far) = batch::progress(&mut *store.read().await?).await?;
-        let writer = Writer::start(store.clone(), newest);
+        let writer = Writer::start(store.clone(), newest, countries);
         let stopping = CancellationToken::new();
         let (counted_sender, counted) = watch::channel(counted_so_far);
         let tasks = vec![
             tokio::spawn(aggregator::run(store.clone(), writer.clone(), counted_sender, stopping.clone())),
-            tokio::spawn(retention::run(store.clone(), writer.clone(), stopping.clone())),
+            tokio::spawn(retention::run(store.clone(), writer.clone(), settings.clone(), stopping.clone())),
         ];
-        Ok(Self { store, writer, counted, stopping, tasks: Mutex::new(tasks) })
+        let settings = settings.clone();
+        Ok(Self { store, writer, settings, counted, stopping, tasks: Mutex::new(tasks) })
     }
 
     /// Stops counting, stores what is queued and closes the database. What is stored and not counted is
@@ -181,7 +201,7 @@ impl Analytics {
 
     /// Removes what is too old at `now_ms`. This happens by itself, too, every ten minutes.
     pub async fn sweep(&self, now_ms: i64) -> Result<(), AnalyticsError> {
-        retention::sweep(&self.store, &self.writer, now_ms).await
+        retention::sweep(&self.store, &self.writer, &self.settings, now_ms).await
     }
 
     /// What was taken in since the start.

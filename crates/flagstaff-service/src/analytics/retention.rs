@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::AnalyticsError;
 use super::effects::minute;
+use super::settings::{Settings, days_ms};
 use super::writer::Writer;
 use crate::error::chain;
 use crate::now_ms;
@@ -18,12 +19,6 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// How long payload ids are known: an SDK repeats a payload after a second, a queue in between may take
 /// much longer.
 pub const KEEP_PAYLOADS_MS: i64 = DAY_MS;
-
-/// How long counts per minute are kept.
-pub const KEEP_COUNTS_MS: i64 = 90 * DAY_MS;
-
-/// How long an anonymous context counts after it was last seen.
-pub const KEEP_ANONYMOUS_MS: i64 = 30 * DAY_MS;
 
 /// How long a program is listed after its last report.
 pub const KEEP_INSTANCES_MS: i64 = 30 * DAY_MS;
@@ -41,22 +36,21 @@ pub(super) enum Sweep {
     Payloads(i64),
     /// Evaluation counts of an environment before a minute.
     Evaluations(i64, i64),
-    /// The few rows of everything else, as of now.
-    Rest(i64),
+    /// Contexts, of whatever kind, not seen since an instant.
+    Contexts(i64),
+    /// Counts of custom events before a minute, anonymous contexts before a day, and programs before an
+    /// instant: few rows.
+    Rest(i64, i64, i64),
 }
 
-/// What one node at a time holds while it sweeps: a number that no other use of the database's advisory
-/// locks has.
-const SWEEPING: i64 = 0x666c_6167_7377_6570;
+/// One node at a time sweeps, of those that share the tables. The first number is `SWEP`.
+const LOCK_SWEEPING: &str = "SELECT CAST(CAST(pg_try_advisory_xact_lock(1398228304, hashtext(current_schema())) AS INTEGER) AS BIGINT)";
 
 impl Sweep {
     /// Removes a piece, and says how many rows; none if another node is at it.
     pub(super) async fn run(self, connection: &mut Connection) -> Result<u64, StoreError> {
         if connection.is_postgres() {
-            let free: bool = sql("SELECT CAST(CAST(pg_try_advisory_xact_lock($1) AS INTEGER) AS BIGINT)")
-                .bind(SWEEPING)
-                .fetch_scalar(&mut *connection)
-                .await?;
+            let free: bool = sql(LOCK_SWEEPING).fetch_scalar(&mut *connection).await?;
             if !free {
                 return Ok(0);
             }
@@ -66,20 +60,20 @@ impl Sweep {
             Sweep::Evaluations(environment_id, minute) => {
                 count::forget_evaluations(connection, environment_id, minute, PIECE).await
             }
-            Sweep::Rest(now) => {
-                let custom = count::forget_custom(connection, minute(now - KEEP_COUNTS_MS)).await?;
-                let day = (now - KEEP_ANONYMOUS_MS).div_euclid(DAY_MS);
+            Sweep::Contexts(before_ms) => context::forget_unseen(connection, before_ms, PIECE).await,
+            Sweep::Rest(minute, day, instant) => {
+                let custom = count::forget_custom(connection, minute).await?;
                 let anonymous = context::forget_anonymous(connection, day).await?;
-                Ok(custom + anonymous + instance::forget(connection, now - KEEP_INSTANCES_MS).await?)
+                Ok(custom + anonymous + instance::forget(connection, instant).await?)
             }
         }
     }
 }
 
 /// Removes what is too old, now and then, until it is stopped.
-pub(super) async fn run(store: EventStore, writer: Writer, stopping: CancellationToken) {
+pub(super) async fn run(store: EventStore, writer: Writer, settings: Settings, stopping: CancellationToken) {
     loop {
-        if let Err(error) = sweep(&store, &writer, now_ms()).await {
+        if let Err(error) = sweep(&store, &writer, &settings, now_ms()).await {
             tracing::warn!(error = %chain(&error), "could not remove old counts; they stay until the next time");
         }
         tokio::select! {
@@ -90,15 +84,22 @@ pub(super) async fn run(store: EventStore, writer: Writer, stopping: Cancellatio
 }
 
 /// Removes all that is too old at `now`.
-pub(super) async fn sweep(store: &EventStore, writer: &Writer, now: i64) -> Result<(), AnalyticsError> {
+pub(super) async fn sweep(
+    store: &EventStore,
+    writer: &Writer,
+    settings: &Settings,
+    now: i64,
+) -> Result<(), AnalyticsError> {
     let mut sweeps = vec![Sweep::Payloads(now - KEEP_PAYLOADS_MS)];
-    let before = minute(now - KEEP_COUNTS_MS);
+    let before = minute(now - days_ms(settings.keep_counts_days));
     let environments = count::environments(&mut *store.read().await?).await?;
     sweeps.extend(environments.into_iter().map(|environment| Sweep::Evaluations(environment, before)));
+    sweeps.extend(settings.keep_users_days.map(|days| Sweep::Contexts(now - days_ms(days))));
     for sweep in sweeps {
         while writer.sweep(sweep).await? >= PIECE as u64 {}
     }
-    writer.sweep(Sweep::Rest(now)).await?;
+    let day = (now - days_ms(settings.keep_anonymous_days)).div_euclid(DAY_MS);
+    writer.sweep(Sweep::Rest(before, day, now - KEEP_INSTANCES_MS)).await?;
     Ok(())
 }
 

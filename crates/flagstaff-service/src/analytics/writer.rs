@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::AnalyticsError;
 use super::apply::apply;
+use super::country::Countries;
 use super::effects::Effects;
 use super::recent::Recent;
 use super::retention::{self, Sweep};
@@ -61,6 +62,8 @@ pub(super) struct Shared {
     pub(super) batches_set_aside: AtomicU64,
     /// What need not be written again.
     pub(super) recent: Mutex<Recent>,
+    /// Where users are.
+    pub(super) countries: Option<Countries>,
 }
 
 type Reply<T> = oneshot::Sender<Result<T, AnalyticsError>>;
@@ -83,7 +86,7 @@ enum Alone {
 
 impl Writer {
     /// Starts the task. `newest` is the place of the newest batch so far.
-    pub(super) fn start(store: EventStore, newest: i64) -> Self {
+    pub(super) fn start(store: EventStore, newest: i64, countries: Option<Countries>) -> Self {
         let shared = Arc::new(Shared {
             stored: Notify::new(),
             newest: AtomicI64::new(newest),
@@ -92,6 +95,7 @@ impl Writer {
             events_unreadable: AtomicU64::default(),
             batches_set_aside: AtomicU64::default(),
             recent: Mutex::default(),
+            countries,
         });
         let (queue, jobs) = mpsc::channel(WAITING);
         tokio::spawn(run(store, jobs, shared.clone()));
@@ -320,7 +324,7 @@ mod tests {
         let mut write = store.write().await.unwrap();
         sql("PRAGMA max_page_count = 1").execute(&mut write).await.unwrap();
         write.commit().await.unwrap();
-        let writer = Writer::start(store.clone(), 0);
+        let writer = Writer::start(store.clone(), 0, None);
         let batch = |payload: u8| NewBatch {
             environment_id: 1,
             received_ms: 0,

@@ -46,6 +46,10 @@ const SESSION: &str = "
 /// One writer at a time among those that share the tables. The first number is `FLAG`.
 const LOCK_WRITING: &str = "SELECT pg_advisory_xact_lock(1179402567, hashtext(current_schema()))";
 
+/// How a transaction begins that reads several times and sees one moment, and how one that writes.
+pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+pub(super) const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
 /// Where commits are told of.
 const CHANNEL: &str = "flagstaff_changes";
 
@@ -168,7 +172,7 @@ impl Pools {
     }
 
     pub(super) async fn snapshot(&self) -> Result<Reading, StoreError> {
-        Ok(begin(&self.pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?.into())
+        Ok(begin(&self.pool, BEGIN_SNAPSHOT).await?.into())
     }
 
     /// A transaction that writes, after every other one that is under way.
@@ -180,7 +184,7 @@ impl Pools {
 
     /// A transaction that writes what no rule looks at, beside others.
     pub(super) async fn write_apart(&self) -> Result<Transaction, StoreError> {
-        Ok(begin(&self.pool, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?.into())
+        Ok(begin(&self.pool, BEGIN_WRITE).await?.into())
     }
 
     pub(super) async fn close(&self) {
@@ -197,7 +201,7 @@ pub(super) async fn tell_nodes(transaction: &mut Transaction) -> Result<(), sqlx
 
 /// Begins a transaction in a task of its own: were the caller dropped in the middle, the connection would go
 /// back to its pool with a transaction open of which the pool does not know.
-async fn begin(
+pub(super) async fn begin(
     pool: &PgPool,
     statement: &'static str,
 ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, StoreError> {

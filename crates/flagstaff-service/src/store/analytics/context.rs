@@ -163,6 +163,35 @@ pub async fn forget(
     .await?)
 }
 
+/// Forgets contexts not seen since an instant, at most `limit` of each kind; says how many.
+pub async fn forget_unseen(
+    connection: &mut Connection,
+    before_ms: i64,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    // By the index of each environment and kind: those that are kept are not looked at.
+    let heads = sql("SELECT DISTINCT environment_id, kind FROM context ORDER BY environment_id, kind")
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut forgotten = 0;
+    for head in &heads {
+        let (environment_id, kind): (i64, String) = (head.try_get(0)?, head.try_get(1)?);
+        let unseen: Vec<String> =
+            sql("SELECT key FROM context WHERE environment_id = $1 AND kind = $2 AND last_seen < $3
+             ORDER BY last_seen, key LIMIT $4")
+            .bind(environment_id)
+            .bind(&kind)
+            .bind(before_ms)
+            .bind(limit)
+            .fetch_scalars(&mut *connection)
+            .await?;
+        let unseen: Vec<_> =
+            unseen.iter().map(|key| (environment_id, &*kind, &**key, before_ms - 1)).collect();
+        forgotten += forget(connection, &unseen).await?;
+    }
+    Ok(forgotten)
+}
+
 /// Counts anonymous contexts, given as environment, hash and day: each once.
 pub async fn count_anonymous(
     connection: &mut Connection,

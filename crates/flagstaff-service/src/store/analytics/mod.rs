@@ -17,15 +17,17 @@ pub mod search;
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::SqlitePool;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::PgPool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{Executor as _, SqlSafeStr as _, SqlitePool};
 
 use self::batch::StoredBatch;
 use self::failure::is_conflict;
 use super::connection::{Connection, Reading, Transaction};
-use super::{StoreError, pool_options};
+use super::schema::migrator;
+use super::{PostgresUrl, StoreError, pool_options, postgres};
+use crate::config::{Config, Database};
 
 /// The file in the data folder.
 pub const EVENTS_FILE: &str = "events.sqlite";
@@ -47,13 +49,13 @@ const POSTGRES_WRITERS: u32 = 2;
 const CONFLICTS: u32 = 10;
 
 /// The schema, step by step. A step that was released is never edited.
-const MIGRATIONS: [(i64, &str, &str); 1] =
+const STEPS: [(i64, &str, &str); 1] =
     [(1, "events", include_str!("../../../migrations/sqlite-events/0001_events.sql"))];
-const POSTGRES_MIGRATIONS: [(i64, &str, &str); 1] =
+const POSTGRES_STEPS: [(i64, &str, &str); 1] =
     [(1, "events", include_str!("../../../migrations/postgres-events/0001_events.sql"))];
 
 /// Where PostgreSQL notes the steps that were taken, beside those of flags.
-const POSTGRES_MIGRATIONS_TABLE: &str = "_sqlx_event_migrations";
+const POSTGRES_STEPS_TABLE: &str = "_sqlx_event_migrations";
 
 /// The database of events.
 #[derive(Clone, Debug)]
@@ -86,7 +88,15 @@ pub trait Work {
 }
 
 impl EventStore {
-    /// Opens the database in the data folder, makes it if there is none, and brings it up to date.
+    /// The database that the service is configured for, brought up to date.
+    pub async fn of(config: &Config) -> Result<Self, StoreError> {
+        match &config.database {
+            Database::Sqlite => Self::open(&config.data).await,
+            Database::Postgres(url) => Self::connect(url).await,
+        }
+    }
+
+    /// Opens the SQLite database in the data folder, makes it if there is none, and brings it up to date.
     ///
     /// # Errors
     /// If the file cannot be opened, is not a database, or is newer than this program.
@@ -101,17 +111,18 @@ impl EventStore {
             .pragma("secure_delete", "FAST")
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .busy_timeout(BUSY_TIMEOUT);
-        let open_error = |source| StoreError::Open { database: path.display().to_string(), source };
+        let database = || path.display().to_string();
+        let open_error = |source| StoreError::Open { database: database(), source };
         let writer = pool_options()
             .max_connections(1)
             .min_connections(1)
             .connect_with(options.clone())
             .await
             .map_err(open_error)?;
-        migrator(&MIGRATIONS)
+        migrator(STEPS)
             .run(&writer)
             .await
-            .map_err(|source| StoreError::Migrate { database: path.display().to_string(), source })?;
+            .map_err(|source| StoreError::Migrate { database: database(), source })?;
         let readers = pool_options()
             .max_connections(READERS)
             .connect_with(options.read_only(true))
@@ -120,20 +131,13 @@ impl EventStore {
         Ok(Self(Pools::Sqlite { writer, readers }))
     }
 
-    /// Opens the events' part of a PostgreSQL database, and brings it up to date.
+    /// Uses a PostgreSQL database, beside the flags in it, and brings it up to date.
     ///
     /// # Errors
     /// If the server does not let us in, or the database is newer than this program.
-    pub async fn open_postgres(options: PgConnectOptions) -> Result<Self, StoreError> {
-        let writers = postgres_pool(POSTGRES_WRITERS).connect_with(options.clone()).await?;
-        let mut steps = migrator(&POSTGRES_MIGRATIONS);
-        steps.dangerous_set_table_name(POSTGRES_MIGRATIONS_TABLE);
-        steps
-            .run(&writers)
-            .await
-            .map_err(|source| StoreError::Migrate { path: "postgres".into(), source })?;
-        let readers = postgres_pool(READERS).connect_lazy_with(options);
-        Ok(Self(Pools::Postgres { writers, readers }))
+    pub async fn connect(url: &PostgresUrl) -> Result<Self, StoreError> {
+        url.migrate(postgres_steps()).await?;
+        Ok(Self(Pools::Postgres { writers: url.pool(POSTGRES_WRITERS), readers: url.pool(READERS) }))
     }
 
     /// Whether other nodes write to the same database.
@@ -154,7 +158,7 @@ impl EventStore {
         Ok(match &self.0 {
             Pools::Sqlite { readers, .. } => readers.begin().await?.into(),
             Pools::Postgres { readers, .. } => {
-                readers.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?.into()
+                postgres::begin(readers, postgres::BEGIN_SNAPSHOT).await?.into()
             }
         })
     }
@@ -163,10 +167,8 @@ impl EventStore {
     pub async fn write(&self) -> Result<Transaction, StoreError> {
         Ok(match &self.0 {
             Pools::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await?.into(),
-            // Whatever the server's default: each statement sees what others have committed before it.
-            Pools::Postgres { writers, .. } => {
-                writers.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?.into()
-            }
+            // Each statement sees what others have committed before it.
+            Pools::Postgres { writers, .. } => postgres::begin(writers, postgres::BEGIN_WRITE).await?.into(),
         })
     }
 
@@ -216,20 +218,8 @@ impl EventStore {
     }
 }
 
-fn postgres_pool(size: u32) -> PgPoolOptions {
-    // A node that stops in the middle of a transaction, as when its machine is put to sleep, does not keep
-    // for long what others wait for.
-    PgPoolOptions::new().max_connections(size).after_connect(|connection, _| {
-        Box::pin(async move {
-            connection.execute("SET idle_in_transaction_session_timeout = '60s'").await?;
-            Ok(())
-        })
-    })
-}
-
-fn migrator(steps: &[(i64, &'static str, &'static str)]) -> Migrator {
-    let migration = |(version, name, sql): &(i64, &'static str, &'static str)| {
-        Migration::new(*version, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    Migrator::with_migrations(steps.iter().map(migration).collect())
+fn postgres_steps() -> Migrator {
+    let mut steps = migrator(POSTGRES_STEPS);
+    steps.dangerous_set_table_name(POSTGRES_STEPS_TABLE);
+    steps
 }
