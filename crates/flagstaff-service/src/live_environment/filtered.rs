@@ -58,8 +58,11 @@ impl LiveEnvironment {
         let mut parts = self.parts();
         let known = std::mem::replace(&mut parts.filters, filters);
         parts.tags = tags;
-        let other: Vec<String> =
-            known.into_iter().filter(|(key, filter)| parts.filters.get(key) != Some(filter)).map(|(key, _)| key).collect();
+        let other: Vec<String> = known
+            .into_iter()
+            .filter(|(key, filter)| parts.filters.get(key) != Some(filter))
+            .map(|(key, _)| key)
+            .collect();
         let gone: Vec<_> = other.iter().filter_map(|key| parts.live.remove(key)).collect();
         drop(parts);
         // Last: whoever asks by now is served what it is now.
@@ -174,7 +177,8 @@ impl LiveEnvironment {
         if changed.is_empty() {
             return;
         }
-        let subject = Subject::new(changed.iter().map(|changed| (changed.kind, &*changed.key)), &self.data.load());
+        let subject =
+            Subject::new(changed.iter().map(|changed| (changed.kind, &*changed.key)), &self.data.load());
         self.data.change(|data| Some(data.with_all(flags, segments)));
         for (changed, item) in changed.iter().zip(items) {
             let Changed { kind, key, version, .. } = changed;
