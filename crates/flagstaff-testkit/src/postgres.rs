@@ -122,8 +122,9 @@ impl Postgres {
     pub fn start_again(&mut self) {
         let data = self.folder.join("data");
         // What `cat` waits for ends with this process; then nobody else tidies up.
-        let script = r#""$0" "$@" 3<&0 </dev/null & server=$!
-            (cat <&3 >/dev/null; : >alone; kill -INT $server) 3<&0 & watch=$!
+        let script = r#"exec 3<&0 </dev/null
+            "$0" "$@" 3<&- & server=$!
+            { cat <&3; : >alone; kill -INT $server; } & watch=$!
             wait $server; kill $watch; if [ -e alone ]; then cd / && rm -rf "$OLDPWD"; fi"#;
         let log = fs::File::create(self.folder.join("log")).expect("the folder is ours");
         let mut shell = Command::new("sh");
