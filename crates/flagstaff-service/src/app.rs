@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::analytics::{Analytics, AnalyticsError};
+use crate::avatars::{Avatars, AvatarsError};
+use crate::big_segments::{self, BigSegments};
 use crate::config::Config;
 use crate::live_environment::{Follower, LiveEnvironments};
 use crate::management::setup::{self, FirstStart};
@@ -33,8 +35,12 @@ pub struct App {
     pub store: Store,
     /// Keeps the live environments up to date.
     pub follower: Follower,
+    /// Who is in big segments.
+    pub big_segments: Arc<BigSegments>,
     /// What the events add up to.
     pub analytics: Arc<Analytics>,
+    /// Pictures of users, if the owner wants them to be asked for.
+    pub avatars: Option<Avatars>,
     /// How often sign-in was tried.
     pub sign_in_limit: auth::limit::SignInLimit,
     /// Holds the data folder for this process; let go by the system even after a kill.
@@ -105,6 +111,9 @@ pub enum StartError {
         /// Why.
         source: Box<crate::management::ChangeError>,
     },
+    /// Pictures of users.
+    #[error("could not start with avatars")]
+    Avatars(#[from] AvatarsError),
     /// The certificate.
     #[error("could not start with TLS")]
     Tls(#[from] TlsError),
@@ -141,30 +150,40 @@ impl App {
         }
         let lock = lock_folder(&config)?;
         // Before anything is written: an address that is taken should leave no trace.
-        let bound = Bound::to(address).map_err(|source| StartError::Listen { address, source })?;
+        let mut bound = Bound::to(address).map_err(|source| StartError::Listen { address, source })?;
+        if let Some(address) = config.serving.metrics_listen {
+            bound = bound.with_metrics_at(address).map_err(|source| StartError::Listen { address, source })?;
+        }
         let (app, first_start) = Self::open(config, lock).await?;
         app.tasks.spawn(crate::live_environment::follow(app.clone()));
+        app.tasks.spawn(big_segments::follow(app.clone()));
+        app.tasks.spawn(big_segments::keep_clear(app.clone()));
         let listening = Listening::start(app.serving.clone(), bound, router::router(app.clone()));
         Ok(Running { app, first_start, listening })
     }
 
     async fn open(config: Config, lock: File) -> Result<(SharedApp, FirstStart), StartError> {
+        let avatars = config.avatars.as_deref().map(Avatars::new).transpose()?;
         let tls = config.serving.tls.as_ref().map(Tls::load).transpose()?;
         setup::check_kind(&config).await?;
         make_private(&config)?;
         let store = Store::of(&config).await?;
         let first_start = setup::first_start(&store, &config).await?;
         let live = LiveEnvironments::default();
-        let follower = Follower::new(&store);
+        let big_segments = BigSegments::new(&store);
+        let follower = Follower::new(&store, &big_segments);
         follower.catch_up(&live).await?;
         let analytics = Arc::new(Analytics::of(&config).await?);
         let serving = Serving::new(config.serving.clone(), tls, live, analytics.clone());
+        serving.metrics.include(analytics.clone());
         let app = App {
             serving: Arc::new(serving),
             settings: config,
             store,
             follower,
+            big_segments,
             analytics,
+            avatars,
             sign_in_limit: auth::limit::SignInLimit::default(),
             _lock: lock,
         };
@@ -182,6 +201,11 @@ impl Running {
     /// Where requests are taken.
     pub fn address(&self) -> SocketAddr {
         self.listening.address()
+    }
+
+    /// Where `/metrics` is answered, if that is elsewhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.listening.metrics_address()
     }
 
     /// The base of the service's addresses.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, Uri};
 
+use crate::analytics;
+use crate::peer::TrustedProxies;
 use crate::store::PostgresUrl;
 use crate::tls::{self, TlsFiles};
 
@@ -23,6 +25,10 @@ pub struct Config {
     pub database: Database,
     /// Seed an empty database with the demo, and refuse any other.
     pub demo: bool,
+    /// What is kept of events.
+    pub analytics: analytics::Settings,
+    /// Where pictures of users are asked for: [`crate::avatars::GRAVATAR`]; none means nowhere.
+    pub avatars: Option<String>,
     /// How often the change log is looked at even when nobody called: the net under the wake-up.
     pub change_log_poll: Duration,
 }
@@ -46,16 +52,41 @@ pub struct ServingConfig {
     pub tls: Option<TlsFiles>,
     /// How often those files are looked at.
     pub certificate_poll: Duration,
+    /// The proxies in front whose word counts about who asks, and whether encrypted.
+    pub trusted_proxies: TrustedProxies,
+    /// How much there may be of what takes room.
+    pub limits: Limits,
+    /// How long a request may take to arrive: a handshake, headers and body, each.
+    pub request_timeout: Duration,
+    /// Where `/metrics` is answered, if not where everything else is.
+    pub metrics_listen: Option<SocketAddr>,
     /// The origins whose pages may read what browsers ask for; any, if there are none.
     pub allowed_origins: Vec<Origin>,
     /// How often an idle stream gets a comment line; none turns it off.
     pub heartbeat_interval: Option<Duration>,
+    /// A stream ends after about so long, so that streams spread over several nodes anew; none: never.
+    pub longest_stream: Option<Duration>,
     /// A reader that takes no byte for so long is cut.
     pub stalled_after: Duration,
     /// The largest body of a request that has no limit of its own, in bytes.
     pub body_limit: usize,
     /// How long requests in flight may take to end after SIGTERM.
     pub drain: Duration,
+}
+
+/// How much there may be of what takes room. What is not said follows from how many files the process may
+/// have open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections; as many as there are file handles for.
+    pub connections: Option<usize>,
+    /// Connections from one address; nine tenths of them.
+    pub connections_per_address: Option<usize>,
+    /// Streams to servers of one environment; nine tenths of the connections.
+    pub streams_per_environment: Option<usize>,
+    /// Streams to browsers and mobile programs of one environment; half of the connections.
+    pub client_streams_per_environment: Option<usize>,
 }
 
 impl Config {
@@ -74,6 +105,8 @@ impl Config {
             data: data.into(),
             database: Database::Sqlite,
             demo: false,
+            analytics: analytics::Settings::default(),
+            avatars: None,
             change_log_poll: Duration::from_secs(1),
         }
     }
@@ -85,8 +118,13 @@ impl Default for ServingConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 8030)),
             tls: None,
             certificate_poll: tls::POLL,
+            trusted_proxies: TrustedProxies::default(),
+            limits: Limits::default(),
+            request_timeout: Duration::from_secs(30),
+            metrics_listen: None,
             allowed_origins: Vec::new(),
             heartbeat_interval: Some(Duration::from_secs(180)),
+            longest_stream: None,
             stalled_after: Duration::from_secs(30),
             body_limit: 2 * 1024 * 1024,
             drain: Duration::from_secs(4),

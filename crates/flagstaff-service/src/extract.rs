@@ -10,9 +10,6 @@ use serde::de::DeserializeOwned;
 
 use crate::error::ApiError;
 
-/// A body has to be complete within this.
-const LONGEST_UPLOAD: Duration = Duration::from_secs(30);
-
 /// The parts of the path.
 #[derive(Debug)]
 pub(crate) struct Keys<T>(pub(crate) T);
@@ -43,35 +40,38 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     }
 }
 
-/// Reads a body to its end, which has to come in time and within `limit` bytes.
-pub(crate) async fn whole_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    whole_body_within(LONGEST_UPLOAD, headers, body, limit).await
-}
+/// What a body fails with that does not come to its end in time.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the body was not complete within {} seconds", .0.as_secs_f64())]
+pub(crate) struct TooSlow(pub(crate) Duration);
 
-async fn whole_body_within(
-    longest: Duration,
-    headers: &HeaderMap,
-    body: Body,
-    limit: usize,
-) -> Result<Bytes, ApiError> {
+/// Reads a body to its end, which has to come within `limit` bytes; and in time, as every body has to.
+pub(crate) async fn whole_body(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, ApiError> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if length.is_some_and(|length: usize| length > limit) {
         return Err(ApiError::too_large(limit));
     }
-    let read = tokio::time::timeout(longest, to_bytes(body, limit)).await;
-    read.map_err(|_| too_slow(longest))?.map_err(|error| {
+    to_bytes(body, limit).await.map_err(|error| {
         let source = std::error::Error::source(&error);
         if source.is_some_and(|source| source.to_string().contains("length limit")) {
             ApiError::too_large(limit)
         } else {
-            ApiError::bad_request("the body ended too early; send it again")
+            broken_off(&error)
         }
     })
 }
 
-fn too_slow(longest: Duration) -> ApiError {
-    let message = format!("the body was not complete within {} seconds; send it again", longest.as_secs());
-    ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message)
+/// A body did not come to its end.
+pub(crate) fn broken_off(error: &axum::Error) -> ApiError {
+    let mut cause = Some(error as &dyn std::error::Error);
+    while let Some(error) = cause {
+        if let Some(slow) = error.downcast_ref::<TooSlow>() {
+            let message = format!("{slow}; send it again");
+            return ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message);
+        }
+        cause = error.source();
+    }
+    ApiError::bad_request("the body ended too early; send it again")
 }
 
 #[cfg(test)]
@@ -79,11 +79,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_body_that_never_ends_is_given_up() {
-        let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
-        let longest = Duration::from_millis(20);
-        let error = whole_body_within(longest, &HeaderMap::new(), never, 100).await.expect_err("no end");
-        assert_eq!((error.status(), error.code()), (StatusCode::REQUEST_TIMEOUT, "request_timeout"));
+    async fn a_body_that_was_too_slow_is_asked_for_again_as_one_that_broke_off_is() {
+        let failing = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Body::from_stream(futures_util::stream::iter([Ok(Bytes::from_static(b"{")), Err(error)]))
+        };
+        let read = async |body| whole_body(&HeaderMap::new(), body, 100).await.expect_err("no end");
+        let slow = read(failing(TooSlow(Duration::from_secs(30)).into())).await;
+        assert_eq!((slow.status(), slow.code()), (StatusCode::REQUEST_TIMEOUT, "request_timeout"));
+        assert_eq!(slow.message(), "the body was not complete within 30 seconds; send it again");
+        let gone = read(failing(std::io::Error::from(std::io::ErrorKind::ConnectionReset).into())).await;
+        assert_eq!(gone.status(), StatusCode::BAD_REQUEST);
     }
 
     #[tokio::test]

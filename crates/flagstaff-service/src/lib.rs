@@ -11,10 +11,13 @@
 //! | [`management`] | the rules for changing flags; both faces call it, nothing else changes one |
 //! | [`store`] | all SQL of flags, one file per entity |
 //! | [`live_environment`] | one environment as it is now: its data set and its subscribers |
-//! | [`delivery`] | streams and polls to SDKs, `/status`, `/metrics` |
+//! | [`big_segments`] | who is in segments too large to be sent: for evaluations here, and for relays |
+//! | [`delivery`] | streams and polls to SDKs, `/status` |
 //! | [`client_side`] | values to browsers and mobile programs, evaluated here |
 //! | [`ingest`] | event batches in |
 //! | [`analytics`] | what the events add up to |
+//! | [`metrics`] | how much of everything, for monitoring |
+//! | [`occupancy`], [`peer`] | who takes up how much room; who is at the other end |
 //! | [`tls`] | certificates, replaced while the service runs |
 //!
 //! [`app::App`] holds what all rooms share and is every handler's state, as [`SharedApp`]. Each room
@@ -24,6 +27,8 @@ pub mod admin_api;
 pub mod analytics;
 pub mod app;
 pub mod auth;
+pub mod big_segments;
+pub mod avatars;
 pub mod client_side;
 mod clock;
 pub mod config;
@@ -35,6 +40,9 @@ pub mod ingest;
 mod listen;
 pub mod live_environment;
 pub mod management;
+pub mod metrics;
+pub mod occupancy;
+pub mod peer;
 pub mod router;
 pub mod serving;
 pub mod store;

@@ -1,28 +1,48 @@
 //! Connections: accepted, timed, and drained at the end.
+//!
+//! What a connection takes is bounded in every state it can be in: a handshake and the headers of a request
+//! have to come within [`ServingConfig::request_timeout`](crate::ServingConfig::request_timeout), as a body
+//! has to; a peer that takes no byte for [`stalled_after`](crate::ServingConfig::stalled_after), or whose
+//! system acknowledges none, is cut; and how many there are at all is the business of [`crate::occupancy`].
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 
 use crate::SharedServing;
-
-/// Request headers have to be complete within this, also after a pause on a kept connection.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::extract::TooSlow;
+use crate::occupancy::{Answering, Connection, Refusal};
 
 /// What the system holds for one connection. Fixed, so that thousands of slow readers of a large put
 /// stay bounded; left to itself it grows to megabytes each.
 const SEND_BUFFER: u32 = 256 * 1024;
+/// A connection on which nothing moves for so long is probed, where no heartbeat does it.
+const PROBE_AFTER: Duration = Duration::from_secs(180);
+/// Connections over the limit that are told so at the same time; more are closed without a word.
+static REFUSED_AT_ONCE: Semaphore = Semaphore::const_new(64);
+/// How long that may take.
+const LONGEST_REFUSAL: Duration = Duration::from_secs(2);
+/// A listener in trouble says so this often at most.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// Listens. The backlog is the system's: it cuts any larger one to its own limit.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -36,42 +56,99 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Takes connections until the service is asked to stop. Those that are open then go on, as
 /// [`crate::Serving::tasks`], until their request is answered.
 pub(crate) async fn serve(serving: SharedServing, listener: TcpListener, router: Router) {
+    let mut complained: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = serving.stopping.cancelled() => return,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                serving.tasks.spawn(connection(serving.clone(), stream, peer, router.clone()));
-            }
+            Ok((stream, peer)) => take(&serving, stream, peer, &router),
             Err(error) => {
                 // Out of file handles, most likely: others have to close first.
-                tracing::warn!(%error, "could not take a connection");
+                let closed = serving.occupancy.make_room();
+                serving.metrics.connections_closed_for_room.add(closed as u64);
+                if complained.is_none_or(|last| last.elapsed() >= COMPLAIN_EVERY) {
+                    complained = Some(Instant::now());
+                    tracing::warn!(%error, "could not take a connection; raise the limit of open files");
+                }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-async fn connection(serving: SharedServing, stream: TcpStream, peer: SocketAddr, router: Router) {
-    if let Err(error) = stream.set_nodelay(true) {
+/// Serves the connection, or refuses it.
+fn take(serving: &SharedServing, stream: TcpStream, peer: SocketAddr, router: &Router) {
+    let address = peer.ip().to_canonical();
+    let is_proxy = serving.config.trusted_proxies.trusts(address);
+    match serving.occupancy.connect(address, is_proxy) {
+        Ok(place) => {
+            serving.tasks.spawn(connection(serving.clone(), stream, peer, router.clone(), place));
+        }
+        Err(refusal) => {
+            serving.metrics.connections_refused.raise();
+            if let Ok(turn) = REFUSED_AT_ONCE.try_acquire() {
+                let serving = serving.clone();
+                tokio::spawn(async move {
+                    // Whoever does not listen is not waited for.
+                    let _ =
+                        tokio::time::timeout(LONGEST_REFUSAL, refuse(serving, stream, peer, refusal)).await;
+                    drop(turn);
+                });
+            }
+        }
+    }
+}
+
+async fn connection(
+    serving: SharedServing,
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    place: Connection,
+) {
+    if let Err(error) = set_up(&stream, &serving) {
         tracing::debug!(%error, "a connection was gone before it was served");
         return;
     }
+    let place = Arc::new(place);
     let stream = Progress::new(stream, serving.config.stalled_after);
-    let Some(tls) = &serving.tls else { return serve_http(&serving, stream, peer, router).await };
-    // A handshake takes no longer than headers may, and nobody is waited for who has not asked yet.
-    let handshake = tokio::time::timeout(HEADER_TIMEOUT, tls.acceptor().accept(stream));
-    let shaken = tokio::select! {
-        shaken = handshake => shaken,
-        () = serving.stopping.cancelled() => return,
+    let served = async {
+        let Some(tls) = &serving.tls else {
+            return serve_http(&serving, stream, peer, router, place.clone()).await;
+        };
+        // A handshake takes no longer than headers may, and nobody is waited for who has not asked yet.
+        let handshake = tokio::time::timeout(serving.config.request_timeout, tls.acceptor().accept(stream));
+        let shaken = tokio::select! {
+            shaken = handshake => shaken,
+            () = serving.stopping.cancelled() => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => serve_http(&serving, stream, peer, router, place.clone()).await,
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection was not encrypted"),
+            Err(_) => tracing::debug!(%peer, "a handshake took too long"),
+        }
     };
-    match shaken {
-        Ok(Ok(stream)) => serve_http(&serving, stream, peer, router).await,
-        Ok(Err(error)) => tracing::debug!(%peer, %error, "a connection was not encrypted"),
-        Err(_) => tracing::debug!(%peer, "a handshake took too long"),
+    tokio::select! {
+        () = served => {}
+        () = place.has_to_go() => {
+            serving.metrics.connections_closed_for_room.raise();
+            tracing::debug!(%peer, "a connection that asked for nothing made room for others");
+        }
     }
+}
+
+/// A peer that vanishes without a word is noticed: by what is sent to it and not acknowledged, or, if nothing
+/// is sent, by probes.
+fn set_up(stream: &TcpStream, serving: &SharedServing) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let silence = serving.config.heartbeat_interval.unwrap_or(PROBE_AFTER);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(silence.max(Duration::from_secs(1))))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(serving.config.stalled_after))?;
+    Ok(())
 }
 
 async fn serve_http(
@@ -79,16 +156,20 @@ async fn serve_http(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     peer: SocketAddr,
     router: Router,
+    place: Arc<Connection>,
 ) {
-    let io = TokioIo::new(stream);
-    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        tower_call(router.clone(), request)
+    let request_timeout = serving.config.request_timeout;
+    let service = hyper::service::service_fn(|mut request: Request<Incoming>| {
+        let answering = place.answer();
+        let known = serving.config.trusted_proxies.peer(peer, serving.tls.is_some(), request.headers());
+        request.extensions_mut().insert(known);
+        let answer = call(router.clone(), request.map(|body| Arriving::new(body, request_timeout)));
+        async move { Ok::<_, Infallible>(answer.await.map(|body| Answer { body, _answering: answering })) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(io, service);
+        .header_read_timeout(serving.config.request_timeout)
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -102,12 +183,96 @@ async fn serve_http(
     }
 }
 
-async fn tower_call(
-    router: Router,
-    request: hyper::Request<Incoming>,
-) -> Result<axum::response::Response, std::convert::Infallible> {
-    use hyper_util::service::TowerToHyperService;
-    hyper::service::Service::call(&TowerToHyperService::new(router), request).await
+async fn call(router: Router, request: Request<Arriving>) -> Response {
+    let answered = hyper::service::Service::call(&TowerToHyperService::new(router), request).await;
+    answered.unwrap_or_else(|never: Infallible| match never {})
+}
+
+/// Answers one request with why the connection is not wanted.
+async fn refuse(serving: SharedServing, stream: TcpStream, peer: SocketAddr, refusal: Refusal) {
+    let service = hyper::service::service_fn(|_: Request<Incoming>| async move {
+        let mut answer = refusal.answer().into_response();
+        let close = axum::http::HeaderValue::from_static("close");
+        answer.headers_mut().insert(axum::http::header::CONNECTION, close);
+        Ok::<_, Infallible>(answer)
+    });
+    let served = match &serving.tls {
+        None => http1::Builder::new().serve_connection(TokioIo::new(stream), service).await,
+        Some(tls) => match tls.acceptor().accept(stream).await {
+            Ok(stream) => http1::Builder::new().serve_connection(TokioIo::new(stream), service).await,
+            Err(error) => return tracing::debug!(%peer, %error, "a connection was not encrypted"),
+        },
+    };
+    if let Err(error) = served {
+        tracing::debug!(%peer, error = %crate::error::chain(&error), "a connection that is not wanted ended");
+    }
+}
+
+/// A request's body, which has to come to its end in time.
+struct Arriving {
+    body: Incoming,
+    longest: Duration,
+    /// None if there is no body.
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+impl Arriving {
+    fn new(body: Incoming, longest: Duration) -> Self {
+        let end = (!body.is_end_stream()).then(|| Box::pin(tokio::time::sleep(longest)));
+        Self { body, longest, end }
+    }
+}
+
+impl http_body::Body for Arriving {
+    type Data = Bytes;
+    type Error = axum::BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
+            Poll::Pending => {
+                let is_late = self.end.as_mut().is_some_and(|end| end.as_mut().poll(context).is_ready());
+                if is_late { Poll::Ready(Some(Err(TooSlow(self.longest).into()))) } else { Poll::Pending }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer's body; as long as there is some of it the connection does not wait for a request.
+struct Answer {
+    body: Body,
+    _answering: Answering,
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// A connection that fails when its peer takes no byte for a while although there are some to send.

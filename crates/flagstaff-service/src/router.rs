@@ -2,11 +2,13 @@
 //!
 //! | Paths | Room |
 //! |---|---|
-//! | `/all`, `/flags`, `/sdk/…`, `/status`, `/metrics` | [`delivery`] |
+//! | `/all`, `/flags`, `/sdk/…`, `/status` | [`delivery`] |
+//! | `/sdk/big-segments/…`, `/big-segments` | [`big_segments`] |
 //! | `/sdk/eval…`, `/eval…`, `/ping…`, `/sdk/goals…`, `/msdk/…`, `/meval…`, `/mping`, `/ofrep/…` | [`client_side`] |
 //! | `/bulk`, `/diagnostic`, `/mobile…`, `/events/…`, `/a/…` | [`ingest`] |
 //! | `/api/v2…` | [`admin_api`] |
 //! | `/`, `/ui/…` | [`dashboard`] |
+//! | `/metrics` | [`metrics`] |
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, OriginalUri, Request, State};
@@ -18,7 +20,7 @@ use axum::{Router, middleware};
 
 use crate::error::ApiError;
 use crate::extract::whole_body;
-use crate::{SharedApp, SharedServing, admin_api, client_side, dashboard, delivery, ingest};
+use crate::{SharedApp, SharedServing, admin_api, big_segments, client_side, dashboard, delivery, ingest, metrics};
 
 /// The whole service as one router.
 pub fn router(app: SharedApp) -> Router {
@@ -28,7 +30,8 @@ pub fn router(app: SharedApp) -> Router {
         .merge(admin_api::router())
         .merge(dashboard::router().layer(middleware::from_fn_with_state(app.clone(), read_form)))
         .with_state(app.clone());
-    finish(own.merge(sdk_paths(&app.serving)), &app.serving)
+    let sdks = sdk_paths(&app.serving).merge(big_segments::router(&app));
+    finish(own.merge(sdks), &app.serving)
 }
 
 /// The paths of SDKs of every kind, which a relay has as well.
@@ -41,11 +44,15 @@ pub fn sdk_paths(serving: &SharedServing) -> Router {
 
 /// What holds for every path, also for those that there are not.
 pub fn finish(paths: Router, serving: &SharedServing) -> Router {
+    let paths = match serving.config.metrics_listen {
+        None => paths.merge(metrics::router(serving)),
+        Some(_) => paths,
+    };
     paths
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(serving.config.body_limit))
-        .layer(middleware::from_fn_with_state(serving.clone(), delivery::metrics::count))
+        .layer(middleware::from_fn_with_state(serving.clone(), metrics::requests::observe))
 }
 
 /// Forms are read whole before anybody looks at them, so that one that never ends takes nobody's time.

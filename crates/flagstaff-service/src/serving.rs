@@ -74,6 +74,8 @@ pub struct Batch {
     pub headers: HeaderMap,
     /// The array, not compressed.
     pub body: Bytes,
+    /// How many events are in it.
+    pub count: usize,
 }
 
 /// What an SDK says of itself: a JSON object.

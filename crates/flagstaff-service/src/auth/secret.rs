@@ -55,6 +55,17 @@ pub fn mask(secret: &str) -> String {
     secret.chars().enumerate().map(masked).collect()
 }
 
+/// How a secret ends, for a log: enough to tell one from another, and nothing of a short one.
+pub fn ending(secret: &str) -> String {
+    const SHOWN: usize = 4;
+    const LONG_ENOUGH: usize = 24;
+    let count = secret.chars().count();
+    if count < LONG_ENOUGH {
+        return "…".to_owned();
+    }
+    format!("…{}", secret.chars().skip(count - SHOWN).collect::<String>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +75,12 @@ mod tests {
         let key = "sdk-01234567-89ab-cdef-0123-456789a99999";
         assert_eq!(mask(key), "sdk-********-****-****-****-*******99999");
         assert_eq!(mask("short"), "short");
+    }
+
+    #[test]
+    fn an_ending_says_nothing_of_a_short_secret() {
+        assert_eq!(ending("sdk-01234567-89ab-cdef-0123-456789a99999"), "…9999");
+        assert_eq!((ending("sdk-demo-production"), ending("")), ("…".to_owned(), "…".to_owned()));
     }
 
     #[test]

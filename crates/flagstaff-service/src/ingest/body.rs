@@ -1,6 +1,7 @@
 //! Bodies of events: read within limits, then unpacked within limits.
 
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,6 +12,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 
 use crate::error::ApiError;
+use crate::extract::broken_off;
 
 /// The largest body as it is sent, in bytes: 10,000 events, what an SDK holds at most, are a third of it.
 pub const BODY_LIMIT: usize = 16 * 1024 * 1024;
@@ -18,11 +20,12 @@ pub const BODY_LIMIT: usize = 16 * 1024 * 1024;
 /// The largest body after unpacking, in bytes.
 pub const INFLATED_LIMIT: usize = 64 * 1024 * 1024;
 
-/// How long a body may take to arrive.
-const ARRIVAL: Duration = Duration::from_secs(30);
-
 /// Bodies up to this size are looked at on the spot; larger ones where they do not hold up others.
 const SMALL: usize = 64 * 1024;
+
+/// What all bodies that arrive, or wait to be stored, may hold together, in bytes.
+const MOST_IN_MEMORY: usize = 512 * 1024 * 1024;
+static IN_MEMORY: AtomicUsize = AtomicUsize::new(0);
 
 /// How many large bodies are unpacked and checked at once; this bounds the memory they take.
 static LARGE: Semaphore = Semaphore::const_new(4);
@@ -35,18 +38,23 @@ enum Packing {
     Deflate,
 }
 
-/// Reads a body, unpacks it and has `check` look at it; what is wrong with it is said in the answer.
+/// Reads a body, unpacks it and has `check` look at it; what is wrong with it is said in the answer. The
+/// memory it takes is held until the last of what is given is dropped.
 pub(super) async fn receive<T: Send + 'static>(
     headers: &HeaderMap,
     body: Body,
     check: fn(&[u8]) -> Result<T, ApiError>,
-) -> Result<(Bytes, T), ApiError> {
+) -> Result<(Bytes, T, Held), ApiError> {
     let packing = Packing::of(headers)?;
-    let sent = read(headers, body).await?;
+    let mut held = Held::default();
+    let sent = read(headers, body, &mut held).await?;
     let look = move || {
         let plain = unpack(packing, sent, INFLATED_LIMIT)?;
+        if packing != Packing::None {
+            held.grow(plain.len())?;
+        }
         let checked = check(&plain)?;
-        Ok((plain, checked))
+        Ok((plain, checked, held))
     };
     // What is packed may be a thousand times larger inside.
     if packing == Packing::None && headers_say_small(headers) {
@@ -74,27 +82,47 @@ impl Packing {
     }
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+async fn read(headers: &HeaderMap, body: Body, held: &mut Held) -> Result<Bytes, ApiError> {
     if stated_length(headers).is_some_and(|length| length > BODY_LIMIT) {
         return Err(ApiError::too_large(BODY_LIMIT));
     }
-    let arrival = async {
-        let mut chunks = body.into_data_stream();
-        let mut collected = BytesMut::new();
-        while let Some(chunk) = chunks.next().await {
-            let chunk =
-                chunk.map_err(|error| ApiError::bad_request(format!("the body broke off: {error}")))?;
-            if collected.len() + chunk.len() > BODY_LIMIT {
-                return Err(ApiError::too_large(BODY_LIMIT));
-            }
-            collected.extend_from_slice(&chunk);
+    let mut chunks = body.into_data_stream();
+    let mut collected = BytesMut::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| broken_off(&error))?;
+        if collected.len() + chunk.len() > BODY_LIMIT {
+            return Err(ApiError::too_large(BODY_LIMIT));
         }
-        Ok(collected.freeze())
-    };
-    tokio::time::timeout(ARRIVAL, arrival).await.unwrap_or_else(|_| {
-        let message = format!("the body did not arrive within {} seconds", ARRIVAL.as_secs());
-        Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", message))
-    })
+        held.grow(chunk.len())?;
+        collected.extend_from_slice(&chunk);
+    }
+    Ok(collected.freeze())
+}
+
+/// What bodies hold of the memory for all of them; given back when dropped.
+#[derive(Debug, Default)]
+pub(super) struct Held(usize);
+
+impl Held {
+    /// Holds so many bytes more.
+    ///
+    /// # Errors
+    /// 503 if all of them together would hold too many.
+    fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
+        if IN_MEMORY.fetch_add(bytes, Relaxed) + bytes > MOST_IN_MEMORY {
+            IN_MEMORY.fetch_sub(bytes, Relaxed);
+            let message = "more events arrive than can be looked at; send them again";
+            return Err(ApiError::overloaded(message, Duration::from_secs(5)));
+        }
+        self.0 += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        IN_MEMORY.fetch_sub(self.0, Relaxed);
+    }
 }
 
 fn stated_length(headers: &HeaderMap) -> Option<usize> {

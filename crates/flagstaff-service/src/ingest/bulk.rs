@@ -32,9 +32,10 @@ pub(super) async fn take(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let (body, count) = receive(&headers, body, check).await?;
+    let (body, count, _held) = receive(&headers, body, check).await?;
     if count > 0 {
-        serving.events.take(Batch { environment: environment.clone(), audience, headers, body }).await?;
+        let batch = Batch { environment: environment.clone(), audience, headers, body, count };
+        serving.events.take(batch).await?;
     }
     Ok(StatusCode::ACCEPTED)
 }

@@ -1,6 +1,7 @@
 //! OpenFeature's remote evaluation protocol.
 
 use flagstaff_wire::secure_mode;
+use flagstaff_service::peer::TrustedProxies;
 use serde_json::{Value, json};
 
 use crate::streams::Stream;
@@ -91,15 +92,21 @@ async fn all_flags_have_a_tag_and_say_where_to_hear_of_changes() {
 
 #[tokio::test]
 async fn behind_a_proxy_changes_are_heard_of_as_the_proxy_was_asked() {
-    let service = Service::demo().await;
-    for (forwarded, scheme) in
-        [("https", "https"), ("https, http", "https"), ("http, https", "http"), ("other", "http")]
-    {
-        let answer = ask(&service, ALL, &[SERVER, ("x-forwarded-proto", forwarded)], &ann()).await.json();
-        let url = answer["eventStreams"][0]["url"].as_str().unwrap();
-        assert!(url.starts_with(&format!("{scheme}://localhost/")), "{url} for {forwarded}");
+    for (is_trusted, schemes) in [(true, ["https", "http", "http"]), (false, ["http", "http", "http"])] {
+        let service = Service::demo_with(|config| {
+            if is_trusted {
+                config.serving.trusted_proxies = TrustedProxies::new(vec!["127.0.0.1".parse().unwrap()]);
+            }
+        })
+        .await;
+        for (forwarded, scheme) in ["https", "http", "other"].into_iter().zip(schemes) {
+            let answer =
+                ask(&service, ALL, &[SERVER, ("x-forwarded-proto", forwarded)], &ann()).await.json();
+            let url = answer["eventStreams"][0]["url"].as_str().unwrap();
+            assert!(url.starts_with(&format!("{scheme}://localhost/")), "{url} for {forwarded}");
+        }
+        service.stop().await;
     }
-    service.stop().await;
 }
 
 #[tokio::test]

@@ -145,7 +145,7 @@ async fn status_and_metrics_tell_how_it_is_and_no_secrets() {
     let text = String::from_utf8(metrics.body).unwrap();
     assert!(
         text.contains("flagstaff_environments 2\n")
-            && text.contains("flagstaff_answers_total{status=\"2xx\"} 1\n"),
+            && text.contains("flagstaff_requests_total{class=\"monitoring\",status=\"200\"} 1\n"),
         "{text}"
     );
 }

@@ -19,10 +19,15 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) async fn open(service: &Service, path: &str, key: &str) -> Self {
+        Self::open_with(service, path, key, "").await
+    }
+
+    /// With more headers, each with the end of its line.
+    pub(crate) async fn open_with(service: &Service, path: &str, key: &str, more: &str) -> Self {
         let mut connection = TcpStream::connect(service.address()).await.unwrap();
         // In HTTP 1.0 a body ends with the connection and has no chunks.
         let request =
-            format!("GET {path} HTTP/1.0\r\nauthorization: {key}\r\naccept: text/event-stream\r\n\r\n");
+            format!("GET {path} HTTP/1.0\r\nauthorization: {key}\r\naccept: text/event-stream\r\n{more}\r\n");
         connection.write_all(request.as_bytes()).await.unwrap();
         let mut stream = Self { lines: BufReader::new(connection), head: String::new() };
         loop {
@@ -53,6 +58,15 @@ impl Stream {
                 return Some((event, serde_json::from_str(data).unwrap()));
             }
         }
+    }
+
+    /// The end of the stream, after a hint when to come back, in milliseconds.
+    pub(crate) async fn expect_farewell(&mut self, expected: std::ops::RangeInclusive<u64>) {
+        let line = self.line().await.expect("a hint when to come back");
+        let hint = line.strip_prefix("retry: ").and_then(|hint| hint.parse().ok());
+        assert!(hint.is_some_and(|hint| expected.contains(&hint)), "{line}, not in {expected:?}");
+        assert_eq!(self.line().await.as_deref(), Some(""));
+        assert_eq!(self.line().await, None);
     }
 
     pub(crate) async fn expect(&mut self, event: &str) -> Value {
@@ -185,9 +199,29 @@ async fn a_stop_closes_streams_with_a_hint_when_to_come_back() {
     let began = tokio::time::Instant::now();
     service.stop().await;
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
-    assert_eq!(stream.line().await.as_deref(), Some("retry: 1000"));
-    assert_eq!(stream.line().await.as_deref(), Some(""));
-    assert_eq!(stream.line().await, None);
+    stream.expect_farewell(1000..=2000).await;
+}
+
+#[tokio::test]
+async fn streams_last_as_long_as_they_may_and_are_told_to_come_again() {
+    let service =
+        Service::demo_with(|config| config.serving.longest_stream = Some(Duration::from_millis(200))).await;
+    let mut first = Stream::open(&service, "/all", "sdk-demo-production").await;
+    first.expect("put").await;
+    first.expect_farewell(1000..=1000).await;
+    let mut values = Stream::open(&service, "/mping", "mob-demo-production").await;
+    values.expect("ping").await;
+    values.expect_farewell(1000..=1000).await;
+    let mut second = Stream::open(&service, "/sdk/stream", "sdk-demo-production").await;
+    let goodbye = loop {
+        let (event, data) = second.next().await.expect("a goodbye before the end");
+        if event == "goodbye" {
+            break data;
+        }
+    };
+    assert_eq!(goodbye["reason"], "streams do not last for ever; come again");
+    assert_eq!(second.next().await, None);
+    service.stop().await;
 }
 
 #[tokio::test]

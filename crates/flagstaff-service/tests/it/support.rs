@@ -92,12 +92,21 @@ impl Service {
         self.running.app()
     }
 
+    /// The folder that holds the databases.
+    pub(crate) fn data(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn base_url(&self) -> String {
         self.running.base_url()
     }
 
     pub(crate) fn address(&self) -> std::net::SocketAddr {
         self.running.address()
+    }
+
+    pub(crate) fn metrics_address(&self) -> std::net::SocketAddr {
+        self.running.metrics_address().expect("metrics have an address of their own")
     }
 
     pub(crate) fn analytics(&self) -> &Analytics {

@@ -1,9 +1,7 @@
 //! The door: password, one-time link, signing out.
 
-use std::net::SocketAddr;
-
 use askama::Template;
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -18,6 +16,7 @@ use crate::auth::Session;
 use crate::auth::session::{self, SHORTEST_PASSWORD, SIGN_IN_LINK_PATH, SIGN_IN_PATH, SignInError};
 use crate::error::ApiError;
 use crate::management::demo;
+use crate::peer::Peer;
 use crate::{App, SharedApp};
 
 /// The paths of this file.
@@ -87,7 +86,7 @@ async fn page(
 /// `POST /ui/sign-in`.
 async fn sign_in(
     State(app): State<SharedApp>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    peer: Peer,
     headers: HeaderMap,
     Form(login): Form<Login>,
 ) -> Result<Response, Trouble> {
@@ -95,9 +94,9 @@ async fn sign_in(
     // visitor in, under an account of its choosing.
     session::check_origin(&headers)?;
     let next = own_path(&login.next);
-    match session::sign_in(&app, peer.ip(), login.email.trim(), login.password).await {
+    match session::sign_in(&app, peer.address, login.email.trim(), login.password).await {
         Ok(session) => {
-            Ok(([(header::SET_COOKIE, session.set_cookie(app.tls.is_some()))], Redirect::to(next))
+            Ok(([(header::SET_COOKIE, session.set_cookie(peer.encrypted))], Redirect::to(next))
                 .into_response())
         }
         Err(error @ (SignInError::Wrong | SignInError::TooMany { .. })) => {
@@ -125,13 +124,14 @@ async fn link_page(
 async fn use_link(
     State(app): State<SharedApp>,
     headers: HeaderMap,
+    peer: Peer,
     Path(token): Path<String>,
     Form(chosen): Form<Chosen>,
 ) -> Result<Response, Trouble> {
     session::check_origin(&headers)?;
     match session::use_link(&app, &token, chosen.email.trim(), chosen.password).await {
         Ok(session) => {
-            Ok(([(header::SET_COOKIE, session.set_cookie(app.tls.is_some()))], Redirect::to("/ui/"))
+            Ok(([(header::SET_COOKIE, session.set_cookie(peer.encrypted))], Redirect::to("/ui/"))
                 .into_response())
         }
         Err(
