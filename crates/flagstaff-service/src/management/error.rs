@@ -80,6 +80,13 @@ pub enum ChangeError {
         by: String,
     },
 
+    /// Another file of keys is being taken.
+    #[error("keys are being imported into segment `{key}`; wait for the end of that")]
+    ImportGoesOn {
+        /// The segment.
+        key: String,
+    },
+
     /// The environment wants a comment with each change.
     #[error("environment `{environment_key}` requires a comment with each change; say why")]
     CommentRequired {

@@ -7,6 +7,7 @@
 //! environments of this process have the change.
 
 pub mod access_token;
+pub mod big_segment;
 pub mod demo;
 pub mod environment;
 mod error;

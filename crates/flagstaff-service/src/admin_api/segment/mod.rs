@@ -1,6 +1,8 @@
 //! Segments: `/api/v2/segments/{project}/{environment}`.
 
+mod big;
 mod document;
+mod keys_file;
 mod list;
 mod represent;
 
@@ -31,6 +33,7 @@ pub(super) fn router() -> Router<SharedApp> {
     Router::new()
         .route(PATH, get(list::list).post(create))
         .route(&format!("{PATH}/{{segment}}"), get(one).patch(patch).delete(delete))
+        .merge(big::router(&format!("{PATH}/{{segment}}")))
 }
 
 async fn one(

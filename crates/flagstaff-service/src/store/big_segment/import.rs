@@ -20,6 +20,8 @@ pub struct Import {
     pub file_name: String,
     /// When it was begun.
     pub created_at: i64,
+    /// When keys were last taken from it.
+    pub touched_at: i64,
 }
 
 /// How far an import is.
@@ -57,6 +59,7 @@ fn read(row: &Row) -> Import {
         },
         file_name: row.get("file_name"),
         created_at: row.get("created_at"),
+        touched_at: row.get("touched_at"),
     }
 }
 
