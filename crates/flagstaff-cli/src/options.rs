@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use flagstaff_service::Config;
 use flagstaff_service::config::{Database, Origin};
 use flagstaff_service::tls::TlsFiles;
+use flagstaff_service::{Config, ServingConfig};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -19,19 +19,12 @@ const LISTEN: &str = "127.0.0.1:8030";
 const DATA: &str = "./flagstaff-data";
 const LOG: &str = "info";
 
-/// Options of `flagstaff serve`.
+/// Options of whatever serves SDKs: `flagstaff serve` and `flagstaff relay`.
 #[derive(Debug, Args)]
-pub(crate) struct Serve {
+pub(crate) struct Serving {
     /// Where to take requests; port 0 picks a free one [default: 127.0.0.1:8030]
     #[arg(long, env = "FLAGSTAFF_LISTEN", value_parser = address, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
-    /// The folder that holds the databases [default: ./flagstaff-data]
-    #[arg(long, env = "FLAGSTAFF_DATA", value_name = "FOLDER")]
-    data: Option<PathBuf>,
-    /// Keep flags in PostgreSQL, which several nodes can share: postgres://user:password@host:5432/name; others see
-    /// command lines, so say a password in the environment or in the file
-    #[arg(long, env = "FLAGSTAFF_DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    database_url: Option<String>,
     /// A file with the certificate to encrypt connections with, and those that vouch for it, as PEM; it is read
     /// again when it changes
     #[arg(long, env = "FLAGSTAFF_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
@@ -39,10 +32,6 @@ pub(crate) struct Serve {
     /// A file with the certificate's private key, as PEM
     #[arg(long, env = "FLAGSTAFF_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
-    /// Start with demo flags and well-known keys; only on an empty folder, only on loopback
-    #[arg(long, env = "FLAGSTAFF_DEMO", num_args = 0..=1, default_missing_value = "true",
-        value_parser = BoolishValueParser::new(), value_name = "BOOL")]
-    demo: Option<bool>,
     /// The origins whose pages may read what browsers ask for, like https://shop.example [default: any]
     #[arg(long, env = "FLAGSTAFF_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGIN,...")]
     allowed_origins: Option<Vec<Origin>>,
@@ -55,6 +44,24 @@ pub(crate) struct Serve {
     /// A TOML file with these options by name: listen = "127.0.0.1:8030"
     #[arg(long, env = "FLAGSTAFF_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// Options of `flagstaff serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    serving: Serving,
+    /// The folder that holds the databases [default: ./flagstaff-data]
+    #[arg(long, env = "FLAGSTAFF_DATA", value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// Keep flags in PostgreSQL, which several nodes can share: postgres://user:password@host:5432/name; others see
+    /// command lines, so say a password in the environment or in the file
+    #[arg(long, env = "FLAGSTAFF_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// Start with demo flags and well-known keys; only on an empty folder, only on loopback
+    #[arg(long, env = "FLAGSTAFF_DEMO", num_args = 0..=1, default_missing_value = "true",
+        value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    demo: Option<bool>,
 }
 
 /// Options of `flagstaff owner-link`.
@@ -74,10 +81,11 @@ pub(crate) struct OwnerLink {
     config: Option<PathBuf>,
 }
 
-/// The TOML file. A name that is not an option is an error: most likely a misspelt one.
+/// The TOML file, of whatever command: one file may hold the options of several. A name that is not an option is
+/// an error: most likely a misspelt one.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct File {
+pub(crate) struct File {
     listen: Option<SocketAddr>,
     data: Option<PathBuf>,
     database_url: Option<String>,
@@ -89,29 +97,42 @@ struct File {
     log: Option<String>,
 }
 
-impl Serve {
-    /// The service's configuration, and what is logged.
-    pub(crate) fn resolve(self) -> Result<(Config, String), Failure> {
-        let file: File = read(self.config.as_deref())?;
-        let mut config = Config::new(data(self.data, file.data));
-        config.database = database(self.database_url, file.database_url)?;
-        config.serving.listen = listen(self.listen, file.listen);
-        config.serving.tls =
-            match (self.tls_certificate.or(file.tls_certificate), self.tls_key.or(file.tls_key)) {
-                (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
-                (None, None) => None,
-                _ => return Err("give both tls-certificate and tls-key, or neither".into()),
-            };
-        config.demo = self.demo.or(file.demo).unwrap_or(false);
-        let in_file = file.allowed_origins.unwrap_or_default();
-        config.serving.allowed_origins = match self.allowed_origins {
+impl Serving {
+    /// How SDKs are served, and what is logged; and the file, for the rest.
+    pub(crate) fn resolve(self) -> Result<(ServingConfig, String, File), Failure> {
+        let mut file: File = read(self.config.as_deref())?;
+        let mut serving = ServingConfig::default();
+        serving.listen = listen(self.listen, file.listen);
+        serving.tls = match (
+            self.tls_certificate.or(file.tls_certificate.take()),
+            self.tls_key.or(file.tls_key.take()),
+        ) {
+            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
+            (None, None) => None,
+            _ => return Err("give both tls-certificate and tls-key, or neither".into()),
+        };
+        let in_file = file.allowed_origins.take().unwrap_or_default();
+        serving.allowed_origins = match self.allowed_origins {
             Some(said) => said,
             None => in_file.iter().map(|origin| origin.parse::<Origin>()).collect::<Result<_, _>>()?,
         };
         if let Some(seconds) = self.heartbeat_interval.or(file.heartbeat_interval) {
-            config.serving.heartbeat_interval = (seconds > 0).then(|| Duration::from_secs(seconds));
+            serving.heartbeat_interval = (seconds > 0).then(|| Duration::from_secs(seconds));
         }
-        Ok((config, self.log.or(file.log).unwrap_or_else(|| LOG.to_owned())))
+        let log = self.log.or(file.log.take()).unwrap_or_else(|| LOG.to_owned());
+        Ok((serving, log, file))
+    }
+}
+
+impl Serve {
+    /// The service's configuration, and what is logged.
+    pub(crate) fn resolve(self) -> Result<(Config, String), Failure> {
+        let (serving, log, file) = self.serving.resolve()?;
+        let mut config = Config::new(data(self.data, file.data));
+        config.serving = serving;
+        config.database = database(self.database_url, file.database_url)?;
+        config.demo = self.demo.or(file.demo).unwrap_or(false);
+        Ok((config, log))
     }
 }
 

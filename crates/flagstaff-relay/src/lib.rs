@@ -1,1 +1,23 @@
 //! A relay: environments of an upstream service, served on to SDKs near by.
+//!
+//! Upstream is reached as an SDK would, one client for each environment; downstream is served by the rooms
+//! of the service. What stands between is one step: what a client receives becomes the live environment.
+//!
+//! | File | What it is about |
+//! |---|---|
+//! | [`config`] | what a relay is started with |
+//! | [`relay`] | how it starts and stops, and which environments it has |
+//! | [`environment`] | one environment: received from upstream, served downstream |
+//! | [`database`] | the databases that it is written to, for programs in daemon mode |
+//! | [`events`] | what SDKs report, forwarded |
+//! | [`status`] | `/status` |
+
+pub mod config;
+pub mod database;
+pub mod environment;
+pub mod events;
+pub mod relay;
+pub mod status;
+
+pub use config::Config;
+pub use relay::{Relay, Running, SharedRelay, StartError};

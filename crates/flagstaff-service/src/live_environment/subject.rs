@@ -8,7 +8,7 @@ use flagstaff_eval::{DataSet, ItemKey, PreparedFlag};
 use crate::store::change_log::ItemKind;
 
 /// For whom a flag is evaluated here. Each sees only the flags that are meant for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Audience {
     /// Who comes with a client-side ID.
     Browser,

@@ -1,0 +1,188 @@
+//! The databases that environments are written to, for programs in daemon mode. The SDK's keeper writes them,
+//! and fills them again after an outage or a wipe.
+
+use std::fmt;
+use std::time::Duration;
+
+use flagstaff_sdk::{Caching, Consul, PersistentDataStore, Redis};
+
+use crate::config::Environment;
+
+/// A database that environments are written to.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Database {
+    /// Redis, or whoever speaks its protocol.
+    Redis {
+        /// `redis://…` or `rediss://…`.
+        url: String,
+        /// Signs in as this user, whatever the URL says.
+        user: Option<String>,
+        /// Signs in with this password, whatever the URL says.
+        password: Option<String>,
+    },
+    /// Consul's key-value store.
+    Consul {
+        /// Its address.
+        address: String,
+        /// What it lets us in by.
+        token: Option<String>,
+    },
+    /// Amazon's DynamoDB.
+    #[cfg(feature = "dynamodb")]
+    DynamoDb {
+        /// The table of environments that have none of their own.
+        table: Option<String>,
+        /// Another address than Amazon's.
+        endpoint: Option<String>,
+    },
+}
+
+/// How a database is said in `/status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// Which kind it is, in one word.
+    pub database: &'static str,
+    /// Where it is, without secrets.
+    pub server: Option<String>,
+    /// What the environment's keys begin with.
+    pub prefix: String,
+    /// Its table.
+    pub table: Option<String>,
+}
+
+impl Database {
+    /// The place of an environment, or of a part of it, in there.
+    ///
+    /// # Errors
+    /// If it has no table, where it needs one.
+    pub fn store(
+        &self,
+        environment: &Environment,
+        filter: Option<&str>,
+    ) -> Result<PersistentDataStore, NoTable> {
+        let prefix = prefix(environment, filter);
+        let store = match self {
+            Self::Redis { url, user, password } => {
+                let mut redis = Redis::new(url).prefix(prefix);
+                if let Some(user) = user {
+                    redis = redis.user(user);
+                }
+                if let Some(password) = password {
+                    redis = redis.password(password);
+                }
+                PersistentDataStore::new(redis)
+            }
+            Self::Consul { address, token } => {
+                let mut consul = Consul::new(address).prefix(prefix);
+                if let Some(token) = token {
+                    consul = consul.token(token);
+                }
+                PersistentDataStore::new(consul)
+            }
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb { table, endpoint } => {
+                let table = environment.table.as_ref().or(table.as_ref());
+                let table = table.ok_or_else(|| NoTable { name: environment.name.clone() })?;
+                let mut dynamo = flagstaff_sdk::DynamoDb::new(table).prefix(prefix);
+                if let Some(endpoint) = endpoint {
+                    dynamo = dynamo.endpoint(endpoint);
+                }
+                PersistentDataStore::new(dynamo)
+            }
+        };
+        // Nobody evaluates in here: memory counts, and the database is written to.
+        Ok(store.caching(Caching::Forever).timeout(Duration::from_secs(5)))
+    }
+
+    /// How it is said in `/status`.
+    pub fn describe(&self, environment: &Environment, filter: Option<&str>) -> Described {
+        let prefix = prefix(environment, filter);
+        match self {
+            Self::Redis { url, .. } => {
+                Described { database: "redis", server: Some(without_secrets(url)), prefix, table: None }
+            }
+            Self::Consul { address, .. } => {
+                Described { database: "consul", server: Some(without_secrets(address)), prefix, table: None }
+            }
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb { table, endpoint } => Described {
+                database: "dynamodb",
+                server: endpoint.as_deref().map(without_secrets),
+                prefix,
+                table: environment.table.clone().or_else(|| table.clone()),
+            },
+        }
+    }
+}
+
+/// An environment has no table.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("environment `{name}` has no table in DynamoDB; name one for it or for all")]
+pub struct NoTable {
+    /// The environment.
+    name: String,
+}
+
+/// Without secrets.
+impl fmt::Debug for Database {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let described = self.describe(&Environment::default(), None);
+        formatter.debug_tuple("Database").field(&described.database).field(&described.server).finish()
+    }
+}
+
+/// What an environment's keys begin with; the database's usual, if it is empty. A part of an environment has
+/// a place of its own.
+fn prefix(environment: &Environment, filter: Option<&str>) -> String {
+    let own = environment.prefix.clone().unwrap_or_default();
+    match filter {
+        None => own,
+        Some(filter) if own.is_empty() => format!("launchdarkly.{filter}"),
+        Some(filter) => format!("{own}.{filter}"),
+    }
+}
+
+/// An address without what stands before its `@`, and after its `?`.
+fn without_secrets(url: &str) -> String {
+    let url = url.split('?').next().unwrap_or(url);
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        (None, Some((_, host))) => host.to_owned(),
+        (_, None) => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_said_without_its_secrets() {
+        for (url, said) in [
+            ("redis://user:p@ss@host:6379/1", "redis://host:6379/1"),
+            ("redis://host", "redis://host"),
+            ("user:secret@host:8500", "host:8500"),
+            ("redis://host?password=secret", "redis://host"),
+        ] {
+            assert_eq!(without_secrets(url), said, "{url}");
+        }
+        let redis = Database::Redis {
+            url: "redis://:secret@h".to_owned(),
+            user: None,
+            password: Some("p2".to_owned()),
+        };
+        let said = format!("{redis:?}");
+        assert!(!said.contains("secret") && !said.contains("p2") && said.contains("redis://h"), "{said}");
+    }
+
+    #[test]
+    fn a_part_of_an_environment_has_a_place_of_its_own() {
+        let mut environment = Environment::new("one", "sdk-1");
+        assert_eq!(prefix(&environment, None), "");
+        assert_eq!(prefix(&environment, Some("web")), "launchdarkly.web");
+        environment.prefix = Some("shop".to_owned());
+        assert_eq!(prefix(&environment, None), "shop");
+        assert_eq!(prefix(&environment, Some("web")), "shop.web");
+    }
+}

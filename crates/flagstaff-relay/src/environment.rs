@@ -1,0 +1,369 @@
+//! One environment: received from upstream, served downstream.
+//!
+//! A client receives it, retries, keeps its snapshot and writes its database; nobody evaluates in there. What it
+//! receives becomes the live environment at once, on the client's own thread and in its order.
+//!
+//! | Upstream | Downstream |
+//! |---|---|
+//! | nothing yet, and no snapshot | streams are held, everything else is answered 503 |
+//! | nothing yet, a snapshot | what it holds is served |
+//! | away, or refuses us | what was last known is served |
+//! | back, with what is known already | nothing is sent |
+//! | back, with newer versions and new items | these are sent |
+//! | back, with anything else | everything is sent anew |
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flagstaff_eval::DataSet;
+use flagstaff_eval::model::ClientSideAvailability;
+use flagstaff_sdk::{
+    Client, ConfigError, DataAvailability, DataSourceStatus, DataStoreStatus, DataSystem, Observer,
+    PollingSource, StoredItem, StreamingSource,
+};
+use flagstaff_service::live_environment::{About, LiveEnvironment, Received};
+use flagstaff_service::now_ms;
+use flagstaff_service::store::EnvironmentId;
+use flagstaff_service::store::change_log::ItemKind;
+use flagstaff_service::store::environment;
+use flagstaff_service::store::project::Project;
+use flagstaff_wire::diagnostic::{Platform, Sdk};
+use flagstaff_wire::stream::ItemKind as WireKind;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use uuid::Uuid;
+
+use crate::config::{self, Config, Delivery, Upstream};
+use crate::database::{Described, NoTable};
+
+/// How long a client may take to write its database and snapshot at the end.
+const CLOSING: Duration = Duration::from_secs(3);
+/// What need not be escaped in the names of files.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+
+/// One environment, or the part of it that a payload filter makes.
+#[derive(Debug)]
+pub struct Environment {
+    live: Arc<LiveEnvironment>,
+    /// The payload filter, if this is a part.
+    filter: Option<String>,
+    connection: Mutex<Connection>,
+}
+
+/// How it is received at present.
+#[derive(Debug)]
+struct Connection {
+    settings: config::Environment,
+    client: Client,
+    feed: Feed,
+    database: Option<Described>,
+    /// Since when the database is as it is.
+    database_since: i64,
+    database_status: DataStoreStatus,
+}
+
+/// How an environment is doing.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct State {
+    /// What it is relayed by.
+    pub settings: config::Environment,
+    /// The payload filter, if it is a part.
+    pub filter: Option<String>,
+    /// How receiving flags goes.
+    pub source: DataSourceStatus,
+    /// Its database, how that goes, and since when, if it has one.
+    pub database: Option<(Described, DataStoreStatus, i64)>,
+}
+
+/// An environment cannot be relayed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvironmentError {
+    /// It is not one.
+    #[error(transparent)]
+    Bad(#[from] config::BadEnvironment),
+    /// It cannot be received as it is configured.
+    #[error("environment `{name}` cannot be relayed")]
+    Client {
+        /// The environment.
+        name: String,
+        /// Why.
+        source: ConfigError,
+    },
+    /// There is no place for it.
+    #[error(transparent)]
+    Table(#[from] NoTable),
+}
+
+impl Environment {
+    /// Begins to receive an environment, or a part of it. What a snapshot holds is served from here on.
+    ///
+    /// # Errors
+    /// If it cannot be received as it is configured.
+    pub fn start(
+        config: &Config,
+        settings: config::Environment,
+        filter: Option<&str>,
+        id: EnvironmentId,
+    ) -> Result<Self, EnvironmentError> {
+        let live =
+            Arc::new(LiveEnvironment::awaiting(about(&settings, id, Uuid::new_v4().to_string()), filter));
+        let connection = Connection::open(config, settings, filter, &live)?;
+        Ok(Self { live, filter: filter.map(str::to_owned), connection: Mutex::new(connection) })
+    }
+
+    /// What is served downstream.
+    pub fn live(&self) -> &Arc<LiveEnvironment> {
+        &self.live
+    }
+
+    /// What it is relayed by.
+    pub fn settings(&self) -> config::Environment {
+        self.connection().settings.clone()
+    }
+
+    /// How it is doing.
+    pub fn state(&self) -> State {
+        let mut connection = self.connection();
+        let status = connection.client.data_store_status();
+        if status != connection.database_status {
+            connection.database_status = status;
+            connection.database_since = now_ms();
+        }
+        let database = connection.database.clone();
+        State {
+            settings: connection.settings.clone(),
+            filter: self.filter.clone(),
+            source: connection.client.data_source_status(),
+            database: database.map(|database| (database, status, connection.database_since)),
+        }
+    }
+
+    /// Is relayed otherwise from now on. It is connected anew only if it has to be, which may take a moment, and
+    /// what was last known is served meanwhile. Gives what is to be said of it downstream.
+    ///
+    /// # Errors
+    /// If it cannot be received as it is configured. What was last known is served on.
+    pub fn set(
+        &self,
+        config: &Config,
+        settings: config::Environment,
+    ) -> Result<Option<About>, EnvironmentError> {
+        let mut connection = self.connection();
+        if connection.comes_from(&settings) {
+            connection.settings = settings.clone();
+        } else {
+            // First: both keep the same snapshot, and write the same database.
+            connection.close();
+            *connection = Connection::open(config, settings.clone(), self.filter.as_deref(), &self.live)?;
+        }
+        drop(connection);
+        let known = self.live.about();
+        let about = about(&settings, self.live.id(), known.environment.lineage.clone());
+        Ok((about != *known).then_some(about))
+    }
+
+    /// Receives nothing any more. What was not written yet is, which may take a moment.
+    pub fn close(&self) {
+        self.connection().close();
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connection {
+    fn open(
+        config: &Config,
+        settings: config::Environment,
+        filter: Option<&str>,
+        live: &Arc<LiveEnvironment>,
+    ) -> Result<Self, EnvironmentError> {
+        let feed = Feed { live: live.clone(), ended: Arc::default() };
+        let mut client = client_config(&config.upstream, &settings.sdk_key)
+            .send_events(false)
+            .answer_when_closed(true)
+            .close_timeout(CLOSING)
+            .observer(feed.clone());
+        client = match config.upstream.delivery {
+            Delivery::Stream => client.stream(true),
+            Delivery::Poll => client.stream(false).poll_interval(config.upstream.poll_interval),
+            Delivery::Fdv2 => client.data_system(second_generation(&config.upstream)),
+        };
+        if let Some(filter) = filter {
+            client = client.payload_filter(filter);
+        }
+        if let Some(source) = &settings.source {
+            client = client.data_source(source.clone());
+        }
+        if let Some(folder) = config.data.as_ref().filter(|_| settings.source.is_none()) {
+            client = client.snapshot_file(snapshot_file(folder, &settings.name, filter));
+        }
+        let database = match &config.database {
+            None => None,
+            Some(database) => {
+                client = client.data_store(database.store(&settings, filter)?);
+                Some(database.describe(&settings, filter))
+            }
+        };
+        let client = Client::start(client)
+            .map_err(|source| EnvironmentError::Client { name: settings.name.clone(), source })?;
+        let database_status = client.data_store_status();
+        Ok(Self { settings, client, feed, database, database_since: now_ms(), database_status })
+    }
+
+    /// Whether an environment with these settings comes from where this one does, and goes where it goes.
+    fn comes_from(&self, settings: &config::Environment) -> bool {
+        let same_source = match (&self.settings.source, &settings.source) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        same_source
+            && self.settings.sdk_key == settings.sdk_key
+            && self.settings.prefix == settings.prefix
+            && self.settings.table == settings.table
+    }
+
+    fn close(&self) {
+        // Whoever comes after it says what there is from now on.
+        *self.feed.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.client.close();
+    }
+}
+
+/// Hands on what a client receives.
+#[derive(Clone, Debug)]
+struct Feed {
+    live: Arc<LiveEnvironment>,
+    ended: Arc<Mutex<bool>>,
+}
+
+impl Feed {
+    fn hand_on(&self, hand_on: impl FnOnce(&LiveEnvironment)) {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*ended {
+            hand_on(&self.live);
+        }
+    }
+}
+
+impl Observer for Feed {
+    fn everything(&self, data: &DataSet, items: &[StoredItem], availability: DataAvailability) {
+        self.hand_on(|live| {
+            // What was known long ago says nothing about what is known by now.
+            if availability == DataAvailability::Refreshed || !live.is_initialized() {
+                live.receive_everything(data, received(data, items));
+            }
+        });
+    }
+
+    fn changes(&self, data: &DataSet, items: &[StoredItem]) {
+        self.hand_on(|live| live.receive(data, received(data, items)));
+    }
+}
+
+/// Items as they came, without a copy.
+fn received(data: &DataSet, items: &[StoredItem]) -> Vec<Received> {
+    /// Bytes of a text that others have too.
+    struct Text(Arc<str>);
+    impl AsRef<[u8]> for Text {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_bytes()
+        }
+    }
+    let one = |item: &StoredItem| {
+        let (kind, is_live) = match item.kind {
+            WireKind::Flag => (ItemKind::Flag, data.flag(&item.key).is_some()),
+            WireKind::Segment => (ItemKind::Segment, data.segment(&item.key).is_some()),
+        };
+        let json = is_live.then(|| Bytes::from_owner(Text(item.json.clone())));
+        Received { kind, key: item.key.clone(), version: item.version, json }
+    };
+    items.iter().map(one).collect()
+}
+
+/// A client that reaches this service.
+pub(crate) fn client_config(upstream: &Upstream, sdk_key: &str) -> flagstaff_sdk::Config {
+    let version = env!("CARGO_PKG_VERSION");
+    let sdk = Sdk { name: "flagstaff-relay".to_owned(), version: version.to_owned(), ..Sdk::default() };
+    let mut config = flagstaff_sdk::Config::new(sdk_key)
+        .stream_uri(&upstream.stream)
+        .poll_uri(&upstream.poll)
+        .events_uri(&upstream.events)
+        .identity(format!("FlagstaffRelay/{version}"), sdk, Platform::default())
+        .compress_time(upstream.time_factor);
+    if upstream.time_factor > 1 {
+        config = config.allow_any_poll_interval();
+    }
+    if let Some(proxy) = &upstream.proxy {
+        config = config.http_proxy(proxy);
+    }
+    if let Some(file) = &upstream.ca_file {
+        config = config.ca_file(file);
+    }
+    if let Some(file) = &upstream.client_certificate {
+        config = config.client_certificate(file);
+    }
+    config
+}
+
+/// A stream, and polls while it does not work.
+fn second_generation(upstream: &Upstream) -> DataSystem {
+    let poll = PollingSource::new().interval(upstream.poll_interval);
+    DataSystem::custom()
+        .initializer(poll.clone())
+        .synchronizer(StreamingSource::new())
+        .synchronizer(poll.clone())
+        .fdv1_fallback(poll)
+}
+
+fn snapshot_file(folder: &Path, name: &str, filter: Option<&str>) -> PathBuf {
+    let name = utf8_percent_encode(name, PLAIN);
+    folder.join(match filter {
+        None => format!("{name}.json"),
+        Some(filter) => format!("{name}~{}.json", utf8_percent_encode(filter, PLAIN)),
+    })
+}
+
+/// What there is to say of an environment downstream.
+fn about(settings: &config::Environment, id: EnvironmentId, lineage: String) -> About {
+    let names = &settings.names;
+    let availability = ClientSideAvailability { using_environment_id: false, using_mobile_key: true };
+    About {
+        project: Project {
+            id: 0,
+            public_id: String::new(),
+            key: names.project_key.clone(),
+            name: names.project_name.clone(),
+            tags: Vec::new(),
+            new_flag_availability: availability,
+            created_at: 0,
+        },
+        environment: environment::Environment {
+            id,
+            project_id: 0,
+            key: names.key.clone(),
+            name: names.name.clone(),
+            colour: String::new(),
+            tags: Vec::new(),
+            sdk_key: settings.sdk_key.clone(),
+            expiring_sdk_key: settings.expiring_sdk_key.clone(),
+            mobile_key: settings.mobile_key.clone().unwrap_or_default(),
+            client_side_id: settings.client_side_id.clone().unwrap_or_default(),
+            default_ttl: settings.ttl_minutes,
+            secure_mode: settings.secure_mode,
+            default_track_events: false,
+            confirm_changes: false,
+            require_comments: false,
+            critical: false,
+            sequence: 0,
+            lineage,
+            version: 0,
+            created_at: 0,
+        },
+    }
+}

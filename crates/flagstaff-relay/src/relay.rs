@@ -1,0 +1,251 @@
+//! How a relay starts and stops, and which environments it has.
+
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use flagstaff_sdk::ConfigError;
+use flagstaff_service::live_environment::LiveEnvironments;
+use flagstaff_service::router::{finish, sdk_paths};
+use flagstaff_service::serving::{Bound, Listening, Serving, SharedServing};
+use flagstaff_service::store::EnvironmentId;
+use flagstaff_service::tls::{Tls, TlsError};
+
+use crate::config::{self, Config};
+use crate::environment::{Environment, EnvironmentError};
+use crate::events::Forwarder;
+use crate::status;
+
+/// A relay, as handlers and whoever keeps it up to date have it.
+pub type SharedRelay = Arc<Relay>;
+
+/// A relay.
+#[derive(Debug)]
+pub struct Relay {
+    /// What serves downstream.
+    pub serving: SharedServing,
+    /// What it was started with.
+    pub config: Config,
+    /// What forwards events.
+    pub forwarder: Arc<Forwarder>,
+    environments: Mutex<Environments>,
+}
+
+#[derive(Debug, Default)]
+struct Environments {
+    /// By name, each with its parts by payload filter.
+    by_name: BTreeMap<String, Relayed>,
+    /// How many there ever were; each has a number of its own.
+    numbered: i64,
+}
+
+#[derive(Debug)]
+struct Relayed {
+    whole: Arc<Environment>,
+    parts: BTreeMap<String, Arc<Environment>>,
+}
+
+/// Why a relay did not start. Each is one sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The folder cannot be made.
+    #[error("could not use the data folder `{}`", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The address is taken or not ours.
+    #[error("could not listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The certificate.
+    #[error("could not start with TLS")]
+    Tls(#[from] TlsError),
+    /// Upstream cannot be reached as it is configured.
+    #[error("could not set up the way upstream")]
+    Upstream(#[from] ConfigError),
+    /// An environment.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+}
+
+/// A relay that takes requests.
+#[derive(Debug)]
+pub struct Running {
+    relay: SharedRelay,
+    listening: Listening,
+}
+
+impl Relay {
+    /// Begins to receive and to serve. Upstream need not be there.
+    ///
+    /// # Errors
+    /// If something is not as it must be on this side.
+    pub async fn start(config: Config) -> Result<Running, StartError> {
+        let listen = |address| move |source| StartError::Listen { address, source };
+        let address = config.serving.listen;
+        let mut bound = Bound::to(address).map_err(listen(address))?;
+        if let Some(address) = config.serving.metrics_listen {
+            bound = bound.with_metrics_at(address).map_err(listen(address))?;
+        }
+        let tls = config.serving.tls.as_ref().map(Tls::load).transpose()?;
+        if let Some(folder) = &config.data {
+            make_folder(folder).map_err(|source| StartError::Folder { path: folder.clone(), source })?;
+        }
+        let forwarder = Arc::new(Forwarder::start(&config)?);
+        let serving =
+            Serving::new(config.serving.clone(), tls, LiveEnvironments::default(), forwarder.clone());
+        serving.metrics.include(forwarder.clone());
+        let wanted = config.environments.clone();
+        let relay =
+            Arc::new(Self { serving: Arc::new(serving), config, forwarder, environments: Mutex::default() });
+        relay.set_environments(wanted).await?;
+        let paths = status::router(&relay).merge(sdk_paths(&relay.serving));
+        let router = finish(paths, &relay.serving);
+        let listening = Listening::start(relay.serving.clone(), bound, router);
+        Ok(Running { relay, listening })
+    }
+
+    /// From now on these are relayed, and no others. One that is known by its name goes on, also under other
+    /// keys: what was last known of it is served until upstream says otherwise. Whoever came by a key that does
+    /// not count any more is sent away.
+    ///
+    /// # Errors
+    /// If one of them cannot be relayed. Nothing is changed if that is seen in what it is relayed by.
+    pub async fn set_environments(
+        self: &Arc<Self>,
+        wanted: Vec<config::Environment>,
+    ) -> Result<(), EnvironmentError> {
+        config::check(&wanted)?;
+        // Snapshots are read, and written where an environment is connected anew.
+        let relay = self.clone();
+        let set = tokio::task::spawn_blocking(move || relay.set_environments_waiting(&wanted));
+        match set.await {
+            Ok(set) => set,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn set_environments_waiting(&self, wanted: &[config::Environment]) -> Result<(), EnvironmentError> {
+        let mut environments = self.environments();
+        let mut described = Vec::new();
+        let mut next = BTreeMap::new();
+        for settings in wanted {
+            let known = environments.by_name.get(&settings.name);
+            let (known_whole, known_parts) = match known {
+                Some(known) => (Some(known.whole.clone()), known.parts.clone()),
+                None => (None, BTreeMap::new()),
+            };
+            let mut one = |known: Option<Arc<Environment>>, filter: Option<&str>| match known {
+                Some(known) => {
+                    if let Some(about) = known.set(&self.config, settings.clone())? {
+                        described.push((known.live().clone(), about));
+                    }
+                    Ok(known)
+                }
+                None => {
+                    environments.numbered += 1;
+                    let id = EnvironmentId(environments.numbered);
+                    Environment::start(&self.config, settings.clone(), filter, id).map(Arc::new)
+                }
+            };
+            let whole = one(known_whole, None)?;
+            let mut parts = BTreeMap::new();
+            for filter in &settings.filters {
+                let part = one(known_parts.get(filter).cloned(), Some(filter))?;
+                parts.insert(filter.clone(), part);
+            }
+            next.insert(settings.name.clone(), Relayed { whole, parts });
+        }
+        let before = std::mem::replace(&mut environments.by_name, next);
+        let now = &environments.by_name;
+        let live: Vec<_> = now.values().map(|relayed| relayed.whole.live().clone()).collect();
+        self.serving.live.replace(live, described);
+        for (name, relayed) in now {
+            for (filter, part) in &relayed.parts {
+                relayed.whole.live().serve_filtered(filter, Some(part.live().clone()));
+            }
+            let gone = before.get(name).map(|before| before.parts.keys()).into_iter().flatten();
+            for filter in gone.filter(|filter| !relayed.parts.contains_key(*filter)) {
+                relayed.whole.live().serve_filtered(filter, None);
+            }
+        }
+        let still: Vec<_> = now.values().flat_map(Relayed::all).cloned().collect();
+        drop(environments);
+        let gone =
+            before.values().flat_map(Relayed::all).filter(|one| !still.iter().any(|it| Arc::ptr_eq(it, one)));
+        gone.for_each(|environment| environment.close());
+        Ok(())
+    }
+
+    /// Every environment that is relayed, and its parts, in the order of their names.
+    pub fn environments_now(&self) -> Vec<Arc<Environment>> {
+        self.environments().by_name.values().flat_map(Relayed::all).cloned().collect()
+    }
+
+    fn environments(&self) -> MutexGuard<'_, Environments> {
+        self.environments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Relayed {
+    fn all(&self) -> impl Iterator<Item = &Arc<Environment>> {
+        std::iter::once(&self.whole).chain(self.parts.values())
+    }
+}
+
+impl Running {
+    /// Where requests are taken.
+    pub fn address(&self) -> SocketAddr {
+        self.listening.address()
+    }
+
+    /// The base of its addresses.
+    pub fn base_url(&self) -> String {
+        self.listening.base_url()
+    }
+
+    /// The relay.
+    pub fn relay(&self) -> &SharedRelay {
+        &self.relay
+    }
+
+    /// Stops in order: see [`Listening::stop`]; then the events that wait are sent, as far as there is time
+    /// for it within the same limit, and databases and snapshots are written.
+    pub async fn stop(self) {
+        let (began, limit) = (Instant::now(), self.relay.config.serving.drain);
+        self.listening.stop().await;
+        self.relay.forwarder.finish(limit.saturating_sub(began.elapsed()).max(LEAST)).await;
+        let environments = self.relay.environments_now();
+        let closed = tokio::task::spawn_blocking(move || {
+            std::thread::scope(|scope| {
+                for environment in &environments {
+                    scope.spawn(|| environment.close());
+                }
+            });
+        });
+        if let Err(error) = closed.await {
+            tracing::error!(%error, "the environments were not closed in order");
+        }
+    }
+}
+
+/// There is always so much time for the events that wait.
+const LEAST: Duration = Duration::from_millis(500);
+
+/// Nobody else's business: it holds rules, and who is in segments.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
