@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 
+use super::filtered;
 use super::sdk_key::credential;
 use crate::SharedServing;
 use crate::error::ApiError;
@@ -25,12 +26,13 @@ impl FromRequestParts<SharedServing> for BrowserEnvironment {
         let parameters = RawPathParams::from_request_parts(parts, serving).await.map_err(unreadable)?;
         let id =
             parameters.iter().find(|(name, _)| *name == ENVIRONMENT).map(|(_, id)| id).unwrap_or_default();
-        serving.live.by_client_side_id(id).map(Self).ok_or_else(|| {
+        let live = serving.live.by_client_side_id(id).ok_or_else(|| {
             ApiError::not_found(format!(
                 "there is no environment with the client-side ID `{}`",
                 id.escape_debug()
             ))
-        })
+        })?;
+        filtered(live, &parts.uri).map(Self)
     }
 }
 
@@ -47,11 +49,12 @@ impl FromRequestParts<SharedServing> for MobileEnvironment {
                 "no mobile key: send the environment's mobile key in the `Authorization` header",
             )
         })?;
-        serving.live.by_mobile_key(key).map(Self).ok_or_else(|| {
+        let live = serving.live.by_mobile_key(key).ok_or_else(|| {
             ApiError::unauthorized(
                 "unknown mobile key: it is the `mobileKey` of an environment, which \
                  GET /api/v2/projects/PROJECT/environments shows",
             )
-        })
+        })?;
+        filtered(live, &parts.uri).map(Self)
     }
 }

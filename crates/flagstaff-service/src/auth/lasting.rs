@@ -34,12 +34,18 @@ impl<E: Admission> FromRequestParts<SharedServing> for Lasting<E> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, serving: &SharedServing) -> Result<Self, ApiError> {
-        let before = E::from_request_parts(parts, serving).await?;
-        let revoked = before.revoked(parts);
-        // A key that stops counting is not found any more first, and those who came by it are sent away
-        // then. So who is still found, after the token was taken, has one that will be cancelled.
-        let admitted = E::from_request_parts(parts, serving).await?;
-        Ok(Self(admitted, revoked))
+        // A key that stops counting, or a part that a filter does not make any more, is not found any more
+        // first, and those who came by it are sent away then. So who is still found, after the token was
+        // taken, has one that will be cancelled.
+        let mut admitted = E::from_request_parts(parts, serving).await?;
+        loop {
+            let revoked = admitted.revoked(parts);
+            let again = E::from_request_parts(parts, serving).await?;
+            if Arc::ptr_eq(admitted.live(), again.live()) {
+                return Ok(Self(again, revoked));
+            }
+            admitted = again;
+        }
     }
 }
 

@@ -10,11 +10,14 @@
 //! | [`Relay`] | `Authorization: KEY`, of relays that configure themselves | the configuration |
 //! | [`Session`] | the session cookie, on the dashboard | an [`Actor`], and the form token |
 //!
+//! With a payload filter in the query, `filter=KEY`, it is that part of the environment, or 404.
+//!
 //! An extractor only says who; what they may is asked of [`Actor::may`], in `management`, whichever
 //! face they came by.
 
 mod access_token;
 pub mod client_side;
+mod filter;
 mod lasting;
 pub mod limit;
 pub mod password;
@@ -26,6 +29,7 @@ pub mod session;
 
 pub use access_token::{Caller, MintedToken, mint_access_token, mint_relay_key};
 pub use client_side::{BrowserEnvironment, MobileEnvironment};
+pub(crate) use filter::filtered;
 pub(crate) use lasting::{Admission, Lasting};
 pub use permission::{Action, Actor, ActorKind, Forbidden, Role};
 pub use relay_key::Relay;

@@ -6,6 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 
+use super::filtered;
 use crate::SharedServing;
 use crate::error::ApiError;
 use crate::live_environment::LiveEnvironment;
@@ -21,12 +22,13 @@ impl FromRequestParts<SharedServing> for SdkEnvironment {
         let key = credential(&parts.headers).ok_or_else(|| {
             ApiError::unauthorized("no SDK key: send the environment's SDK key in the `Authorization` header")
         })?;
-        serving.live.by_sdk_key(key).map(SdkEnvironment).ok_or_else(|| {
+        let live = serving.live.by_sdk_key(key).ok_or_else(|| {
             ApiError::unauthorized(
                 "unknown SDK key: it is the `apiKey` of an environment, which \
                  GET /api/v2/projects/PROJECT/environments shows",
             )
-        })
+        })?;
+        filtered(live, &parts.uri).map(Self)
     }
 }
 

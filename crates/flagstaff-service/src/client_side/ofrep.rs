@@ -28,6 +28,7 @@ use sha2::{Digest as _, Sha256};
 use super::cors::{By, for_pages};
 use super::{evaluation, stream};
 use crate::SharedServing;
+use crate::auth::filtered;
 use crate::delivery::poll::{WORTH_COMPRESSING, compressed, json as answer_json, json_compressed};
 use crate::delivery::poll::{matches, takes_gzip, unchanged};
 use crate::error::ApiError;
@@ -74,7 +75,7 @@ impl FromRequestParts<SharedServing> for Asker {
         let (live, audience) = found.ok_or_else(|| {
             ApiError::unauthorized("unknown key: it is neither an SDK key, a mobile key nor a client-side ID")
         })?;
-        Ok(Self { live, audience })
+        Ok(Self { live: filtered(live, &parts.uri)?, audience })
     }
 }
 
@@ -187,7 +188,11 @@ impl Asker {
             return Ok(context);
         }
         let shown = proof.h.as_deref().unwrap_or_default();
-        if about.environment.sdk_keys(crate::now_ms()).any(|key| secure_mode::is_hash(shown, key, context.canonical_key())) {
+        if about
+            .environment
+            .sdk_keys(crate::now_ms())
+            .any(|key| secure_mode::is_hash(shown, key, context.canonical_key()))
+        {
             return Ok(context);
         }
         let details = "this environment is in secure mode: send the context's secure mode hash as the query parameter `h`";

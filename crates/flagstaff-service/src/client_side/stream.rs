@@ -24,11 +24,10 @@ use super::evaluation;
 use super::viewer::Viewer;
 use crate::SharedServing;
 use crate::auth::{BrowserEnvironment, Lasting, MobileEnvironment};
+use crate::delivery::event_stream;
 use crate::delivery::stay::Stay;
 use crate::delivery::stream::until;
-use crate::delivery::{Filtered, event_stream};
 use crate::error::ApiError;
-use crate::extract::Asked;
 use crate::live_environment::{Audience, KnownMembers, LiveEnvironment, MembersChanged, News, Subject};
 use crate::metrics::StreamKind;
 use crate::peer::Peer;
@@ -49,9 +48,7 @@ pub(super) async fn pings_for_browsers(
     State(serving): State<SharedServing>,
     Lasting(BrowserEnvironment(live), revoked): Lasting<BrowserEnvironment>,
     peer: Peer,
-    Asked(query): Asked<Filtered>,
 ) -> Result<Response, ApiError> {
-    query.check()?;
     let stay = Stay::begin(&serving, &live, (StreamKind::Pings, Audience::Browser), revoked, peer)?;
     Ok(open(serving, live, stay, Contents::Pings))
 }
@@ -61,9 +58,7 @@ pub(super) async fn pings_for_mobile_programs(
     State(serving): State<SharedServing>,
     Lasting(MobileEnvironment(live), revoked): Lasting<MobileEnvironment>,
     peer: Peer,
-    Asked(query): Asked<Filtered>,
 ) -> Result<Response, ApiError> {
-    query.check()?;
     let stay = Stay::begin(&serving, &live, (StreamKind::Pings, Audience::Mobile), revoked, peer)?;
     Ok(open(serving, live, stay, Contents::Pings))
 }
@@ -88,12 +83,7 @@ enum Contents {
     Refetches,
 }
 
-fn open(
-    serving: SharedServing,
-    live: Arc<LiveEnvironment>,
-    stay: Stay,
-    contents: Contents,
-) -> Response {
+fn open(serving: SharedServing, live: Arc<LiveEnvironment>, stay: Stay, contents: Contents) -> Response {
     let subscriber = Subscriber::new(serving, live.clone(), stay, contents);
     event_stream::answer(&live, subscriber)
 }
@@ -122,12 +112,7 @@ enum Step {
 }
 
 impl Subscriber {
-    fn new(
-        serving: SharedServing,
-        live: Arc<LiveEnvironment>,
-        stay: Stay,
-        contents: Contents,
-    ) -> Self {
+    fn new(serving: SharedServing, live: Arc<LiveEnvironment>, stay: Stay, contents: Contents) -> Self {
         // Before anything is evaluated: what changes after this is heard of.
         let (news, members_changes) = (live.news(), live.members_changes());
         let hashes = match &contents {

@@ -16,10 +16,10 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
+use super::event_stream;
 use super::poll::{WORTH_COMPRESSING, json, json_compressed, matches, takes_gzip, unchanged};
 use super::stay::{End, Stay};
 use super::stream::until;
-use super::{Filtered, event_stream};
 use crate::SharedServing;
 use crate::auth::{Lasting, SdkEnvironment};
 use crate::error::ApiError;
@@ -42,11 +42,9 @@ impl Basis {
 /// `GET /sdk/poll`
 pub(super) async fn poll(
     SdkEnvironment(live): SdkEnvironment,
-    Asked(filtered): Asked<Filtered>,
     Asked(basis): Asked<Basis>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    filtered.check()?;
     let tag = format!("{}-2", live.image()?.tag());
     if matches(&headers, &tag) {
         return Ok(unchanged(&live, &tag));
@@ -68,10 +66,8 @@ pub(super) async fn stream(
     State(serving): State<SharedServing>,
     Lasting(SdkEnvironment(live), revoked): Lasting<SdkEnvironment>,
     peer: Peer,
-    Asked(filtered): Asked<Filtered>,
     Asked(basis): Asked<Basis>,
 ) -> Result<Response, ApiError> {
-    filtered.check()?;
     let stay = Stay::begin(&serving, &live, (StreamKind::Transfers, Audience::Server), revoked, peer)?;
     let subscriber = Subscriber::new(serving, live.clone(), stay, &basis);
     Ok(event_stream::answer(&live, subscriber))
@@ -89,12 +85,7 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    fn new(
-        serving: SharedServing,
-        live: Arc<LiveEnvironment>,
-        stay: Stay,
-        basis: &Basis,
-    ) -> Self {
+    fn new(serving: SharedServing, live: Arc<LiveEnvironment>, stay: Stay, basis: &Basis) -> Self {
         let (transfer, news) = live.subscribe_after_transfer(basis.held());
         let first = transfer.map(|transfer| transfer.stream());
         Self { serving, live, news, stay, first, is_over: false }

@@ -16,9 +16,7 @@ use axum::Router;
 use axum::http::{HeaderName, HeaderValue};
 use axum::routing::get;
 use flagstaff_wire::{headers, paths};
-use serde::Deserialize;
 
-use crate::error::ApiError;
 use crate::live_environment::LiveEnvironment;
 use crate::{SharedApp, SharedServing};
 
@@ -44,25 +42,6 @@ pub fn service_router() -> Router<SharedApp> {
     Router::new()
         .route(paths::STATUS, get(status::status))
         .route(flagstaff_wire::relay::PATH, get(relay_auto_config::stream))
-}
-
-/// The query of streams and polls.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Filtered {
-    filter: Option<String>,
-}
-
-impl Filtered {
-    /// Payload filters belong to environments; an unknown one is 404.
-    pub(crate) fn check(&self) -> Result<(), ApiError> {
-        match self.filter.as_deref() {
-            None | Some("") => Ok(()),
-            Some(filter) => {
-                let shown = filter.escape_debug();
-                Err(ApiError::not_found(format!("there is no payload filter `{shown}` in this environment")))
-            }
-        }
-    }
 }
 
 /// The environment's id, which SDKs pass on to their hooks.

@@ -9,10 +9,10 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::{Filtered, environment_id};
+use super::environment_id;
 use crate::auth::SdkEnvironment;
 use crate::error::ApiError;
-use crate::extract::{Asked, Keys};
+use crate::extract::Keys;
 use crate::live_environment::{Image, LiveEnvironment, Packed};
 
 /// Bodies from this size on are compressed; below, the headers outweigh it.
@@ -21,10 +21,8 @@ pub(crate) const WORTH_COMPRESSING: usize = 1024;
 /// `GET /sdk/latest-all`
 pub(super) async fn all(
     SdkEnvironment(live): SdkEnvironment,
-    Asked(query): Asked<Filtered>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    query.check()?;
     answer(&live, &headers, Image::all).await
 }
 

@@ -17,12 +17,11 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::event_stream;
 use super::stay::Stay;
-use super::{Filtered, event_stream};
 use crate::SharedServing;
 use crate::auth::{Lasting, SdkEnvironment};
 use crate::error::ApiError;
-use crate::extract::Asked;
 use crate::live_environment::{Audience, Image, LiveEnvironment, MOST_BEHIND, News};
 use crate::metrics::StreamKind;
 use crate::peer::Peer;
@@ -35,9 +34,7 @@ pub(super) async fn all(
     State(serving): State<SharedServing>,
     Lasting(SdkEnvironment(live), revoked): Lasting<SdkEnvironment>,
     peer: Peer,
-    Asked(query): Asked<Filtered>,
 ) -> Result<Response, ApiError> {
-    query.check()?;
     let stay = Stay::begin(&serving, &live, (StreamKind::Flags, Audience::Server), revoked, peer)?;
     Ok(open(serving, live, stay, Contents::All))
 }
@@ -58,12 +55,7 @@ enum Contents {
     Flags,
 }
 
-fn open(
-    serving: SharedServing,
-    live: Arc<LiveEnvironment>,
-    stay: Stay,
-    contents: Contents,
-) -> Response {
+fn open(serving: SharedServing, live: Arc<LiveEnvironment>, stay: Stay, contents: Contents) -> Response {
     let subscriber = Subscriber::new(serving, live.clone(), stay, contents);
     event_stream::answer(&live, subscriber)
 }
@@ -98,12 +90,7 @@ enum Step {
 }
 
 impl Subscriber {
-    fn new(
-        serving: SharedServing,
-        live: Arc<LiveEnvironment>,
-        stay: Stay,
-        contents: Contents,
-    ) -> Self {
+    fn new(serving: SharedServing, live: Arc<LiveEnvironment>, stay: Stay, contents: Contents) -> Self {
         let (image, news) = live.subscribe();
         Self { serving, live, contents, image, news, stay, step: Step::Head, turn: None }
     }

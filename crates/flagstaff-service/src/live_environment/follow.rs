@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{About, LiveEnvironment, LiveEnvironments, Update};
+use super::{About, FlagTags, LiveEnvironment, LiveEnvironments, Update};
 use crate::SharedApp;
 use crate::big_segments::BigSegments;
 use crate::store::change_log::{self, ItemKind, LoggedChange};
 use crate::store::connection::Connection;
 use crate::store::environment::{self, Environment};
+use crate::store::payload_filter::{self, PayloadFilter};
 use crate::store::{EnvironmentId, Store, StoreError, flag, project, segment};
 
 /// Keeps live environments up to date.
@@ -34,7 +35,7 @@ impl Follower {
         let _turn = self.catching_up.lock().await;
         let mut snapshot = self.store.snapshot().await?;
         let mut all = Vec::new();
-        let mut described = Vec::new();
+        let (mut described, mut filtered) = (Vec::new(), Vec::new());
         for head in environment::heads(&mut snapshot).await? {
             // The id of one that was deleted may have been given to another since.
             let is_it = |live: &Arc<LiveEnvironment>| live.about.load().environment.lineage == head.lineage;
@@ -46,17 +47,22 @@ impl Follower {
                 }
             };
             if live.about.load().environment.version != head.version {
-                described.push((live.clone(), about(&mut snapshot, head.id).await?));
+                let about = about(&mut snapshot, head.id).await?;
+                filtered.push((live.clone(), filters(&mut snapshot, &about).await?));
+                described.push((live.clone(), about));
             }
             let sequence = live.sequence();
             if sequence < head.sequence {
-                let updates = updates(&mut snapshot, head.id, sequence).await?;
-                live.apply(updates, head.sequence);
+                let (updates, tags) = updates(&mut snapshot, head.id, sequence).await?;
+                live.apply_tagged(updates, tags, head.sequence);
             }
             all.push(live);
         }
         // Nothing waits in there and nothing fails: whoever called may give up at any await, and keys that are
         // said to be old must not be found for ever.
+        for (live, (filters, tags)) in filtered {
+            live.filter_by(filters, tags);
+        }
         environments.replace(all, described);
         Ok(())
     }
@@ -81,11 +87,29 @@ pub async fn follow(app: SharedApp) {
 async fn load_one(connection: &mut Connection, id: EnvironmentId) -> Result<LiveEnvironment, StoreError> {
     let flags = flag::in_environment(connection, id).await?;
     let segments = segment::in_environment(connection, id).await?;
-    Ok(LiveEnvironment::new(
-        about(connection, id).await?,
+    let about = about(connection, id).await?;
+    let (filters, tags) = filters(connection, &about).await?;
+    let live = LiveEnvironment::new(
+        about,
         flags.iter().map(|(row, targeting)| flag::as_sdk(row, targeting)).collect(),
         segments.iter().map(segment::as_sdk).collect(),
-    ))
+    );
+    live.filter_by(filters, tags);
+    Ok(live)
+}
+
+/// The payload filters of an environment and, if there are any, the tags that they may ask for.
+async fn filters(
+    connection: &mut Connection,
+    about: &About,
+) -> Result<(Vec<PayloadFilter>, FlagTags), StoreError> {
+    let filters = payload_filter::of_project(connection, about.project.id).await?;
+    if filters.is_empty() {
+        return Ok((filters, FlagTags::new()));
+    }
+    let headings = flag::headings(connection, about.environment.id).await?;
+    let tags = headings.into_iter().map(|heading| (heading.key.into(), heading.tags)).collect();
+    Ok((filters, tags))
 }
 
 async fn about(connection: &mut Connection, id: EnvironmentId) -> Result<About, StoreError> {
@@ -101,24 +125,26 @@ async fn updates(
     connection: &mut Connection,
     id: EnvironmentId,
     since: u64,
-) -> Result<Vec<Update>, StoreError> {
-    let mut updates = Vec::new();
+) -> Result<(Vec<Update>, FlagTags), StoreError> {
+    let (mut updates, mut tags) = (Vec::new(), FlagTags::new());
     for change in change_log::since(connection, id, since).await? {
-        updates.push(update(connection, id, change).await?);
+        updates.push(update(connection, id, change, &mut tags).await?);
     }
-    Ok(updates)
+    Ok((updates, tags))
 }
 
 async fn update(
     connection: &mut Connection,
     id: EnvironmentId,
     change: LoggedChange,
+    tags: &mut FlagTags,
 ) -> Result<Update, StoreError> {
     let LoggedChange { sequence, kind, key } = change;
     let found = match kind {
-        ItemKind::Flag => flag::one_in_environment(connection, id, &key)
-            .await?
-            .map(|(row, targeting)| Update::Flag(Box::new(flag::as_sdk(&row, &targeting)))),
+        ItemKind::Flag => flag::one_in_environment(connection, id, &key).await?.map(|(row, targeting)| {
+            tags.insert(row.key.as_str().into(), row.definition.tags.clone());
+            Update::Flag(Box::new(flag::as_sdk(&row, &targeting)))
+        }),
         ItemKind::Segment => segment::by_key(connection, id, &key)
             .await?
             .map(|row| Update::Segment(Box::new(segment::as_sdk(&row)))),
