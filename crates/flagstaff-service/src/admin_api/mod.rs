@@ -11,6 +11,7 @@ mod json_patch;
 mod link;
 mod params;
 mod patch;
+mod payload_filter;
 mod project;
 mod relay_auto_config;
 mod root;
@@ -28,6 +29,7 @@ pub fn router() -> Router<SharedApp> {
         .merge(root::router())
         .merge(project::router())
         .merge(environment::router())
+        .merge(payload_filter::router())
         .merge(flag::router())
         .merge(segment::router())
         .merge(access_token::router())

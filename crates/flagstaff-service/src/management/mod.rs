@@ -13,6 +13,7 @@ pub mod environment;
 mod error;
 pub mod flag;
 pub mod name;
+pub mod payload_filter;
 pub mod project;
 pub mod relay_auto_config;
 pub mod segment;

@@ -213,6 +213,15 @@ pub async fn insert(
     Ok(EnvironmentId(row.get("id")))
 }
 
+/// Raises the version of every environment of a project, so that whoever serves them looks at them again.
+pub async fn touch_all(connection: &mut Connection, project_id: i64) -> Result<(), StoreError> {
+    sql("UPDATE environment SET version = version + 1 WHERE project_id = $1")
+        .bind(project_id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Writes the settings and keys, and raises the version.
 pub async fn update(connection: &mut Connection, environment: &Environment) -> Result<(), StoreError> {
     sql("UPDATE environment SET name = $1, colour = $2, tags = $3, sdk_key = $4, sdk_key_hash = $5,

@@ -12,10 +12,11 @@ use crate::store::change_log::{self, ItemKind};
 use crate::store::connection::Connection;
 use crate::store::environment::{self, Environment};
 use crate::store::flag::{self, FlagRow, TargetingRow};
+use crate::store::payload_filter;
 use crate::store::targeting::{Targeting, sdk_flag};
 
 /// Writes what a change made of a flag, in the environments in which it made something.
-pub(super) async fn save(
+pub(in crate::management) async fn save(
     connection: &mut Connection,
     actor: &Actor,
     before: &FlagState,
@@ -40,6 +41,9 @@ pub(super) async fn save(
         };
         audit::append(connection, actor, now, entry).await?;
     }
+    // Tags are no business of SDKs, unless they decide which parts of the environment the flag is in.
+    let moves = new.definition.tags != old.definition.tags
+        && !payload_filter::of_project(connection, before.project.id).await?.is_empty();
     // In the order of their ids, as everybody does who touches several.
     for (environment, _) in &before.environments {
         let (Some(old_targeting), Some(targeting)) =
@@ -48,7 +52,7 @@ pub(super) async fn save(
             continue;
         };
         let as_sent = |draft: &Draft, targeting| sdk_flag(flag_key, &draft.definition, targeting, 0);
-        if targeting == old_targeting && as_sent(old, old_targeting) == as_sent(new, targeting) {
+        if !moves && targeting == old_targeting && as_sent(old, old_targeting) == as_sent(new, targeting) {
             continue;
         }
         write_targeting(connection, actor, &row, environment, targeting.clone(), now).await?;
