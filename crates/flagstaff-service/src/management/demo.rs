@@ -135,6 +135,7 @@ async fn add_segment(connection: &mut Connection, environment: &Environment) -> 
                 ..Membership::default()
             },
         },
+        ..NewSegment::default()
     };
     segment::insert(connection, &Actor::system(), PROJECT, environment, &new, "").await
 }

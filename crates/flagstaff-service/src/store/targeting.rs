@@ -79,6 +79,15 @@ pub struct Targeting {
     pub track_events_fallthrough: bool,
     /// Debug events are sent until then, Unix milliseconds.
     pub debug_events_until_date: Option<i64>,
+    /// One in so many events is sent; 0 means none. Absent means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampling_ratio: Option<i64>,
+    /// Whether evaluations are left out of summaries.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exclude_from_summaries: bool,
+    /// Settings of a migration flag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<model::Migration>,
 }
 
 /// Clauses joined by AND that serve a variation or rollout.
@@ -138,7 +147,10 @@ pub fn sdk_flag(key: &str, definition: &FlagDefinition, targeting: &Targeting, v
         track_events: targeting.track_events,
         track_events_fallthrough: targeting.track_events_fallthrough,
         debug_events_until_date: targeting.debug_events_until_date,
-        ..model::Flag::default()
+        deleted: false,
+        sampling_ratio: targeting.sampling_ratio,
+        exclude_from_summaries: targeting.exclude_from_summaries,
+        migration: targeting.migration,
     }
 }
 
@@ -157,6 +169,28 @@ pub fn split_targets(all: &[Target]) -> (Vec<Target>, Vec<Target>) {
         Target { context_kind: Some(kind.to_owned()), variation: target.variation, values }
     };
     (targets, all.iter().map(in_place).collect())
+}
+
+/// [`split_targets`] turned round, one list of the two: in the order of the second, where an entry of kind `user` without keys holds
+/// the place of the first's, then what of the first has no place.
+pub fn join_targets(users: Vec<Target>, all: Vec<Target>) -> Vec<Target> {
+    let as_user = |target: Target| Target { context_kind: Some("user".to_owned()), ..target };
+    let mut users: Vec<Option<Target>> = users.into_iter().map(|target| Some(as_user(target))).collect();
+    let mut joined = Vec::new();
+    for target in all {
+        if kind_of(&target) == "user" && target.values.is_empty() {
+            let place = users
+                .iter_mut()
+                .find(|user| user.as_ref().is_some_and(|user| user.variation == target.variation));
+            joined.extend(place.and_then(Option::take));
+        } else {
+            let kind = kind_of(&target).to_owned();
+            joined.push(Target { context_kind: Some(kind), ..target });
+        }
+    }
+    joined.extend(users.into_iter().flatten());
+    joined.retain(|target| !target.values.is_empty());
+    joined
 }
 
 fn sdk_rule(rule: &Rule) -> model::FlagRule {

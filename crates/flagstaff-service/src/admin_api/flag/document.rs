@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::management::ChangeError;
 use crate::management::flag::Draft;
-use crate::store::targeting::{Defaults, Rule, RuleClause, Targeting, Variation, kind_of};
+use crate::store::targeting::{Defaults, Rule, RuleClause, Targeting, Variation, join_targets};
 
 /// What of a patched document may have changed; anything else that did is refused.
 pub(in crate::admin_api) fn changeable<T: DeserializeOwned>(
@@ -212,28 +212,6 @@ impl EnvironmentDocument {
         targeting.targets = join_targets(self.targets, self.context_targets);
         targeting.rules = self.rules.into_iter().map(RuleDocument::into_rule).collect();
     }
-}
-
-/// One list of the two: in the order of the second, where an entry of kind `user` without keys holds
-/// the place of the first's, then what of the first has no place.
-fn join_targets(users: Vec<Target>, all: Vec<Target>) -> Vec<Target> {
-    let as_user = |target: Target| Target { context_kind: Some("user".to_owned()), ..target };
-    let mut users: Vec<Option<Target>> = users.into_iter().map(|target| Some(as_user(target))).collect();
-    let mut joined = Vec::new();
-    for target in all {
-        if kind_of(&target) == "user" && target.values.is_empty() {
-            let place = users
-                .iter_mut()
-                .find(|user| user.as_ref().is_some_and(|user| user.variation == target.variation));
-            joined.extend(place.and_then(Option::take));
-        } else {
-            let kind = kind_of(&target).to_owned();
-            joined.push(Target { context_kind: Some(kind), ..target });
-        }
-    }
-    joined.extend(users.into_iter().flatten());
-    joined.retain(|target| !target.values.is_empty());
-    joined
 }
 
 impl RuleDocument {

@@ -78,7 +78,7 @@ async fn create(
         tags: post.tags,
         membership,
     };
-    let new = NewSegment { key: post.key, definition };
+    let new = NewSegment { key: post.key, definition, created_at: None };
     let state = rules::create(&app, &caller.actor, &project, &environment, &new).await?;
     Ok(answer(StatusCode::CREATED, &state))
 }

@@ -43,7 +43,8 @@ pub(super) async fn check(
         }
         require_comment(environment, comment)?;
         let place = format!("environments.{}", environment.key);
-        rules::check_targeting(&place, key, &new.definition, targeting)?;
+        rules::check_targeting(&place, &new.definition, targeting)?;
+        rules::check_patterns(&place, key, &new.definition, targeting)?;
         if targeting.prerequisites != old_targeting.prerequisites {
             let others = prerequisites_in(connection, environment).await?;
             rules::check_prerequisites(&place, key, targeting, &others)?;

@@ -8,7 +8,7 @@ mod apply;
 pub mod change;
 mod checks;
 mod remove_variation;
-mod rules;
+pub(super) mod rules;
 mod save;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,7 +20,8 @@ pub use change::FlagChange;
 pub(super) use checks::require_comment;
 use checks::{check, check_maintainer, dependents};
 pub(super) use rules::{check_attribute, check_clause};
-use save::{save, write_targeting};
+pub(super) use save::save;
+use save::write_targeting;
 
 use super::{ChangeError, name, publish};
 use crate::auth::{Action, Actor, secret};
@@ -274,6 +275,21 @@ pub(super) async fn insert(
     rules::check_definition(&new.definition)?;
     check_maintainer(connection, &new.definition).await?;
     let project = project_by_key(connection, project_key).await?;
+    let targeting =
+        |environment: &Environment| Targeting { on: new.on, ..first_targeting(&new.definition, environment) };
+    insert_checked(connection, actor, &project, new, now_ms(), targeting, comment).await
+}
+
+/// As [`insert`], for who checked already, and knows who gets which variation.
+pub(super) async fn insert_checked(
+    connection: &mut Connection,
+    actor: &Actor,
+    project: &Project,
+    new: &NewFlag,
+    created_at: i64,
+    targeting: impl Fn(&Environment) -> Targeting + Send,
+    comment: &str,
+) -> Result<(), ChangeError> {
     let now = now_ms();
     let mut row = FlagRow {
         id: 0,
@@ -282,19 +298,18 @@ pub(super) async fn insert(
         key: new.key.clone(),
         version: 1,
         definition: new.definition.clone(),
-        created_at: now,
+        created_at,
     };
     row.id = flag::insert(connection, &row).await.map_err(|error| {
-        ChangeError::duplicate(error, "flag", &new.key, format!("project `{project_key}`"))
+        ChangeError::duplicate(error, "flag", &new.key, format!("project `{}`", project.key))
     })?;
     for environment in environment::of_project(connection, project.id).await? {
-        let mut targeting = first_targeting(&new.definition, &environment);
-        targeting.on = new.on;
+        let targeting = targeting(&environment);
         write_targeting(connection, actor, &row, &environment, targeting, now).await?;
     }
-    let after = load(connection, project_key, &new.key).await?;
+    let after = load(connection, &project.key, &new.key).await?;
     let entry =
-        AuditEntry { action: "create", after: Some(whole(&after)), ..entry(project_key, &new.key, comment) };
+        AuditEntry { action: "create", after: Some(whole(&after)), ..entry(&project.key, &new.key, comment) };
     audit::append(connection, actor, now, entry).await?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::store::targeting::{FlagDefinition, Targeting, kind_of, sdk_flag};
 const WHOLE: i64 = 100_000;
 
 /// Checks what all environments share.
-pub(super) fn check_definition(definition: &FlagDefinition) -> Result<(), ChangeError> {
+pub(in crate::management) fn check_definition(definition: &FlagDefinition) -> Result<(), ChangeError> {
     name::check_name("name", &definition.name)?;
     name::check_text("description", &definition.description)?;
     name::check_tags(&definition.tags)?;
@@ -35,10 +35,10 @@ pub(super) fn check_definition(definition: &FlagDefinition) -> Result<(), Change
     check_index("defaults.offVariation", definition.defaults.off_variation, count)
 }
 
-/// Checks the targeting in one environment. `place` names it in errors: `environments.production`.
-pub(super) fn check_targeting(
+/// Checks the targeting in one environment, but for [its patterns](check_patterns). `place` names it in errors:
+/// `environments.production`.
+pub(in crate::management) fn check_targeting(
     place: &str,
-    key: &str,
     definition: &FlagDefinition,
     targeting: &Targeting,
 ) -> Result<(), ChangeError> {
@@ -65,7 +65,7 @@ pub(super) fn check_targeting(
             check_clause(&format!("{place}.clauses[{index}]"), &clause.clause)?;
         }
     }
-    check_patterns(place, key, definition, targeting)
+    Ok(())
 }
 
 fn check_index(place: &str, index: i64, count: usize) -> Result<(), ChangeError> {
@@ -180,7 +180,8 @@ pub(in crate::management) fn check_attribute(
     ))
 }
 
-fn check_patterns(
+/// Checks that SDKs understand every regular expression.
+pub(in crate::management) fn check_patterns(
     place: &str,
     key: &str,
     definition: &FlagDefinition,
@@ -200,7 +201,7 @@ fn check_patterns(
 
 /// Checks the prerequisites of one flag against all flags of the environment: they exist, have the
 /// variation, and do not lead back.
-pub(super) fn check_prerequisites(
+pub(in crate::management) fn check_prerequisites(
     place: &str,
     key: &str,
     targeting: &Targeting,

@@ -61,6 +61,8 @@ pub struct NewSegment {
     pub key: String,
     /// The rest. Without a salt it gets one, and a big one gets a generation of its own.
     pub definition: SegmentDefinition,
+    /// When it was made, if that was elsewhere.
+    pub created_at: Option<i64>,
 }
 
 /// Which segment is changed, why, and against what.
@@ -252,7 +254,7 @@ pub(super) async fn insert_checked(
         description: new.definition.description.clone(),
         tags: new.definition.tags.clone(),
         membership,
-        created_at: now,
+        created_at: new.created_at.unwrap_or(now),
         changed_at: now,
     };
     segment::insert(connection, &row).await.map_err(|error| {
