@@ -3,8 +3,11 @@
 //! Exit codes: 0 done, 1 it could not be done (one line on stderr says why), 2 the command line is
 //! wrong. Only what a command is asked for goes to stdout; logs go to stderr.
 
+mod logging;
+mod notify;
 mod options;
 mod owner_link;
+mod process;
 mod serve;
 
 use std::io::Write as _;

@@ -1,50 +1,25 @@
 //! What can be said on the command line, in the environment as `FLAGSTAFF_<NAME>`, and in a TOML
 //! file. The command line comes first, then the environment, then the file, then the default.
 
+mod logs;
+mod serving;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
 use clap::builder::BoolishValueParser;
-use flagstaff_service::config::{Database, Origin};
-use flagstaff_service::tls::TlsFiles;
-use flagstaff_service::{Config, ServingConfig};
+use flagstaff_service::Config;
+use flagstaff_service::config::Database;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::logs::{LogFormat, Logging};
+pub(crate) use self::serving::Serving;
 use crate::Failure;
 
 const LISTEN: &str = "127.0.0.1:8030";
 const DATA: &str = "./flagstaff-data";
-const LOG: &str = "info";
-
-/// Options of whatever serves SDKs: `flagstaff serve` and `flagstaff relay`.
-#[derive(Debug, Args)]
-pub(crate) struct Serving {
-    /// Where to take requests; port 0 picks a free one [default: 127.0.0.1:8030]
-    #[arg(long, env = "FLAGSTAFF_LISTEN", value_parser = address, value_name = "IP:PORT")]
-    listen: Option<SocketAddr>,
-    /// A file with the certificate to encrypt connections with, and those that vouch for it, as PEM; it is read
-    /// again when it changes
-    #[arg(long, env = "FLAGSTAFF_TLS_CERTIFICATE", value_name = "FILE", requires = "tls_key")]
-    tls_certificate: Option<PathBuf>,
-    /// A file with the certificate's private key, as PEM
-    #[arg(long, env = "FLAGSTAFF_TLS_KEY", value_name = "FILE", requires = "tls_certificate")]
-    tls_key: Option<PathBuf>,
-    /// The origins whose pages may read what browsers ask for, like https://shop.example [default: any]
-    #[arg(long, env = "FLAGSTAFF_ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGIN,...")]
-    allowed_origins: Option<Vec<Origin>>,
-    /// How often an idle stream gets a comment line, in seconds; 0 turns it off [default: 180]
-    #[arg(long, env = "FLAGSTAFF_HEARTBEAT_INTERVAL", value_name = "SECONDS")]
-    heartbeat_interval: Option<u64>,
-    /// What is logged: error, warn, info, debug, or by module [default: info]
-    #[arg(long, env = "FLAGSTAFF_LOG", value_name = "FILTER")]
-    log: Option<String>,
-    /// A TOML file with these options by name: listen = "127.0.0.1:8030"
-    #[arg(long, env = "FLAGSTAFF_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-}
 
 /// Options of `flagstaff serve`.
 #[derive(Debug, Args)]
@@ -94,45 +69,28 @@ pub(crate) struct File {
     demo: Option<bool>,
     allowed_origins: Option<Vec<String>>,
     heartbeat_interval: Option<u64>,
+    metrics_listen: Option<SocketAddr>,
+    trusted_proxy: Option<Vec<String>>,
+    max_client_connection_time: Option<u64>,
+    request_timeout: Option<u64>,
+    max_connections: Option<usize>,
+    max_connections_per_address: Option<usize>,
+    max_streams_per_environment: Option<usize>,
+    max_client_streams_per_environment: Option<usize>,
+    #[serde(alias = "log-level")]
     log: Option<String>,
-}
-
-impl Serving {
-    /// How SDKs are served, and what is logged; and the file, for the rest.
-    pub(crate) fn resolve(self) -> Result<(ServingConfig, String, File), Failure> {
-        let mut file: File = read(self.config.as_deref())?;
-        let mut serving = ServingConfig::default();
-        serving.listen = listen(self.listen, file.listen);
-        serving.tls = match (
-            self.tls_certificate.or(file.tls_certificate.take()),
-            self.tls_key.or(file.tls_key.take()),
-        ) {
-            (Some(certificate), Some(key)) => Some(TlsFiles { certificate, key }),
-            (None, None) => None,
-            _ => return Err("give both tls-certificate and tls-key, or neither".into()),
-        };
-        let in_file = file.allowed_origins.take().unwrap_or_default();
-        serving.allowed_origins = match self.allowed_origins {
-            Some(said) => said,
-            None => in_file.iter().map(|origin| origin.parse::<Origin>()).collect::<Result<_, _>>()?,
-        };
-        if let Some(seconds) = self.heartbeat_interval.or(file.heartbeat_interval) {
-            serving.heartbeat_interval = (seconds > 0).then(|| Duration::from_secs(seconds));
-        }
-        let log = self.log.or(file.log.take()).unwrap_or_else(|| LOG.to_owned());
-        Ok((serving, log, file))
-    }
+    log_format: Option<LogFormat>,
 }
 
 impl Serve {
     /// The service's configuration, and what is logged.
-    pub(crate) fn resolve(self) -> Result<(Config, String), Failure> {
-        let (serving, log, file) = self.serving.resolve()?;
+    pub(crate) fn resolve(self) -> Result<(Config, Logging), Failure> {
+        let (serving, logging, file) = self.serving.resolve()?;
         let mut config = Config::new(data(self.data, file.data));
         config.serving = serving;
         config.database = database(self.database_url, file.database_url)?;
         config.demo = self.demo.or(file.demo).unwrap_or(false);
-        Ok((config, log))
+        Ok((config, logging))
     }
 }
 
