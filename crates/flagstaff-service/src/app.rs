@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::analytics::{Analytics, AnalyticsError};
 use crate::avatars::{Avatars, AvatarsError};
 use crate::big_segments::{self, BigSegments};
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::live_environment::{Follower, LiveEnvironments};
 use crate::management::setup::{self, FirstStart};
 use crate::serving::{Bound, Listening, Serving, SharedServing};
@@ -43,8 +43,8 @@ pub struct App {
     pub avatars: Option<Avatars>,
     /// How often sign-in was tried.
     pub sign_in_limit: auth::limit::SignInLimit,
-    /// Holds the data folder for this process; let go by the system even after a kill.
-    _lock: File,
+    /// Holds the data folder for this process, where it is used; let go by the system even after a kill.
+    _lock: Option<File>,
 }
 
 /// Why the service did not start. Each is one sentence that says what to do.
@@ -148,7 +148,10 @@ impl App {
         if config.demo && !address.ip().is_loopback() {
             return Err(StartError::DemoBeyondLoopback { address });
         }
-        let lock = lock_folder(&config)?;
+        let lock = match config.database {
+            Database::Sqlite => Some(lock_folder(&config)?),
+            Database::Postgres(_) => None,
+        };
         // Before anything is written: an address that is taken should leave no trace.
         let mut bound = Bound::to(address).map_err(|source| StartError::Listen { address, source })?;
         if let Some(address) = config.serving.metrics_listen {
@@ -162,11 +165,13 @@ impl App {
         Ok(Running { app, first_start, listening })
     }
 
-    async fn open(config: Config, lock: File) -> Result<(SharedApp, FirstStart), StartError> {
+    async fn open(config: Config, lock: Option<File>) -> Result<(SharedApp, FirstStart), StartError> {
         let avatars = config.avatars.as_deref().map(Avatars::new).transpose()?;
         let tls = config.serving.tls.as_ref().map(Tls::load).transpose()?;
         setup::check_kind(&config).await?;
-        make_private(&config)?;
+        if lock.is_some() {
+            make_private(&config)?;
+        }
         let store = Store::of(&config).await?;
         let first_start = setup::first_start(&store, &config).await?;
         let live = LiveEnvironments::default();

@@ -2,8 +2,10 @@
 
 mod analytics;
 mod avatars;
+mod big_segments;
 mod client_side;
 mod dashboard;
+mod engine;
 mod events;
 mod expiring_keys;
 mod fdv2;

@@ -11,6 +11,13 @@ use crate::rest::FLAG;
 use crate::support::{Folder, Service};
 
 fn config(folder: &Folder, demo: bool) -> Config {
+    let mut config = in_files(folder, demo);
+    config.database = folder.database();
+    config
+}
+
+/// On SQLite, whatever the suite runs on.
+fn in_files(folder: &Folder, demo: bool) -> Config {
     let mut config = Config::new(folder.path());
     config.serving.listen = (Ipv4Addr::LOCALHOST, 0).into();
     config.demo = demo;
@@ -36,7 +43,6 @@ async fn a_demo_goes_on_with_its_own_data_and_takes_no_other() {
     std::fs::write(demo.path().join("notes.txt"), "other files do not matter").unwrap();
     let running = App::start(config(&demo, true)).await.unwrap();
     assert_eq!(*running.first_start(), FirstStart::Demo);
-    assert!(refused(config(&demo, true)).await.contains("in use by another"));
     running.stop().await;
     let running = App::start(config(&demo, true)).await.unwrap();
     assert_eq!(*running.first_start(), FirstStart::Continued);
@@ -49,9 +55,17 @@ async fn a_demo_goes_on_with_its_own_data_and_takes_no_other() {
 }
 
 #[tokio::test]
+async fn files_are_for_one_process_alone() {
+    let folder = Folder::new();
+    let running = App::start(in_files(&folder, true)).await.unwrap();
+    assert!(refused(in_files(&folder, true)).await.contains("in use by another"));
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_data_folder_that_is_made_is_for_its_owner_alone() {
     let folder = Folder::new();
-    let mut inside = config(&folder, true);
+    let mut inside = in_files(&folder, true);
     inside.data = folder.path().join("new").join("data");
     let running = App::start(inside.clone()).await.unwrap();
     running.stop().await;
@@ -62,7 +76,7 @@ async fn a_data_folder_that_is_made_is_for_its_owner_alone() {
 async fn databases_are_for_their_owner_alone_also_in_an_open_folder() {
     let folder = Folder::new();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let running = App::start(config(&folder, true)).await.unwrap();
+    let running = App::start(in_files(&folder, true)).await.unwrap();
     let files = std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap());
     let open: Vec<_> = files
         .filter(|file| {
@@ -84,10 +98,10 @@ async fn a_database_with_somebody_elses_tables_is_left_alone() {
     connection.close().await.unwrap();
     let before = std::fs::read(&path).unwrap();
     for demo in [true, false] {
-        assert!(refused(config(&folder, demo)).await.contains("is not one of Flagstaff's"));
+        assert!(refused(in_files(&folder, demo)).await.contains("is not one of Flagstaff's"));
     }
     let error =
-        setup::check_ours(&config(&folder, false)).await.expect_err("nor does it get a link for its owner");
+        setup::check_ours(&in_files(&folder, false)).await.expect_err("nor does it get a link for its owner");
     assert!(error.to_string().contains("is not one of Flagstaff's"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
@@ -106,7 +120,7 @@ async fn a_database_that_was_just_being_made_is_made() {
              checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)";
         sqlx::raw_sql(migrations).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
-        let running = App::start(config(&folder, demo)).await.unwrap();
+        let running = App::start(in_files(&folder, demo)).await.unwrap();
         assert_ne!(*running.first_start(), FirstStart::Continued);
         running.stop().await;
     }
@@ -119,7 +133,7 @@ async fn somebody_elses_database_is_left_alone() {
     std::fs::write(&path, "this is no database at all, but a letter to my grandmother").unwrap();
     let before = std::fs::read(&path).unwrap();
     for demo in [true, false] {
-        let error = App::start(config(&folder, demo)).await.expect_err("no database");
+        let error = App::start(in_files(&folder, demo)).await.expect_err("no database");
         assert!(flagstaff_service::error::chain(&error).contains("not a database"), "{error:?}");
     }
     assert_eq!(std::fs::read(&path).unwrap(), before);

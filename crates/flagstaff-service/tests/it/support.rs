@@ -1,38 +1,50 @@
 //! A demo service on a free port, and requests to it, byte by byte.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use flagstaff_service::analytics::{Analytics, EvaluationCounts};
+use flagstaff_service::config::Database;
 use flagstaff_service::store::EnvironmentId;
 use flagstaff_service::store::analytics::instance::SdkInstance;
 use flagstaff_service::{App, Config, Running};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::engine;
+
 /// Ten times what is expected.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A folder that goes with the test.
+/// A folder that goes with the test, and a database.
 #[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder {
+    path: PathBuf,
+    database: OnceLock<Database>,
+}
 
 impl Folder {
     pub(crate) fn new() -> Self {
         let path = std::env::temp_dir().join(format!("flagstaff-test-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+        Self { path, database: OnceLock::new() }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
+    }
+
+    /// The same one each time.
+    pub(crate) fn database(&self) -> Database {
+        self.database.get_or_init(engine::fresh).clone()
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
         // A folder that is left over harms nobody.
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }
 
@@ -73,6 +85,7 @@ impl Service {
 
     async fn start(folder: Folder, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(folder.path());
+        config.database = folder.database();
         config.serving.listen = ([127, 0, 0, 1], 0).into();
         config.demo = true;
         change(&mut config);
