@@ -227,8 +227,8 @@ pub async fn update(connection: &mut Connection, environment: &Environment) -> R
     sql("UPDATE environment SET name = $1, colour = $2, tags = $3, sdk_key = $4, sdk_key_hash = $5,
             mobile_key = $6, mobile_key_hash = $7, default_ttl = $8, secure_mode = $9,
             default_track_events = $10, confirm_changes = $11, require_comments = $12, critical = $13,
-            version = version + 1
-         WHERE id = $14")
+            expiring_sdk_key = $14, sdk_key_expires_at = $15, version = version + 1
+         WHERE id = $16")
     .bind(&environment.name)
     .bind(&environment.colour)
     .bind(to_json(&environment.tags))
