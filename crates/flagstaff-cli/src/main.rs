@@ -8,6 +8,7 @@ mod notify;
 mod options;
 mod owner_link;
 mod process;
+mod relay;
 mod serve;
 
 use std::io::Write as _;
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Run the service
     Serve(options::Serve),
+    /// Serve environments of another service on, and forward what SDKs report
+    Relay(relay::Options),
     /// Make a one-time link with which the owner signs in and sets a password
     OwnerLink(options::OwnerLink),
     /// Print the version
@@ -44,6 +47,7 @@ type Failure = String;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(options) => serve::run(options),
+        Command::Relay(options) => relay::run(options),
         Command::OwnerLink(options) => owner_link::run(options),
         Command::Version => print(&format!("flagstaff {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Completions { shell } => {

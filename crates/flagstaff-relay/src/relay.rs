@@ -226,8 +226,6 @@ impl Running {
     /// for it within the same limit, and databases and snapshots are written.
     pub async fn stop(self) {
         let (began, limit) = (Instant::now(), self.relay.config.serving.drain);
-        self.listening.stop().await;
-        self.relay.forwarder.finish(limit.saturating_sub(began.elapsed()).max(LEAST)).await;
         let environments = self.relay.environments_now();
         let closed = tokio::task::spawn_blocking(move || {
             std::thread::scope(|scope| {
@@ -236,6 +234,8 @@ impl Running {
                 }
             });
         });
+        self.listening.stop().await;
+        self.relay.forwarder.finish(limit.saturating_sub(began.elapsed()).max(LEAST)).await;
         if let Err(error) = closed.await {
             tracing::error!(%error, "the environments were not closed in order");
         }

@@ -37,6 +37,13 @@ pub(crate) struct Logging {
 }
 
 impl Logs {
+    /// Takes what is set by another name, where nothing is said by ours.
+    pub(super) fn or_else(&mut self, log: Option<&str>) {
+        if self.log.is_none() {
+            self.log = log.map(str::to_owned);
+        }
+    }
+
     /// What is said, or else what the file says.
     pub(crate) fn resolve(self, file: &File) -> Logging {
         Logging {

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use self::logs::{LogFormat, Logging};
 pub(crate) use self::serving::Serving;
 use crate::Failure;
+use crate::relay::options::RelayFile;
 
 const LISTEN: &str = "127.0.0.1:8030";
 const DATA: &str = "./flagstaff-data";
@@ -80,6 +81,7 @@ pub(crate) struct File {
     #[serde(alias = "log-level")]
     log: Option<String>,
     log_format: Option<LogFormat>,
+    pub(crate) relay: Option<RelayFile>,
 }
 
 impl Serve {

@@ -13,6 +13,7 @@ use flagstaff_service::tls::TlsFiles;
 use super::logs::{Logging, Logs};
 use super::{File, address, listen, read};
 use crate::Failure;
+use crate::relay::Variables;
 
 /// Options of whatever serves environments to SDKs.
 #[derive(Debug, Args)]
@@ -67,6 +68,20 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
+    /// Takes what is set in names of other relays, where nothing is said by ours.
+    pub(crate) fn or_else(&mut self, set: &Variables) {
+        self.listen = self.listen.or(set.listen);
+        self.metrics_listen = self.metrics_listen.or(set.metrics_listen);
+        if self.tls_certificate.is_none() && self.tls_key.is_none() {
+            self.tls_certificate.clone_from(&set.tls_certificate);
+            self.tls_key.clone_from(&set.tls_key);
+        }
+        let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64().ceil() as u64);
+        self.heartbeat_interval = self.heartbeat_interval.or(seconds(set.heartbeat_interval));
+        self.max_client_connection_time = self.max_client_connection_time.or(seconds(set.longest_stream));
+        self.logs.or_else(set.log.as_deref());
+    }
+
     /// How SDKs are served, and what is logged; and the file, for the rest.
     pub(crate) fn resolve(self) -> Result<(ServingConfig, Logging, File), Failure> {
         let file: File = read(self.config.as_deref())?;

@@ -1,0 +1,29 @@
+//! `flagstaff relay`: environments of another service, served on.
+
+pub(crate) mod options;
+mod variables;
+
+use flagstaff_relay::Config;
+use flagstaff_service::error::chain;
+
+pub(crate) use self::options::Relay as Options;
+pub(crate) use self::variables::Variables;
+use crate::process::Signals;
+use crate::{Failure, logging, notify, print, process};
+
+pub(crate) fn run(options: Options) -> Result<(), Failure> {
+    let (config, logs, unused) = options.resolve()?;
+    logging::start(&logs)?;
+    if !unused.is_empty() {
+        tracing::info!("set, but without a meaning here: {}", unused.join(", "));
+    }
+    process::run(relay(config))
+}
+
+async fn relay(config: Config) -> Result<(), Failure> {
+    let signals = Signals::listen()?;
+    let running = flagstaff_relay::Relay::start(config).await.map_err(|error| chain(&error))?;
+    print(&format!("listening on {}\n", running.base_url()))?;
+    notify::tell(notify::READY);
+    signals.then(|| running.stop()).await
+}

@@ -1,0 +1,360 @@
+//! What can be said about a relay: see [`crate::options`]. In the file its options stand in a table of their own:
+//!
+//! ```toml
+//! listen = "0.0.0.0:8030"
+//!
+//! [relay]
+//! upstream = "https://flags.example"
+//!
+//! [relay.environments.production]
+//! sdk-key = "sdk-…"
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use flagstaff_relay::Config;
+use flagstaff_relay::config::{Delivery, Environment, EventMode, Names, Upstream};
+use flagstaff_relay::database::Database;
+use serde::Deserialize;
+
+use super::variables::{Variables, split};
+use crate::Failure;
+use crate::options::{Logging, Serving};
+
+const DATA: &str = "./flagstaff-relay-data";
+
+/// Options of `flagstaff relay`.
+#[derive(Debug, Args)]
+pub(crate) struct Relay {
+    #[command(flatten)]
+    serving: Serving,
+    /// The folder that keeps what is known of each environment, to start from while upstream is away; empty keeps
+    /// nothing [default: ./flagstaff-relay-data]
+    #[arg(long, env = "FLAGSTAFF_DATA", value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// The service to relay, like https://flags.example [default: LaunchDarkly's]
+    #[arg(long, env = "FLAGSTAFF_UPSTREAM", value_name = "URL")]
+    upstream: Option<String>,
+    /// Another address for its streams
+    #[arg(long, env = "FLAGSTAFF_UPSTREAM_STREAM", value_name = "URL")]
+    upstream_stream: Option<String>,
+    /// Another address for its polls
+    #[arg(long, env = "FLAGSTAFF_UPSTREAM_POLL", value_name = "URL")]
+    upstream_poll: Option<String>,
+    /// Another address for events
+    #[arg(long, env = "FLAGSTAFF_UPSTREAM_EVENTS", value_name = "URL")]
+    upstream_events: Option<String>,
+    /// How flags are received: by a stream, by polls, or by second-generation delivery [default: stream]
+    #[arg(long, env = "FLAGSTAFF_DELIVERY", value_name = "HOW")]
+    delivery: Option<How>,
+    /// How often flags are polled, where they are, in seconds; at least 30 [default: 30]
+    #[arg(long, env = "FLAGSTAFF_POLL_INTERVAL", value_name = "SECONDS")]
+    poll_interval: Option<u64>,
+    /// The HTTP proxy that all requests upstream go through [default: HTTPS_PROXY or HTTP_PROXY of the environment]
+    #[arg(long, env = "FLAGSTAFF_PROXY", hide_env_values = true, value_name = "URL")]
+    proxy: Option<String>,
+    /// A file with the certificate authorities to trust upstream, as PEM [default: the public ones]
+    #[arg(long, env = "FLAGSTAFF_UPSTREAM_CA", value_name = "FILE")]
+    upstream_ca: Option<PathBuf>,
+    /// A file with a certificate to show upstream, and its key, as PEM
+    #[arg(long, env = "FLAGSTAFF_UPSTREAM_CERTIFICATE", value_name = "FILE")]
+    upstream_certificate: Option<PathBuf>,
+    /// An environment to relay, as name=NAME,sdk-key=KEY and if need be mobile-key=, client-side-id=,
+    /// secure-mode=true, ttl-minutes=, prefix=, table=, project=, filters=A+B; again for more, in the environment
+    /// with `;` between. Others see command lines, so say keys in the environment or in the file
+    #[arg(long = "environment", env = "FLAGSTAFF_ENVIRONMENTS", hide_env_values = true, value_delimiter = ';',
+        value_parser = environment, value_name = "SETTINGS")]
+    environments: Option<Vec<Environment>>,
+    /// What becomes of events: forwarded upstream, refused with 503, or discarded [default: forward]
+    #[arg(long, env = "FLAGSTAFF_EVENTS", value_name = "WHAT")]
+    events: Option<What>,
+    /// How many events of one environment may wait to be forwarded [default: 10000]
+    #[arg(long, env = "FLAGSTAFF_EVENTS_CAPACITY", value_name = "COUNT")]
+    events_capacity: Option<usize>,
+    /// Write flags to Redis, for programs in daemon mode: redis://host:6379
+    #[arg(long, env = "FLAGSTAFF_REDIS_URL", hide_env_values = true, value_name = "URL")]
+    redis_url: Option<String>,
+    /// Write flags to Consul, for programs in daemon mode: its address, host:8500
+    #[arg(long, env = "FLAGSTAFF_CONSUL", value_name = "ADDRESS")]
+    consul: Option<String>,
+    /// What lets us in there
+    #[arg(long, env = "FLAGSTAFF_CONSUL_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    consul_token: Option<String>,
+    /// Write flags to DynamoDB, for programs in daemon mode: the table of environments that have none of their own
+    #[arg(long, env = "FLAGSTAFF_DYNAMODB_TABLE", value_name = "TABLE")]
+    dynamodb_table: Option<String>,
+    /// Another address than Amazon's
+    #[arg(long, env = "FLAGSTAFF_DYNAMODB_URL", value_name = "URL")]
+    dynamodb_url: Option<String>,
+    /// For so long an environment counts as connected after its connection was lost, in seconds [default: 60]
+    #[arg(long, env = "FLAGSTAFF_DISCONNECTED_AFTER", value_name = "SECONDS")]
+    disconnected_after: Option<u64>,
+}
+
+/// How flags are received.
+#[derive(Clone, Copy, Debug, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum How {
+    Stream,
+    Poll,
+    Fdv2,
+}
+
+/// What becomes of events.
+#[derive(Clone, Copy, Debug, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum What {
+    Forward,
+    Refuse,
+    Discard,
+}
+
+/// The table `[relay]` of the file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct RelayFile {
+    data: Option<PathBuf>,
+    upstream: Option<String>,
+    upstream_stream: Option<String>,
+    upstream_poll: Option<String>,
+    upstream_events: Option<String>,
+    delivery: Option<How>,
+    poll_interval: Option<u64>,
+    proxy: Option<String>,
+    upstream_ca: Option<PathBuf>,
+    upstream_certificate: Option<PathBuf>,
+    events: Option<What>,
+    events_capacity: Option<usize>,
+    redis_url: Option<String>,
+    consul: Option<String>,
+    consul_token: Option<String>,
+    dynamodb_table: Option<String>,
+    dynamodb_url: Option<String>,
+    disconnected_after: Option<u64>,
+    #[serde(default)]
+    environments: BTreeMap<String, EnvironmentInFile>,
+}
+
+/// An environment in the file: its name is that of its table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct EnvironmentInFile {
+    sdk_key: String,
+    mobile_key: Option<String>,
+    client_side_id: Option<String>,
+    #[serde(default)]
+    secure_mode: bool,
+    #[serde(default)]
+    ttl_minutes: u32,
+    prefix: Option<String>,
+    table: Option<String>,
+    #[serde(default)]
+    project: String,
+    #[serde(default)]
+    filters: BTreeSet<String>,
+    #[serde(default)]
+    allowed_origins: Vec<String>,
+    #[serde(default)]
+    allowed_headers: Vec<String>,
+}
+
+impl Relay {
+    /// The relay's configuration, what is logged, and which variables of other relays are set that mean nothing
+    /// here.
+    pub(crate) fn resolve(mut self) -> Result<(Config, Logging, Vec<String>), Failure> {
+        let set = Variables::read(std::env::vars())?;
+        self.serving.or_else(&set);
+        let (serving, logging, file) = self.serving.resolve()?;
+        let file = file.relay.unwrap_or_default();
+        let mut config = Config::default();
+        config.serving = serving;
+        config.data = Some(self.data.or(file.data).unwrap_or_else(|| DATA.into()))
+            .filter(|folder| !folder.as_os_str().is_empty());
+
+        let base = self.upstream.or(file.upstream);
+        let mut upstream = base.as_deref().map_or_else(Upstream::default, Upstream::at);
+        let of = |said: Option<String>, set, in_file: Option<String>, into: &mut String| {
+            // What is said of the whole counts before what is set for a part of it by other names.
+            let set = if base.is_some() { None } else { set };
+            if let Some(url) = said.or(set).or(in_file) {
+                *into = url;
+            }
+        };
+        of(self.upstream_stream, set.stream, file.upstream_stream, &mut upstream.stream);
+        of(self.upstream_poll, set.poll, file.upstream_poll, &mut upstream.poll);
+        of(self.upstream_events, set.events, file.upstream_events, &mut upstream.events);
+        upstream.delivery = match self.delivery.or(file.delivery) {
+            None | Some(How::Stream) => Delivery::Stream,
+            Some(How::Poll) => Delivery::Poll,
+            Some(How::Fdv2) => Delivery::Fdv2,
+        };
+        if let Some(seconds) = self.poll_interval.or(file.poll_interval) {
+            upstream.poll_interval = Duration::from_secs(seconds);
+        }
+        upstream.proxy = self.proxy.or(set.proxy).or(file.proxy);
+        upstream.ca_file = self.upstream_ca.or(set.ca_file).or(file.upstream_ca);
+        upstream.client_certificate = self.upstream_certificate.or(file.upstream_certificate);
+        config.upstream = upstream;
+
+        let said = self.events.map(mode);
+        if let Some(mode) = said.or(set.event_mode).or(file.events.map(mode)) {
+            config.events.mode = mode;
+        }
+        let capacity = self.events_capacity.or(set.events_capacity).or(file.events_capacity);
+        if let Some(capacity) = capacity {
+            if capacity == 0 {
+                return Err("events-capacity is 0; give at least 1, or use --events refuse".into());
+            }
+            config.events.capacity = capacity;
+        }
+        let said = self.disconnected_after.map(Duration::from_secs).or(set.disconnected_after);
+        if let Some(time) = said.or(file.disconnected_after.map(Duration::from_secs)) {
+            config.disconnected_after = time;
+        }
+        let (redis, consul, dynamo) = (self.redis_url, (self.consul, self.consul_token), self.dynamodb_table);
+        config.database = match database(redis, consul, (dynamo, self.dynamodb_url))? {
+            Some(database) => Some(database),
+            None if set.database.is_some() => set.database,
+            None => database(
+                file.redis_url,
+                (file.consul, file.consul_token),
+                (file.dynamodb_table, file.dynamodb_url),
+            )?,
+        };
+        let in_file = file.environments.into_iter().map(|(name, environment)| environment.named(name));
+        config.environments = match self.environments {
+            Some(said) => said,
+            None if !set.environments.is_empty() => set.environments,
+            None => in_file.collect::<Result<_, _>>()?,
+        };
+        if config.environments.is_empty() {
+            return Err("there is no environment to relay; name one with --environment, in the environment as \
+                FLAGSTAFF_ENVIRONMENTS or LD_ENV_NAME, or in the file as [relay.environments.NAME]"
+                .into());
+        }
+        Ok((config, logging, set.unused))
+    }
+}
+
+fn mode(what: What) -> EventMode {
+    match what {
+        What::Forward => EventMode::Forwarded,
+        What::Refuse => EventMode::Refused,
+        What::Discard => EventMode::Discarded,
+    }
+}
+
+/// One database at most.
+fn database(
+    redis: Option<String>,
+    (consul, token): (Option<String>, Option<String>),
+    (table, endpoint): (Option<String>, Option<String>),
+) -> Result<Option<Database>, Failure> {
+    match (redis, consul, table.is_some() || endpoint.is_some()) {
+        (None, None, false) => Ok(None),
+        (Some(url), None, false) => Ok(Some(Database::Redis { url, user: None, password: None })),
+        (None, Some(address), false) => Ok(Some(Database::Consul { address, token })),
+        (None, None, true) => dynamodb(table, endpoint).map(Some),
+        _ => Err("flags can be written to one database: give one of redis-url, consul and dynamodb-table".into()),
+    }
+}
+
+/// DynamoDB, if this executable has it.
+pub(crate) fn dynamodb(table: Option<String>, endpoint: Option<String>) -> Result<Database, Failure> {
+    #[cfg(feature = "dynamodb")]
+    return Ok(Database::DynamoDb { table, endpoint });
+    #[cfg(not(feature = "dynamodb"))]
+    {
+        let _ = (table, endpoint);
+        Err("this executable was built without DynamoDB; build it with --features dynamodb".into())
+    }
+}
+
+impl EnvironmentInFile {
+    fn named(self, name: String) -> Result<Environment, Failure> {
+        let origins = self.allowed_origins.iter().map(|origin| origin.parse());
+        Ok(Environment {
+            mobile_key: self.mobile_key,
+            client_side_id: self.client_side_id,
+            secure_mode: self.secure_mode,
+            names: Names { project_key: self.project, ..Names::default() },
+            ttl_minutes: self.ttl_minutes.into(),
+            allowed_origins: origins.collect::<Result<_, _>>()?,
+            allowed_headers: self.allowed_headers,
+            filters: self.filters,
+            prefix: self.prefix,
+            table: self.table,
+            ..Environment::new(name, self.sdk_key)
+        })
+    }
+}
+
+/// `name=production,sdk-key=sdk-…,…`. What is wrong is said without the keys.
+fn environment(text: &str) -> Result<Environment, String> {
+    let mut environment = Environment::default();
+    for setting in split(text) {
+        let (name, value) = setting.split_once('=').ok_or("give settings like name=NAME,sdk-key=KEY")?;
+        let value = value.to_owned();
+        match name {
+            "name" => environment.name = value,
+            "sdk-key" => environment.sdk_key = value,
+            "mobile-key" => environment.mobile_key = Some(value),
+            "client-side-id" => environment.client_side_id = Some(value),
+            "secure-mode" => {
+                environment.secure_mode = value.parse().map_err(|_| "secure-mode is true or false")?;
+            }
+            "ttl-minutes" => {
+                let minutes: u32 = value.parse().map_err(|_| "ttl-minutes is a whole number")?;
+                environment.ttl_minutes = minutes.into();
+            }
+            "prefix" => environment.prefix = Some(value),
+            "table" => environment.table = Some(value),
+            "project" => environment.names.project_key = value,
+            "filters" => environment.filters = value.split('+').map(str::to_owned).collect(),
+            _ => return Err(format!("an environment has no setting `{}`", name.escape_debug())),
+        }
+    }
+    if environment.name.is_empty() {
+        return Err("an environment needs a name: name=NAME,sdk-key=KEY".into());
+    }
+    environment.check().map_err(|error| error.to_string())?;
+    Ok(environment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_is_read_from_its_settings() {
+        let read = environment("name=one, sdk-key=sdk-1,mobile-key=mob-1,secure-mode=true,filters=a+b,ttl-minutes=5");
+        let read = read.unwrap();
+        assert_eq!((&*read.name, &*read.sdk_key, read.mobile_key.as_deref()), ("one", "sdk-1", Some("mob-1")));
+        assert_eq!((read.secure_mode, read.ttl_minutes, read.filters.len()), (true, 5, 2));
+        for (text, wrong) in [
+            ("sdk-key=sdk-1", "needs a name"),
+            ("name=one", "has no SDK key"),
+            ("name=one,sdk-key=s,colour=red", "`colour`"),
+            ("name=one,sdk-key=s,secure-mode=maybe", "secure-mode is true or false"),
+        ] {
+            let said = environment(text).unwrap_err();
+            assert!(said.contains(wrong), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_file_has_a_table_of_its_own_for_a_relay() {
+        let file: RelayFile = toml::from_str(
+            "upstream = 'http://a'\ndelivery = 'fdv2'\n\
+             [environments.'my shop']\nsdk-key = 'sdk-1'\nfilters = ['web']\nallowed-origins = ['https://shop.example']\n",
+        )
+        .unwrap();
+        let (name, environment) = file.environments.into_iter().next().unwrap();
+        let environment = environment.named(name).unwrap();
+        assert_eq!((&*environment.name, environment.allowed_origins.len()), ("my shop", 1));
+        assert!(toml::from_str::<RelayFile>("upstraem = 'http://a'").is_err());
+    }
+}

@@ -1,0 +1,354 @@
+//! The names that the configuration of other relays has in the environment, so that it moves over as it is.
+//!
+//! Source: the protocol's *Configuration names*. What is said by a name of ours counts before these; these
+//! count before the file. Variables of theirs that mean nothing here are named in a log line.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use flagstaff_relay::config::{Environment, EventMode};
+use flagstaff_relay::database::Database;
+use flagstaff_service::config::Origin;
+
+use crate::Failure;
+
+/// What is set in names of other relays.
+#[derive(Debug, Default)]
+pub(crate) struct Variables {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    pub(crate) tls_certificate: Option<PathBuf>,
+    pub(crate) tls_key: Option<PathBuf>,
+    pub(crate) heartbeat_interval: Option<Duration>,
+    pub(crate) longest_stream: Option<Duration>,
+    pub(crate) log: Option<String>,
+    pub(crate) stream: Option<String>,
+    pub(crate) poll: Option<String>,
+    pub(crate) events: Option<String>,
+    pub(crate) event_mode: Option<EventMode>,
+    pub(crate) events_capacity: Option<usize>,
+    pub(crate) disconnected_after: Option<Duration>,
+    pub(crate) proxy: Option<String>,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) database: Option<Database>,
+    pub(crate) environments: Vec<Environment>,
+    /// Those that are set and mean nothing here.
+    pub(crate) unused: Vec<String>,
+}
+
+/// Those that mean nothing here.
+const UNUSED: [&str; 16] = [
+    "CLIENT_SIDE_BASE_URI",
+    "EXIT_ON_ERROR",
+    "EXIT_ALWAYS",
+    "IGNORE_CONNECTION_ERRORS",
+    "INIT_TIMEOUT",
+    "TLS_MIN_VERSION",
+    "EXPIRED_CREDENTIAL_CLEANUP_INTERVAL",
+    "EVENTS_FLUSH_INTERVAL",
+    "EVENTS_INLINE_USERS",
+    "EVENTS_MAX_INBOUND_PAYLOAD_SIZE",
+    "CACHE_TTL",
+    "PROMETHEUS_PREFIX",
+    "USE_DATADOG",
+    "USE_STACKDRIVER",
+    "PROXY_AUTH_DOMAIN",
+    "LD_LOG_LEVEL",
+];
+
+/// What all environments begin with.
+const ENVIRONMENT: &str = "LD_ENV_";
+
+/// The environment, asked by name.
+struct Set(BTreeMap<String, String>);
+
+impl Variables {
+    /// Reads them. An empty one is as good as none.
+    pub(crate) fn read(all: impl IntoIterator<Item = (String, String)>) -> Result<Self, Failure> {
+        let set = Set(all.into_iter().filter(|(_, value)| !value.trim().is_empty()).collect());
+        let mut read = Self::default();
+        let anywhere = |port: u16| SocketAddr::from(([0, 0, 0, 0], port));
+        read.listen = set.number("PORT")?.map(anywhere);
+        if set.is_on("USE_PROMETHEUS")? {
+            read.metrics_listen = Some(anywhere(set.number("PROMETHEUS_PORT")?.unwrap_or(8031)));
+        }
+        if set.is_on("TLS_ENABLED")? {
+            read.tls_certificate = set.text("TLS_CERT").map(PathBuf::from);
+            read.tls_key = set.text("TLS_KEY").map(PathBuf::from);
+        }
+        read.heartbeat_interval = set.duration("HEARTBEAT_INTERVAL")?;
+        read.longest_stream = set.duration("MAX_CLIENT_CONNECTION_TIME")?;
+        read.disconnected_after = set.duration("DISCONNECTED_STATUS_TIME")?;
+        read.log = set.text("LOG_LEVEL").map(|level| match level.to_ascii_lowercase().as_str() {
+            "none" => "off".to_owned(),
+            level => level.to_owned(),
+        });
+        read.stream = set.text("STREAM_URI");
+        read.poll = set.text("BASE_URI");
+        read.events = set.text("EVENTS_HOST");
+        read.event_mode = set
+            .switch("USE_EVENTS")?
+            .map(|on| if on { EventMode::Forwarded } else { EventMode::Refused });
+        read.events_capacity = set.number("EVENTS_CAPACITY")?;
+        read.proxy = set.proxy()?;
+        read.ca_file = set.text("PROXY_CA_CERTS").map(PathBuf::from);
+        read.database = set.database()?;
+        read.environments = set.environments()?;
+        read.unused =
+            UNUSED.iter().filter(|name| set.0.contains_key(**name)).map(|name| (*name).to_owned()).collect();
+        Ok(read)
+    }
+}
+
+impl Set {
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).map(|value| value.trim().to_owned())
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Failure> {
+        let read = |text: String| {
+            text.parse().map_err(|_| format!("the environment variable {name} is `{text}`; give a number"))
+        };
+        self.text(name).map(read).transpose()
+    }
+
+    fn switch(&self, name: &str) -> Result<Option<bool>, Failure> {
+        let read = |text: String| match text.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" => Ok(true),
+            "false" | "0" | "no" => Ok(false),
+            _ => Err(format!("the environment variable {name} is `{text}`; give true or false")),
+        };
+        self.text(name).map(read).transpose()
+    }
+
+    fn is_on(&self, name: &str) -> Result<bool, Failure> {
+        Ok(self.switch(name)?.unwrap_or(false))
+    }
+
+    /// Nought is none.
+    fn duration(&self, name: &str) -> Result<Option<Duration>, Failure> {
+        let read = |text: String| {
+            duration(&text).ok_or_else(|| {
+                format!("the environment variable {name} is `{text}`; give a time like 30s, 3m or 1h30m")
+            })
+        };
+        self.text(name).map(read).transpose()
+    }
+
+    fn proxy(&self) -> Result<Option<String>, Failure> {
+        if self.is_on("PROXY_AUTH_NTLM")? {
+            return Err("PROXY_AUTH_NTLM is set, but this relay signs in at proxies by name and password alone".into());
+        }
+        let Some(url) = self.text("PROXY_URL") else { return Ok(None) };
+        let Some(user) = self.text("PROXY_AUTH_USER") else { return Ok(Some(url)) };
+        let (scheme, rest) = url.split_once("://").unwrap_or(("http", &url));
+        let password = self.text("PROXY_AUTH_PASSWORD").unwrap_or_default();
+        Ok(Some(format!("{scheme}://{}:{}@{rest}", escaped(&user), escaped(&password))))
+    }
+
+    fn database(&self) -> Result<Option<Database>, Failure> {
+        let named = |names: &[&str]| names.iter().any(|name| self.0.contains_key(*name));
+        if self.is_on("USE_REDIS")? || named(&["REDIS_URL", "REDIS_HOST"]) {
+            let url = self.text("REDIS_URL").map_or_else(
+                || {
+                    let scheme = if self.is_on("REDIS_TLS")? { "rediss" } else { "redis" };
+                    let host = self.text("REDIS_HOST").unwrap_or_else(|| "localhost".to_owned());
+                    let port: u16 = self.number("REDIS_PORT")?.unwrap_or(6379);
+                    Ok::<_, Failure>(format!("{scheme}://{host}:{port}"))
+                },
+                Ok,
+            )?;
+            let (user, password) = (self.text("REDIS_USERNAME"), self.text("REDIS_PASSWORD"));
+            return Ok(Some(Database::Redis { url, user, password }));
+        }
+        if self.is_on("USE_CONSUL")? || named(&["CONSUL_HOST"]) {
+            let address = self.text("CONSUL_HOST").unwrap_or_else(|| "localhost:8500".to_owned());
+            let token = match (self.text("CONSUL_TOKEN"), self.text("CONSUL_TOKEN_FILE")) {
+                (Some(token), _) => Some(token),
+                (None, Some(file)) => Some(secret_in(&file)?),
+                (None, None) => None,
+            };
+            return Ok(Some(Database::Consul { address, token }));
+        }
+        if self.is_on("USE_DYNAMODB")? {
+            return super::options::dynamodb(self.text("DYNAMODB_TABLE"), self.text("DYNAMODB_URL")).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn environments(&self) -> Result<Vec<Environment>, Failure> {
+        let named = self.0.iter().filter_map(|(name, key)| Some((name.strip_prefix(ENVIRONMENT)?, key)));
+        named.map(|(name, key)| self.environment(name, key.trim())).collect()
+    }
+
+    /// Underscores of a name stand for spaces, as in `LD_ENV_Shop_Production`.
+    fn environment(&self, name: &str, key: &str) -> Result<Environment, Failure> {
+        let own = |of: &str| self.text(&format!("LD_{of}_{name}"));
+        let mut environment = Environment::new(name.replace('_', " "), key);
+        environment.mobile_key = own("MOBILE_KEY");
+        environment.client_side_id = own("CLIENT_SIDE_ID");
+        environment.secure_mode = self.is_on(&format!("LD_SECURE_MODE_{name}"))?;
+        environment.prefix = own("PREFIX");
+        environment.table = own("TABLE_NAME");
+        environment.names.project_key = own("PROJ_KEY").unwrap_or_default();
+        environment.allowed_headers = own("ALLOWED_HEADER").map(|list| split(&list)).unwrap_or_default();
+        let origins = own("ALLOWED_ORIGIN").map(|list| split(&list)).unwrap_or_default();
+        environment.allowed_origins =
+            origins.iter().map(|origin| origin.parse::<Origin>()).collect::<Result<_, _>>()?;
+        if let Some(ttl) = self.duration(&format!("LD_TTL_{name}"))? {
+            environment.ttl_minutes = i64::try_from(ttl.as_secs().div_ceil(60)).unwrap_or(i64::MAX);
+        }
+        if let Some(project) = own("PROJ_KEY") {
+            let filters = self.text(&format!("LD_FILTER_KEYS_{project}"));
+            environment.filters = filters.map(|list| split(&list)).unwrap_or_default().into_iter().collect();
+        }
+        Ok(environment)
+    }
+}
+
+/// The parts of a list.
+pub(crate) fn split(list: &str) -> Vec<String> {
+    list.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+/// The secret in a file.
+fn secret_in(file: &str) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("could not read the secret in `{file}`: {error}"))?;
+    Ok(text.trim().to_owned())
+}
+
+/// `1h30m`, `90s`, `500ms`; `:30` is seconds and `5:00` minutes and seconds; bare numbers are none.
+fn duration(text: &str) -> Option<Duration> {
+    if let Some((minutes, seconds)) = text.split_once(':') {
+        let minutes = if minutes.is_empty() { 0 } else { minutes.parse().ok()? };
+        return Some(Duration::from_secs(60 * minutes + seconds.parse::<u64>().ok()?));
+    }
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let (mut rest, mut sum) = (text, Duration::ZERO);
+    while !rest.is_empty() {
+        let digits = rest.find(|character: char| !character.is_ascii_digit() && character != '.')?;
+        let (number, unit) = rest.split_at(digits);
+        let letters = unit.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(unit.len());
+        let (unit, after) = unit.split_at(letters);
+        let seconds = match unit {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        sum += Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+        rest = after;
+    }
+    (!text.is_empty()).then_some(sum)
+}
+
+/// For the part of an address before its `@`.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Variables, Failure> {
+        Variables::read(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    #[test]
+    fn the_configuration_of_another_relay_is_understood() {
+        let read = read(&[
+            ("PORT", "9000"),
+            ("STREAM_URI", "https://stream.example"),
+            ("EVENTS_HOST", "https://events.example"),
+            ("USE_EVENTS", "true"),
+            ("EVENTS_CAPACITY", "500"),
+            ("HEARTBEAT_INTERVAL", "1m30s"),
+            ("DISCONNECTED_STATUS_TIME", ":30"),
+            ("LOG_LEVEL", "NONE"),
+            ("INIT_TIMEOUT", "5s"),
+            ("USE_REDIS", "1"),
+            ("REDIS_HOST", "cache"),
+            ("REDIS_PASSWORD", "secret"),
+            ("PROXY_URL", "http://proxy:3128"),
+            ("PROXY_AUTH_USER", "me"),
+            ("PROXY_AUTH_PASSWORD", "p@ss"),
+            ("LD_ENV_Shop_Production", "sdk-1"),
+            ("LD_MOBILE_KEY_Shop_Production", "mob-1"),
+            ("LD_CLIENT_SIDE_ID_Shop_Production", "id-1"),
+            ("LD_SECURE_MODE_Shop_Production", "true"),
+            ("LD_PREFIX_Shop_Production", "shop"),
+            ("LD_TTL_Shop_Production", "90s"),
+            ("LD_PROJ_KEY_Shop_Production", "shop"),
+            ("LD_FILTER_KEYS_shop", "web, mobile"),
+            ("LD_ALLOWED_ORIGIN_Shop_Production", "https://shop.example"),
+            ("LD_ENV_Test", "sdk-2"),
+            ("LD_MOBILE_KEY_Test", " "),
+        ])
+        .unwrap();
+        assert_eq!(read.listen.unwrap().to_string(), "0.0.0.0:9000");
+        assert_eq!(read.stream.as_deref(), Some("https://stream.example"));
+        assert_eq!((read.event_mode, read.events_capacity), (Some(EventMode::Forwarded), Some(500)));
+        assert_eq!(read.heartbeat_interval, Some(Duration::from_secs(90)));
+        assert_eq!(read.disconnected_after, Some(Duration::from_secs(30)));
+        assert_eq!(read.log.as_deref(), Some("off"));
+        assert_eq!(read.proxy.as_deref(), Some("http://me:p%40ss@proxy:3128"));
+        assert_eq!(read.unused, ["INIT_TIMEOUT"]);
+        assert!(matches!(
+            read.database,
+            Some(Database::Redis { ref url, password: Some(_), .. }) if url == "redis://cache:6379"
+        ));
+        let [production, test] = &read.environments[..] else { panic!("{:?}", read.environments) };
+        assert_eq!((&*production.name, &*production.sdk_key), ("Shop Production", "sdk-1"));
+        assert_eq!(production.mobile_key.as_deref(), Some("mob-1"));
+        assert_eq!((production.secure_mode, production.ttl_minutes), (true, 2));
+        assert_eq!(production.filters.iter().collect::<Vec<_>>(), ["mobile", "web"]);
+        assert_eq!(production.allowed_origins.len(), 1);
+        assert_eq!((&*test.name, &test.mobile_key), ("Test", &None));
+    }
+
+    #[test]
+    fn what_cannot_be_is_said_with_its_name() {
+        for (name, value) in [
+            ("PORT", "many"),
+            ("USE_EVENTS", "perhaps"),
+            ("HEARTBEAT_INTERVAL", "3"),
+            ("PROXY_AUTH_NTLM", "true"),
+        ] {
+            let said = read(&[(name, value)]).unwrap_err();
+            assert!(said.contains(name), "{said}");
+        }
+    }
+
+    #[test]
+    fn nothing_set_is_nothing_said() {
+        let read = read(&[("HOME", "/root"), ("PORT", "")]).unwrap();
+        assert!(read.listen.is_none() && read.database.is_none() && read.environments.is_empty());
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (text, milliseconds) in
+            [("500ms", 500), ("1h30m", 5_400_000), ("1.5s", 1_500), ("0", 0), ("2:10", 130_000)]
+        {
+            assert_eq!(duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "3", "s", "3 m", "3d", "-1s", "1:x"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+    }
+}
