@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use flagstaff_eval::{DataSet, Detail, PreparedFlag, PrerequisiteResult, Value};
+use flagstaff_eval::big_segments::Membership;
+use flagstaff_eval::{BigSegmentsStatus, DataSet, Detail, PreparedFlag, PrerequisiteResult, Value};
 use flagstaff_wire::all_flags::AllFlagsOptions;
 use flagstaff_wire::migration::MigrationOpEvent;
 
@@ -58,6 +59,27 @@ impl Config {
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.observer = Some(Arc::new(observer));
         self.keep_items(true)
+    }
+}
+
+impl Client {
+    /// What the database of big segments says of a context, for evaluations that are made elsewhere. Waits for
+    /// it on any executor, for its time-out at most.
+    pub async fn big_segment_membership(
+        &self,
+        context_key: &str,
+    ) -> (Option<Arc<Membership>>, BigSegmentsStatus) {
+        let shared = self.shared();
+        let Some(manager) = &shared.big_segments else { return (None, BigSegmentsStatus::NotConfigured) };
+        let mut late = shared.after(manager.timeout());
+        manager.fetch(context_key, &mut late).await
+    }
+
+    /// Has the database of big segments asked anew: something wrote to it.
+    pub fn forget_big_segment_memberships(&self) {
+        if let Some(manager) = &self.shared().big_segments {
+            manager.forget();
+        }
     }
 }
 

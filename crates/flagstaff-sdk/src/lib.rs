@@ -117,6 +117,8 @@
 //!   flags of another; [`Client::report_migration_op`] reports a step of a migration that was noted elsewhere.
 //! - An [`Observer`] sees all that is received, as it was written; [`http_client`] sends other requests in
 //!   the way in which a client would. Relays are built on these two.
+//! - A [`BigSegmentCopy`] is a database that a relay fills with big segments;
+//!   [`Client::big_segment_membership`] asks it beforehand.
 //! - [`around_waits`] has an interpreter's lock let go of while an evaluation waits for a database.
 //! - [`Client::data_source_status`], [`Client::is_initialized`], [`Client::is_offline`] and
 //!   [`Client::data_set`] read the state.
@@ -163,7 +165,7 @@ mod value;
 mod wait;
 mod workers;
 
-pub use big_segments::{BigSegmentStore, BigSegmentStoreStatus, BigSegments};
+pub use big_segments::{Applied, BigSegmentCopy, BigSegmentStore, BigSegmentStoreStatus, BigSegments};
 pub use client::{AllFlagsState, Client};
 pub use config::{Config, ConfigError};
 pub use context::EventContext;

@@ -41,6 +41,11 @@ impl<T: Clone> Cache<T> {
         Some(entry.value.clone())
     }
 
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+        self.by_use.clear();
+    }
+
     pub(super) fn put(&mut self, key: Arc<str>, value: T, now: Instant) {
         if self.most == 0 || self.time.is_zero() {
             return;

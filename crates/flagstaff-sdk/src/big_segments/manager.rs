@@ -9,12 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use flagstaff_eval::BigSegmentsStatus;
 use flagstaff_eval::big_segments::Membership;
+use flagstaff_wire::big_segments::ContextHash;
 use foldhash::HashMap;
-use sha2::{Digest, Sha256};
 
 use super::cache::Cache;
 use super::options::BigSegments;
@@ -117,7 +115,7 @@ impl Manager {
     }
 
     /// As [`Manager::membership_within`], on any executor, until `late`.
-    pub(super) async fn fetch(
+    pub(crate) async fn fetch(
         self: &Arc<Self>,
         context_key: &str,
         late: &mut Waiting<()>,
@@ -176,6 +174,15 @@ impl Manager {
         Answer::Coming(answer, timeout)
     }
 
+    /// What was answered before does not count any more.
+    pub(crate) fn forget(&self) {
+        let _unforked = fork::guard();
+        let mut inner = self.lock();
+        inner.cache.clear();
+        // Whoever waits for these is answered; nobody joins, and nothing of it is remembered.
+        inner.questions.clear();
+    }
+
     /// The database did not do what it was asked to: said once, until it does again.
     pub(super) fn failed(&self, error: &StoreError) {
         if !self.failing.swap(true, Ordering::AcqRel) {
@@ -214,6 +221,10 @@ impl<T: Clone> UnderWay<T> {
     }
 
     /// For another one who wants the answer: it waits no longer than the one who asked first.
+    fn is(&self, slot: &Arc<Slot<T>>) -> bool {
+        Arc::ptr_eq(&self.answer, slot)
+    }
+
     pub(super) fn join(&self, timeout: Duration) -> Answer<T> {
         Answer::Coming(self.answer.copying(), timeout.saturating_sub(self.since.elapsed()))
     }
@@ -230,15 +241,18 @@ struct Question {
 impl Question {
     fn ask(self) {
         let manager = &self.manager;
-        match manager.options.store.membership(&hash(&self.key)) {
+        match manager.options.store.membership(&ContextHash::of(&self.key).to_string()) {
             Ok(members) => {
                 let members = members.map(Arc::new);
                 {
                     let _unforked = fork::guard();
                     let mut inner = manager.lock();
-                    inner.cache.put(self.key.clone(), members.clone(), Instant::now());
-                    // From here on the cache answers, and nobody joins any more.
-                    inner.questions.remove(&self.key);
+                    // It may be of before something was forgotten.
+                    if inner.questions.get(&self.key).is_some_and(|known| known.is(&self.slot)) {
+                        inner.cache.put(self.key.clone(), members.clone(), Instant::now());
+                        // From here on the cache answers, and nobody joins any more.
+                        inner.questions.remove(&self.key);
+                    }
                 }
                 manager.answered();
                 self.slot.set(Some(members));
@@ -254,32 +268,10 @@ impl Drop for Question {
             let _unforked = fork::guard();
             let mut inner = self.manager.lock();
             // It may have ended above, and been asked anew.
-            if inner.questions.get(&self.key).is_some_and(|known| Arc::ptr_eq(&known.answer, &self.slot)) {
+            if inner.questions.get(&self.key).is_some_and(|known| known.is(&self.slot)) {
                 inner.questions.remove(&self.key);
             }
         }
         self.slot.set(None);
-    }
-}
-
-/// Under which a store keeps a context.
-fn hash(context_key: &str) -> String {
-    STANDARD.encode(Sha256::digest(context_key.as_bytes()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::hash;
-
-    /// Source: the protocol's *big segment stores*.
-    #[test]
-    fn a_context_is_hashed_as_every_sdk_does() {
-        for (key, expected) in [
-            ("user1", "CgQblGLKpKMbrDVn4Lbm/ZEAeH2yq0M9lvbReMq/zpA="),
-            ("user2", "YCXRj+SKvUUWhSjxioLiZd2Y1CGnCEqgn2GzQXA5AaM="),
-            ("user-key", "CEXjZY7cHJG/ydFy7q4+YEFwVrG3/pkJwA4FAjrbfx0="),
-        ] {
-            assert_eq!(hash(key), expected);
-        }
     }
 }

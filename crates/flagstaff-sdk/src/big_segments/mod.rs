@@ -3,6 +3,7 @@
 //! | File | What it is about |
 //! |---|---|
 //! | `store` | what a database must offer |
+//! | `copy` | what it must offer to be filled |
 //! | `options` | how it is used |
 //! | `manager` | asking it: on threads of its own, once for all who ask for one context at a time |
 //! | `cache` | what it answered lately |
@@ -11,11 +12,13 @@
 
 mod asking;
 mod cache;
+mod copy;
 mod manager;
 mod options;
 mod status;
 mod store;
 
+pub use copy::{Applied, BigSegmentCopy};
 pub use options::BigSegments;
 pub use status::BigSegmentStoreStatus;
 pub use store::BigSegmentStore;

@@ -12,7 +12,7 @@ use super::connection::describe;
 /// As many writes as one request takes.
 const MOST_WRITES: usize = 25;
 /// How often what was put off is sent again.
-const MOST_TRIES: u32 = 10;
+pub(super) const MOST_TRIES: u32 = 10;
 
 pub(super) type Attributes = HashMap<String, AttributeValue>;
 
@@ -49,7 +49,7 @@ pub(super) async fn write_all(client: &Client, table: &str, writes: &[WriteReque
 }
 
 /// Before the first try none, then doubling from 50 ms to 2 s.
-fn pause(tried: u32) -> Duration {
+pub(super) fn pause(tried: u32) -> Duration {
     match tried {
         0 => Duration::ZERO,
         _ => Duration::from_millis(50 << (tried - 1)).min(Duration::from_secs(2)),
