@@ -86,7 +86,7 @@ impl LiveEnvironment {
         let about = Arc::new(about);
         let old = self.about();
         let mut leaving = vec![self.admit_by(&about)];
-        self.for_each_part(|part| leaving.push(part.admit_by(&about)));
+        self.for_each_following_part(|part| leaving.push(part.admit_by(&about)));
         let mut leaving: Vec<_> = leaving.into_iter().flatten().map(Leaving::Some).collect();
         let (old, new) = (&old.environment, &about.environment);
         let now = now_ms();
@@ -152,7 +152,7 @@ impl LiveEnvironment {
 
 impl LiveEnvironments {
     /// Sends those away whose key has had its time. Gives when to look again, in Unix milliseconds.
-    fn expire(&self, now: i64) -> Option<i64> {
+    pub fn expire(&self, now: i64) -> Option<i64> {
         let mut soonest = None;
         let mut look = |live: &LiveEnvironment| {
             let next = live.expire(now);

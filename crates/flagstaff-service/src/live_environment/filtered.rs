@@ -367,3 +367,6 @@ fn members<'d>(data: &'d DataSet, filter: &PayloadFilter, tags: &FlagTags) -> Ve
     }
     members
 }
+
+#[cfg(test)]
+mod tests;

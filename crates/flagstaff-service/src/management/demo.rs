@@ -11,6 +11,7 @@ use super::access_token::{self, NewAccessToken};
 use super::environment::{Keys, NewEnvironment};
 use super::flag::{self, Draft, Edit, NewFlag};
 use super::project::{self, NewProject};
+use super::relay_auto_config::{self, NewRelayAutoConfig};
 use super::segment::{self, NewSegment, SegmentDefinition};
 use super::setup::FirstStart;
 use crate::auth::{Actor, MintedToken, Role, password};
@@ -20,6 +21,7 @@ use crate::store::environment::{self, Environment};
 use crate::store::member::{self, Member};
 use crate::store::membership::{Membership, SegmentRule};
 use crate::store::metric::{self, Metric};
+use crate::store::relay_auto_config::Statement;
 use crate::store::targeting::{Defaults, FlagDefinition, Rule, RuleClause, Targeting, Variation};
 use crate::store::{StoreError, new_public_id};
 
@@ -29,6 +31,8 @@ pub const PROJECT: &str = "demo";
 pub const ENVIRONMENTS: [&str; 2] = ["production", "staging"];
 /// The access token.
 pub const ACCESS_TOKEN: &str = "api-demo";
+/// The key of relays that configure themselves, with all environments.
+pub const RELAY_KEY: &str = "rel-demo";
 /// Who signs in.
 pub const EMAIL: &str = "demo@example.com";
 /// With what.
@@ -46,6 +50,13 @@ pub(super) async fn seed(connection: &mut Connection) -> Result<FirstStart, Chan
     };
     let token = MintedToken::of(ACCESS_TOKEN.to_owned());
     access_token::insert(connection, &actor, member.id, &new, &token).await?;
+    let all = Statement {
+        actions: vec!["*".to_owned()],
+        resources: vec!["proj/*:env/*".to_owned()],
+        ..Statement::default()
+    };
+    let new = NewRelayAutoConfig { name: "Demo".to_owned(), policy: vec![all] };
+    relay_auto_config::insert(connection, &actor, &new, &MintedToken::of(RELAY_KEY.to_owned())).await?;
     let project_id = project::insert(connection, &actor, &demo_project()).await?;
     for environment in environment::of_project(connection, project_id).await? {
         add_segment(connection, &environment).await?;

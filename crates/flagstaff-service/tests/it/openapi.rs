@@ -71,6 +71,8 @@ async fn answers_have_the_published_shapes() {
     let service = Service::demo().await;
     let new_flag = json!({"key": "new", "name": "New"});
     let new_environment = json!({"key": "qa", "name": "QA", "color": "123456"});
+    let statement = json!({"effect": "allow", "actions": ["*"], "resources": ["proj/*:env/*"]});
+    let relays = json!({"name": "Edge", "policy": [statement]});
     let flip = json!([{"op": "replace", "path": "/environments/production/on", "value": true}]);
     let no_off_variation = json!([{"op": "remove", "path": "/environments/production/offVariation"}]);
     let rename = json!([{"op": "replace", "path": "/name", "value": "Other"}]);
@@ -100,6 +102,8 @@ async fn answers_have_the_published_shapes() {
         ("PATCH", "/api/v2/segments/demo/production/s", Some(rename.clone()), "UserSegment"),
         ("POST", "/api/v2/tokens", Some(json!({"role": "reader"})), "Token"),
         ("GET", "/api/v2/tokens", None, "Tokens"),
+        ("POST", "/api/v2/account/relay-auto-configs", Some(relays), "RelayAutoConfigRep"),
+        ("GET", "/api/v2/account/relay-auto-configs", None, "RelayAutoConfigCollectionRep"),
         ("GET", "/api/v2/nothing", None, "NotFoundErrorRep"),
         ("PATCH", FLAG, Some(json!({})), "InvalidRequestErrorRep"),
         ("POST", "/api/v2/projects", Some(json!({"key": "p", "name": "P"})), "StatusConflictErrorRep"),
