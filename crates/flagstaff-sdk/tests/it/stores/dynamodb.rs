@@ -10,6 +10,7 @@ use flagstaff_sdk::testing::{BigSegmentWriter, check_big_segment_store, check_pe
 use flagstaff_sdk::{DynamoDb, ItemKind, PersistentStore, StoredItem};
 use serde_json::{Value, json};
 
+use super::copies::check_copy;
 use super::faults::{self, flag};
 use super::servers::{Program, Server, answers_with, find, shared, tools};
 use crate::support::Lines;
@@ -187,6 +188,12 @@ fn reads_big_segments() {
     check_big_segment_store(|prefix| {
         (store(server.port).prefix(prefix), Writer(server.port, prefix.to_owned()))
     });
+}
+
+#[test]
+fn is_filled_with_big_segments() {
+    let Some(server) = server() else { return };
+    check_copy(&store(server.port).prefix("copy"));
 }
 
 /// As JSON of about this many bytes.

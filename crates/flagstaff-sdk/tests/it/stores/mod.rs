@@ -2,6 +2,8 @@
 
 #[cfg(feature = "consul")]
 mod consul;
+#[cfg(any(feature = "redis", feature = "dynamodb"))]
+mod copies;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
 mod faults;

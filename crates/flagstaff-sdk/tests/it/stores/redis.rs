@@ -10,6 +10,7 @@ use flagstaff_sdk::testing::{BigSegmentWriter, check_big_segment_store, check_pe
 use flagstaff_sdk::{ItemKind, PersistentStore, Redis, StoredItem};
 use redis::{Commands, Connection};
 
+use super::copies::check_copy;
 use super::faults::{self, flag};
 use super::servers::{Program, Server, answers_with, find, in_path, shared};
 
@@ -121,6 +122,12 @@ fn reads_big_segments() {
     check_big_segment_store(|prefix| {
         (Redis::new(url(server.port)).prefix(prefix), Writer(server.port, prefix.to_owned()))
     });
+}
+
+#[test]
+fn is_filled_with_big_segments() {
+    let Some(server) = server() else { return };
+    check_copy(&Redis::new(url(server.port)).prefix(unique("copy")));
 }
 
 #[test]
