@@ -1,159 +1,264 @@
 //! R2: kill -9 at random points while events come in. Every event that was acknowledged is counted, and
-//! none twice, not even when its payload was sent again.
+//! none twice, not even when its payload is sent again.
 //!
-//! `FLAGSTAFF_TEST_KILLS` says how often it is killed; 200 for the whole of R2.
+//! `FLAGSTAFF_KILLS=200 cargo test -p flagstaff-cli --test it killed_while_counting -- --nocapture` is the
+//! whole of it; `FLAGSTAFF_SEED` repeats a run.
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use flagstaff_service::analytics::{Analytics, Page};
-use flagstaff_service::store::{Store, environment, project};
+use flagstaff_service::store::connection::sql;
 
-use crate::process::{Folder, Service};
+use crate::kills::{Chance, crashes, kills};
+use crate::place::{Place, Sessions};
 
 const SENDERS: usize = 4;
-const USUAL_KILLS: usize = 12;
+
+/// The kill comes within so long after senders have begun.
+const SENDING: Duration = Duration::from_millis(400);
 
 /// Ten times what is expected.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn acknowledged_events_outlive_kills_and_are_counted_once() {
-    let kills = std::env::var("FLAGSTAFF_TEST_KILLS").ok().and_then(|kills| kills.parse().ok());
-    let folder = Folder::new("killed-while-counting");
-    let mut senders: Vec<Sender> = (0..SENDERS).map(Sender::new).collect();
-    let mut chance = Chance::new();
-    let kills = kills.unwrap_or(USUAL_KILLS);
-    for _ in 0..kills {
-        let mut service = Service::start(&folder, &["--demo"]);
-        let killed = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            for sender in &mut senders {
-                let (address, killed) = (service.address().parse().unwrap(), &killed);
-                scope.spawn(move || sender.send_until(address, killed));
-            }
-            std::thread::sleep(Duration::from_millis(chance.next(400)));
-            service.kill();
-            killed.store(true, Ordering::Release);
-        });
-    }
-    let acknowledged: usize = senders.iter().map(|sender| sender.acknowledged).sum();
-    assert!(acknowledged > kills, "hardly anything was acknowledged: {acknowledged}");
-    let in_doubt = senders.iter().filter(|sender| sender.in_doubt).count();
-    let (evaluations, users) = counted(folder.path());
-    println!(
-        "{kills} kills: {acknowledged} batches acknowledged, {evaluations} counted, {in_doubt} in doubt"
-    );
-
-    // A batch in doubt may have been stored just before the kill.
-    let possible = acknowledged as u64..=(acknowledged + in_doubt) as u64;
-    assert!(possible.contains(&evaluations), "{evaluations} evaluations, but {possible:?} were possible");
-    assert_eq!(users, evaluations, "a batch is counted whole or not at all");
-
-    // Sent again under their ids, those in doubt are counted once, too.
-    let service = Service::start(&folder, &["--demo"]);
-    let address = service.address().parse().unwrap();
-    for sender in senders.iter_mut().filter(|sender| sender.in_doubt) {
-        assert!(sender.send(address), "a running service takes a batch");
-    }
-    drop(service);
-    let all = (acknowledged + in_doubt) as u64;
-    assert_eq!(counted(folder.path()), (all, all));
+    run(&Place::sqlite("killed-while-counting"));
 }
 
-/// What one program sends: a batch after the other, each with one evaluation and one user.
+#[test]
+fn acknowledged_events_outlive_kills_and_are_counted_once_on_postgres() {
+    if let Some(place) = Place::postgres("killed-while-counting") {
+        run(&place);
+    }
+}
+
+#[test]
+fn acknowledged_events_outlive_crashes_of_postgres_and_are_counted_once() {
+    let Some(mut place) = Place::postgres("crash-while-counting") else { return };
+    let mut chance = Chance::new("crash_while_counting");
+    let mut senders: Vec<Sender> = (0..SENDERS).map(Sender::new).collect();
+    let service = place.start(&["--demo", "--log", "off"]);
+    let address = service.address().parse().unwrap();
+    let (stop, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for sender in &mut senders {
+            let (stop, acknowledged) = (&stop, &acknowledged);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    // Again under the same id, as long as there is no database.
+                    let taken = sender.send(address) && sender.repeat(address);
+                    acknowledged.fetch_add(u64::from(taken), Ordering::Relaxed);
+                }
+            });
+        }
+        place.crash_database(crashes(), &mut chance, || acknowledged.load(Ordering::Relaxed));
+        stop.store(true, Ordering::Relaxed);
+    });
+    conclude(&place, &mut senders, address, &format!("R2 postgres: {} crashes of the server", crashes()));
+}
+
+fn run(place: &Place) {
+    let mut chance = Chance::new("killed_while_counting");
+    let mut senders: Vec<Sender> = (0..SENDERS).map(Sender::new).collect();
+    let kills = kills();
+    let mut killed = Sessions::default();
+    for _ in 0..kills {
+        let mut service = place.start(&["--demo", "--log", "off"]);
+        let is_killed = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for sender in &mut senders {
+                let (address, is_killed) = (service.address().parse().unwrap(), &is_killed);
+                scope.spawn(move || sender.send_until(address, is_killed));
+            }
+            std::thread::sleep(chance.pause(SENDING));
+            service.kill();
+            is_killed.store(true, Ordering::Release);
+        });
+        killed = place.sessions();
+    }
+
+    let service = place.start(&["--demo", "--log", "off"]);
+    place.wait_until_ended(&killed);
+    let address = service.address().parse().unwrap();
+    conclude(place, &mut senders, address, &format!("R2 {}: {kills} kills", place.engine()));
+}
+
+/// Prints what came of it, and fails if that is not what must be. Batches in doubt may have been stored.
+fn conclude(place: &Place, senders: &mut [Sender], address: SocketAddr, what: &str) {
+    let counted = Counted::read(place);
+    let acknowledged: BTreeSet<String> = senders.iter().flat_map(Sender::acknowledged).collect();
+    let in_doubt: BTreeSet<String> = senders.iter().flat_map(Sender::in_doubt).collect();
+    let possible = acknowledged.union(&in_doubt).cloned().collect();
+    let lost = acknowledged.difference(&counted.users).count();
+    let doubled = counted.evaluations - counted.users.len() as i64;
+    println!(
+        "{what}, {} batches acknowledged, {} in doubt, {} counted, {lost} lost, {doubled} doubled; \
+         {} sent once more",
+        acknowledged.len(),
+        in_doubt.len(),
+        counted.evaluations,
+        senders.iter().map(|sender| sender.repeated).sum::<usize>(),
+    );
+    assert!(acknowledged.len() as u64 > kills(), "the kills fell into sending");
+    assert_eq!((lost, doubled), (0, 0));
+    let unknown: Vec<&String> = counted.users.difference(&possible).collect();
+    assert!(unknown.is_empty(), "nobody sent {unknown:?}");
+    counted.check_whole();
+
+    // Sent again under their ids, those in doubt are counted once, too, and so are the others.
+    for sender in &mut *senders {
+        assert!(sender.repeat(address) && sender.send(address), "a running service takes a batch");
+    }
+    let counted = Counted::read(place);
+    counted.check_whole();
+    let all: BTreeSet<String> = senders.iter().flat_map(Sender::acknowledged).collect();
+    assert_eq!(counted.users, all);
+}
+
+/// What one program sends: a batch after the other, each with one evaluation, one custom event and one user
+/// of its own.
 struct Sender {
     name: String,
     acknowledged: usize,
     /// Whether the current batch was sent and not acknowledged.
-    in_doubt: bool,
+    is_in_doubt: bool,
+    /// How many batches were sent once more although they had been acknowledged.
+    repeated: usize,
 }
 
 impl Sender {
     fn new(number: usize) -> Self {
-        Self { name: format!("s{number}"), acknowledged: 0, in_doubt: false }
+        Self { name: format!("s{number}"), acknowledged: 0, is_in_doubt: false, repeated: 0 }
     }
 
-    fn send_until(&mut self, address: SocketAddr, killed: &AtomicBool) {
-        while !killed.load(Ordering::Acquire) && self.send(address) {}
+    fn acknowledged(&self) -> impl Iterator<Item = String> {
+        (0..self.acknowledged).map(|number| self.payload(number))
+    }
+
+    fn in_doubt(&self) -> Option<String> {
+        self.is_in_doubt.then(|| self.payload(self.acknowledged))
+    }
+
+    fn payload(&self, number: usize) -> String {
+        format!("{}-{number}", self.name)
+    }
+
+    /// Begins with what was in doubt, under the same id, and with the last one that was not.
+    fn send_until(&mut self, address: SocketAddr, is_killed: &AtomicBool) {
+        if !self.repeat(address) {
+            return;
+        }
+        while !is_killed.load(Ordering::Acquire) && self.send(address) {}
     }
 
     /// Sends the current batch; true if it was acknowledged, and the next one is due.
     fn send(&mut self, address: SocketAddr) -> bool {
-        let id = format!("{}-{}", self.name, self.acknowledged);
-        let body = format!(
-            r#"[{{"kind":"summary","features":{{"killed":{{"counters":[{{"variation":0,"version":1,"count":1}}]}}}}}},
-                {{"kind":"index","context":{{"kind":"user","key":"{id}","name":"Kill Survivor"}}}}]"#
-        );
-        self.in_doubt = true;
-        let answer = post(address, &id, &body).unwrap_or_default();
-        if answer.is_empty() {
+        self.is_in_doubt = true;
+        if !post(address, &self.payload(self.acknowledged)) {
             return false;
         }
-        assert!(answer.starts_with("HTTP/1.1 202 "), "a running service refused a batch: {answer}");
-        self.in_doubt = false;
+        self.is_in_doubt = false;
         self.acknowledged += 1;
         true
     }
+
+    /// Sends the last acknowledged batch once more, as a sender does that missed the answer.
+    fn repeat(&mut self, address: SocketAddr) -> bool {
+        if self.acknowledged == 0 {
+            return true;
+        }
+        let taken = post(address, &self.payload(self.acknowledged - 1));
+        self.repeated += usize::from(taken);
+        taken
+    }
 }
 
-/// The answer's beginning; empty or an error if the service went away meanwhile.
-fn post(address: SocketAddr, payload_id: &str, body: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+/// True if the batch was acknowledged; false if the service, or its database, went away meanwhile.
+fn post(address: SocketAddr, payload_id: &str) -> bool {
+    let body = format!(
+        r#"[{{"kind":"summary","features":{{"killed":{{"counters":[{{"variation":0,"version":1,"count":1}}]}}}}}},
+            {{"kind":"custom","key":"survived","contextKeys":{{"user":"{payload_id}"}}}},
+            {{"kind":"index","context":{{"kind":"user","key":"{payload_id}","name":"Kill Survivor"}}}}]"#
+    );
     let length = body.len();
     let request = format!(
         "POST /bulk HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: sdk-demo-production\r\n\
          x-launchdarkly-event-schema: 4\r\nx-launchdarkly-payload-id: {payload_id}\r\ncontent-length: {length}\r\n\r\n{body}"
     );
-    stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    let answer = || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        std::io::Result::Ok(answer)
+    };
+    let answer = answer().unwrap_or_default();
+    // A running service refuses a batch only while it has no database, and says that this will pass.
+    let is_known = ["", "HTTP/1.1 202 ", "HTTP/1.1 503 "].iter().any(|known| match *known {
+        "" => answer.is_empty(),
+        known => answer.starts_with(known),
+    });
+    assert!(is_known, "a running service answered {answer}");
+    answer.starts_with("HTTP/1.1 202 ")
 }
 
-/// Evaluations and users, read after the process has ended, with what it left uncounted.
-fn counted(folder: &Path) -> (u64, u64) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let store = Store::open(folder).await.unwrap();
-        let mut connection = store.read().await.unwrap();
-        let demo = project::by_key(&mut connection, "demo").await.unwrap().unwrap();
-        let production = environment::by_key(&mut connection, demo.id, "production").await.unwrap().unwrap();
-        drop(connection);
-        let analytics = Analytics::open(folder).await.unwrap();
-        assert!(analytics.wait_until_counted(PATIENCE).await, "batches were not counted in time");
-        let evaluations = analytics.evaluations_last_hour(production.id).await.unwrap();
-        let evaluations = evaluations.get("killed").map_or(0, |counts| counts.total);
-        let users = analytics.known_users_count(production.id).await.unwrap();
-        let page = Page { offset: 0, limit: usize::MAX };
-        let found = analytics.search_users(production.id, "kill surv", None, page).await.unwrap();
-        assert_eq!(found.users.len() as u64, users, "every user is found");
-        analytics.close().await;
-        store.close().await;
-        (evaluations, users)
-    })
+/// What the batches add up to.
+struct Counted {
+    evaluations: i64,
+    custom_events: i64,
+    users: BTreeSet<String>,
+    found_by_name: i64,
+    set_aside: i64,
 }
 
-/// Numbers to kill at. The seed is printed: the test shows it when it fails.
-struct Chance(u64);
-
-impl Chance {
-    fn new() -> Self {
-        let seed = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64) | 1;
-        println!("kills at random points from seed {seed}");
-        Self(seed)
+impl Counted {
+    /// Waits until a running service has counted everything.
+    fn read(place: &Place) -> Self {
+        place.block_on(async {
+            let store = place.events().await;
+            let started = Instant::now();
+            loop {
+                let mut connection = store.snapshot().await.unwrap();
+                let waiting: i64 =
+                    sql("SELECT count(*) FROM batch").fetch_scalar(&mut connection).await.unwrap();
+                if waiting > 0 {
+                    assert!(started.elapsed() < PATIENCE, "{waiting} batches were not counted in time");
+                    drop(connection);
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                }
+                let mut number = async |text| sql(text).fetch_scalar(&mut connection).await.unwrap();
+                let counted = Self {
+                    evaluations: number(
+                        "SELECT CAST(coalesce(sum(count), 0) AS BIGINT) FROM evaluation_count WHERE flag_key = 'killed'",
+                    )
+                    .await,
+                    custom_events: number(
+                        "SELECT CAST(coalesce(sum(count), 0) AS BIGINT) FROM custom_count WHERE event_key = 'survived'",
+                    )
+                    .await,
+                    found_by_name: number("SELECT count(*) FROM context_term WHERE term = 'survivor'").await,
+                    set_aside: number("SELECT count(*) FROM set_aside_batch").await,
+                    users: {
+                        let keys = sql("SELECT key FROM context WHERE kind = 'user'");
+                        keys.fetch_scalars(&mut connection).await.unwrap().into_iter().collect()
+                    },
+                };
+                drop(connection);
+                store.close().await;
+                return counted;
+            }
+        })
     }
 
-    /// From 0 up to `end`, that one not included.
-    fn next(&mut self, end: u64) -> u64 {
-        // xorshift64
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
+    /// A batch is counted whole or not at all.
+    fn check_whole(&self) {
+        let users = self.users.len() as i64;
+        let counts = [self.evaluations, self.custom_events, self.found_by_name, self.set_aside];
+        assert_eq!(counts, [users, users, users, 0], "evaluations, custom events, users by name, set aside");
     }
 }

@@ -2,5 +2,7 @@
 
 mod commands;
 mod crash;
+mod kills;
 mod killed_while_counting;
+mod place;
 mod process;
