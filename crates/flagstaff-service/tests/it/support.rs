@@ -35,6 +35,13 @@ impl Folder {
         &self.path
     }
 
+    /// What a service on this data is started with.
+    pub(crate) fn config(&self) -> Config {
+        let mut config = Config::new(self.path());
+        config.database = self.database();
+        config
+    }
+
     /// The same one each time.
     pub(crate) fn database(&self) -> Database {
         self.database.get_or_init(engine::fresh).clone()
@@ -84,8 +91,7 @@ impl Service {
     }
 
     async fn start(folder: Folder, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::new(folder.path());
-        config.database = folder.database();
+        let mut config = folder.config();
         config.serving.listen = ([127, 0, 0, 1], 0).into();
         config.demo = true;
         change(&mut config);
