@@ -101,6 +101,11 @@ pub fn describe_http_error(error: &reqwest::Error) -> String {
     http::describe(error)
 }
 
+/// Whether a request failed in a way that time alone does not mend: because of a certificate.
+pub fn is_certificate_error(error: &reqwest::Error) -> bool {
+    http::is_certificate_error(error)
+}
+
 /// What an evaluation looks at besides, and whom it tells.
 pub struct Seen<'s> {
     /// The flags that it is done in; without any, the client's own.

@@ -116,7 +116,7 @@
 //! - A [`Plugin`] is shown the client before it connects; [`Client::remind_of`] has one client begin with the
 //!   flags of another; [`Client::report_migration_op`] reports a step of a migration that was noted elsewhere.
 //! - An [`Observer`] sees all that is received, as it was written; [`http_client`] sends other requests in
-//!   the way in which a client would. Relays are built on these two.
+//!   the way in which a client would, and comes again by the same [`Backoff`]. Relays are built on these.
 //! - A [`BigSegmentCopy`] is a database that a relay fills with big segments;
 //!   [`Client::big_segment_membership`] asks it beforehand.
 //! - [`around_waits`] has an interpreter's lock let go of while an evaluation waits for a database.
@@ -170,7 +170,7 @@ pub use client::{AllFlagsState, Client};
 pub use config::{Config, ConfigError};
 pub use context::EventContext;
 pub use data_source::{
-    BadFlags, DataAvailability, DataSource, DataSourceError, DataSourceErrorKind, DataSourceState,
+    Backoff, BadFlags, DataAvailability, DataSource, DataSourceError, DataSourceErrorKind, DataSourceState,
     DataSourceStatus, DataSourceUpdates, DuplicateKeys, FileDataSource, FlagBuilder, FlagRuleBuilder,
     FlagsDocument, FlagsFileError, KeptItems, Ready, TestData, VariationChoice, read_flags_document,
     read_flags_file,
@@ -195,7 +195,7 @@ pub use flagstaff_wire::diagnostic::{Platform, Sdk};
 #[doc(hidden)]
 pub use flagstaff_wire::openfeature;
 pub use flagstaff_wire::stream::ItemKind;
-pub use glue::{Observer, Seen, around_waits, describe_http_error, http_client};
+pub use glue::{Observer, Seen, around_waits, describe_http_error, http_client, is_certificate_error};
 #[cfg(feature = "otel")]
 pub use hooks::OtelHook;
 pub use hooks::{EvaluationSeriesContext, Hook, HookResult, SeriesData, TrackSeriesContext};

@@ -19,9 +19,9 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// So many good polls in a row are healthy.
 const HEALTHY_POLLS: u32 = 2;
 
-/// Counts failures and says how long to wait.
+/// Counts failures of a connection and says how long to wait: for relays, which have connections of their own.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     initial: Duration,
     failures: u32,
     extended_failures: u32,
@@ -31,23 +31,24 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    pub(crate) fn new(initial: Duration) -> Self {
+    /// The first delay is this long.
+    pub fn new(initial: Duration) -> Self {
         Self { initial, failures: 0, extended_failures: 0, good_polls: 0, time_factor: 1 }
     }
 
     /// For tests: all times but the initial delay are so many times shorter.
-    pub(crate) fn compressed(mut self, time_factor: u32) -> Self {
+    pub fn compressed(mut self, time_factor: u32) -> Self {
         self.time_factor = time_factor;
         self
     }
 
     /// The service named another first delay.
-    pub(crate) fn set_initial(&mut self, initial: Duration) {
+    pub fn set_initial(&mut self, initial: Duration) {
         self.initial = initial.clamp(SHORTEST_NAMED, LONGEST_EXTENDED);
     }
 
     /// A connection ended that had been good for so long.
-    pub(crate) fn was_good_for(&mut self, time: Duration) {
+    pub fn was_good_for(&mut self, time: Duration) {
         if time >= HEALTHY_AFTER / self.time_factor {
             self.reset();
         }
@@ -59,6 +60,11 @@ impl Backoff {
         if self.good_polls >= HEALTHY_POLLS {
             self.reset();
         }
+    }
+
+    /// Counts a failure, of a kind that time alone does not mend if `extended`. The delay before the next attempt.
+    pub fn next_delay(&mut self, extended: bool) -> Duration {
+        self.failed(extended, random())
     }
 
     /// Counts a failure. The delay before the next attempt; `random` decides how much is cut off.

@@ -26,7 +26,8 @@ pub use status::{
 };
 pub use test_data::{FlagBuilder, FlagRuleBuilder, TestData, VariationChoice};
 
-pub(crate) use backoff::{Backoff, random};
+pub use backoff::Backoff;
+pub(crate) use backoff::random;
 pub(crate) use file::read_file;
 pub(crate) use polling::{read_body, run_at as poll_fdv1};
 pub(crate) use status::StatusCell;

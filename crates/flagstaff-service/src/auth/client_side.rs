@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 
-use super::filtered;
 use super::sdk_key::credential;
+use super::{filtered, unknown};
 use crate::SharedServing;
 use crate::error::ApiError;
 use crate::live_environment::LiveEnvironment;
@@ -31,8 +31,9 @@ impl FromRequestParts<SharedServing> for BrowserEnvironment {
                 "there is no environment with the client-side ID `{}`",
                 id.escape_debug()
             ))
-        })?;
-        filtered(live, &parts.uri).map(Self)
+        });
+        let live = live.map_err(|refusal| unknown(serving, refusal))?;
+        filtered(live, &parts.uri).map(Self).map_err(|refusal| unknown(serving, refusal))
     }
 }
 
@@ -54,7 +55,8 @@ impl FromRequestParts<SharedServing> for MobileEnvironment {
                 "unknown mobile key: it is the `mobileKey` of an environment, which \
                  GET /api/v2/projects/PROJECT/environments shows",
             )
-        })?;
-        filtered(live, &parts.uri).map(Self)
+        });
+        let live = live.map_err(|refusal| unknown(serving, refusal))?;
+        filtered(live, &parts.uri).map(Self).map_err(|refusal| unknown(serving, refusal))
     }
 }

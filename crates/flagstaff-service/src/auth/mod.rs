@@ -35,3 +35,12 @@ pub use permission::{Action, Actor, ActorKind, Forbidden, Role};
 pub use relay_key::Relay;
 pub use sdk_key::SdkEnvironment;
 pub use session::Session;
+
+use crate::SharedServing;
+use crate::error::ApiError;
+use crate::live_environment::NotInitialized;
+
+/// That somebody came by something that nobody knows. Where more may come to be known, they are told to come again.
+pub(crate) fn unknown(serving: &SharedServing, refusal: ApiError) -> ApiError {
+    if serving.live.expects_more() { NotInitialized.into() } else { refusal }
+}

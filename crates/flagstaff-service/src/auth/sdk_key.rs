@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 
-use super::filtered;
+use super::{filtered, unknown};
 use crate::SharedServing;
 use crate::error::ApiError;
 use crate::live_environment::LiveEnvironment;
@@ -27,8 +27,9 @@ impl FromRequestParts<SharedServing> for SdkEnvironment {
                 "unknown SDK key: it is the `apiKey` of an environment, which \
                  GET /api/v2/projects/PROJECT/environments shows",
             )
-        })?;
-        filtered(live, &parts.uri).map(Self)
+        });
+        let live = live.map_err(|refusal| unknown(serving, refusal))?;
+        filtered(live, &parts.uri).map(Self).map_err(|refusal| unknown(serving, refusal))
     }
 }
 

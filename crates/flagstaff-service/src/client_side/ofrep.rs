@@ -28,7 +28,7 @@ use sha2::{Digest as _, Sha256};
 use super::cors::{By, for_pages};
 use super::{evaluation, stream};
 use crate::SharedServing;
-use crate::auth::filtered;
+use crate::auth::{filtered, unknown};
 use crate::delivery::poll::{WORTH_COMPRESSING, compressed, json as answer_json, json_compressed};
 use crate::delivery::poll::{matches, takes_gzip, unchanged};
 use crate::error::ApiError;
@@ -73,9 +73,11 @@ impl FromRequestParts<SharedServing> for Asker {
             .or_else(|| serving.live.by_mobile_key(key).map(|live| (live, Audience::Mobile)))
             .or_else(|| serving.live.by_client_side_id(key).map(|live| (live, Audience::Browser)));
         let (live, audience) = found.ok_or_else(|| {
-            ApiError::unauthorized("unknown key: it is neither an SDK key, a mobile key nor a client-side ID")
+            let refusal = "unknown key: it is neither an SDK key, a mobile key nor a client-side ID";
+            unknown(serving, ApiError::unauthorized(refusal))
         })?;
-        Ok(Self { live: filtered(live, &parts.uri)?, audience })
+        let live = filtered(live, &parts.uri).map_err(|refusal| unknown(serving, refusal))?;
+        Ok(Self { live, audience })
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::bulk;
 use crate::SharedServing;
+use crate::auth;
 use crate::client_side::context::base64;
 use crate::error::ApiError;
 use crate::extract::{Asked, Keys};
@@ -38,7 +39,8 @@ pub(super) async fn image(
 ) -> Result<Response, ApiError> {
     let unknown = || ApiError::not_found("there is no environment with this client-side ID");
     let id = file.strip_suffix(".gif").ok_or_else(unknown)?;
-    let environment = serving.live.by_client_side_id(id).ok_or_else(unknown)?;
+    let environment = serving.live.by_client_side_id(id);
+    let environment = environment.ok_or_else(|| auth::unknown(&serving, unknown()))?;
     let stored = match events {
         Ok(Asked(events)) => store(&serving, &environment, events).await,
         Err(error) => Err(error),

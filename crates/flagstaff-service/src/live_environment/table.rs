@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -17,6 +18,8 @@ use crate::store::environment::Environment;
 pub struct LiveEnvironments {
     table: ArcSwap<Table>,
     changed: watch::Sender<()>,
+    /// There may be more than those that are known yet.
+    is_incomplete: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +65,17 @@ impl LiveEnvironments {
         all
     }
 
+    /// Whether there may be others than those that are known yet: whoever comes by an unknown key is told to come
+    /// again, and not that it is wrong.
+    pub fn expect_more(&self, more: bool) {
+        self.is_incomplete.store(more, Ordering::Release);
+    }
+
+    /// Whether there may be others than those that are known yet.
+    pub fn expects_more(&self) -> bool {
+        self.is_incomplete.load(Ordering::Acquire)
+    }
+
     /// Tells when there are others, or something else is true about them.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
@@ -104,8 +118,14 @@ impl LiveEnvironments {
 
 impl Table {
     fn of(by_id: HashMap<EnvironmentId, Arc<LiveEnvironment>>) -> Self {
-        let by = |credential: fn(&Environment) -> String| {
-            by_id.values().map(|live| (credential(&live.about.load().environment), live.clone())).collect()
+        // In a relay not every environment has all of them.
+        let by = |credential: fn(&Environment) -> &str, known_by: fn(&str) -> String| {
+            let found = |live: &Arc<LiveEnvironment>| {
+                let about = live.about.load();
+                let credential = credential(&about.environment);
+                (!credential.is_empty()).then(|| (known_by(credential), live.clone()))
+            };
+            by_id.values().filter_map(found).collect()
         };
         let old_sdk_key = |live: &Arc<LiveEnvironment>| {
             let old = live.about.load().environment.expiring_sdk_key.clone()?;
@@ -113,9 +133,9 @@ impl Table {
         };
         Self {
             by_old_sdk_key: by_id.values().filter_map(old_sdk_key).collect(),
-            by_sdk_key: by(|environment| secret::hash(&environment.sdk_key)),
-            by_mobile_key: by(|environment| secret::hash(&environment.mobile_key)),
-            by_client_side_id: by(|environment| environment.client_side_id.clone()),
+            by_sdk_key: by(|environment| &environment.sdk_key, secret::hash),
+            by_mobile_key: by(|environment| &environment.mobile_key, secret::hash),
+            by_client_side_id: by(|environment| &environment.client_side_id, str::to_owned),
             by_id,
         }
     }
