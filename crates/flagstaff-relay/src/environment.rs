@@ -20,10 +20,10 @@ use bytes::Bytes;
 use flagstaff_eval::DataSet;
 use flagstaff_eval::model::ClientSideAvailability;
 use flagstaff_sdk::{
-    Client, ConfigError, DataAvailability, DataSourceStatus, DataStoreStatus, DataSystem, Observer,
-    PollingSource, StoredItem, StreamingSource,
+    Client, ConfigError, DataAvailability, DataSourceStatus, DataStoreStatus, DataSystem, LogLevel, LogSink,
+    Observer, PollingSource, StoredItem, StreamingSource,
 };
-use flagstaff_service::live_environment::{About, LiveEnvironment, Received};
+use flagstaff_service::live_environment::{About, LiveEnvironment, Pages, Received};
 use flagstaff_service::now_ms;
 use flagstaff_service::store::EnvironmentId;
 use flagstaff_service::store::change_log::ItemKind;
@@ -187,7 +187,8 @@ impl Connection {
             .send_events(false)
             .answer_when_closed(true)
             .close_timeout(CLOSING)
-            .observer(feed.clone());
+            .observer(feed.clone())
+            .log_to(Arc::new(Log::new(&settings.name, filter)));
         client = match config.upstream.delivery {
             Delivery::Stream => client.stream(true),
             Delivery::Poll => client.stream(false).poll_interval(config.upstream.poll_interval),
@@ -263,6 +264,39 @@ impl Observer for Feed {
 
     fn changes(&self, data: &DataSet, items: &[StoredItem]) {
         self.hand_on(|live| live.receive(data, received(data, items)));
+    }
+}
+
+/// Says of which environment a client's log lines are.
+struct Log(String);
+
+impl Log {
+    fn new(name: &str, filter: Option<&str>) -> Self {
+        Self(match filter {
+            None => format!("`{}`", name.escape_debug()),
+            Some(filter) => format!("`{}`, part `{filter}`", name.escape_debug()),
+        })
+    }
+}
+
+impl LogSink for Log {
+    fn enabled(&self, level: LogLevel) -> bool {
+        match level {
+            LogLevel::Debug => tracing::enabled!(tracing::Level::DEBUG),
+            LogLevel::Info => tracing::enabled!(tracing::Level::INFO),
+            LogLevel::Warn => tracing::enabled!(tracing::Level::WARN),
+            LogLevel::Error => tracing::enabled!(tracing::Level::ERROR),
+        }
+    }
+
+    fn log(&self, level: LogLevel, line: &str) {
+        let Self(of) = self;
+        match level {
+            LogLevel::Debug => tracing::debug!("environment {of}: {line}"),
+            LogLevel::Info => tracing::info!("environment {of}: {line}"),
+            LogLevel::Warn => tracing::warn!("environment {of}: {line}"),
+            LogLevel::Error => tracing::error!("environment {of}: {line}"),
+        }
     }
 }
 
@@ -365,5 +399,6 @@ fn about(settings: &config::Environment, id: EnvironmentId, lineage: String) -> 
             version: 0,
             created_at: 0,
         },
+        pages: Pages { origins: settings.allowed_origins.clone(), headers: settings.allowed_headers.clone() },
     }
 }

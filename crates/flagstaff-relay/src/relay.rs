@@ -140,6 +140,7 @@ impl Relay {
 
     fn set_environments_waiting(&self, wanted: &[config::Environment]) -> Result<(), EnvironmentError> {
         let mut environments = self.environments();
+        let mut numbered = environments.numbered;
         let mut described = Vec::new();
         let mut next = BTreeMap::new();
         for settings in wanted {
@@ -156,8 +157,8 @@ impl Relay {
                     Ok(known)
                 }
                 None => {
-                    environments.numbered += 1;
-                    let id = EnvironmentId(environments.numbered);
+                    numbered += 1;
+                    let id = EnvironmentId(numbered);
                     Environment::start(&self.config, settings.clone(), filter, id).map(Arc::new)
                 }
             };
@@ -169,6 +170,7 @@ impl Relay {
             }
             next.insert(settings.name.clone(), Relayed { whole, parts });
         }
+        environments.numbered = numbered;
         let before = std::mem::replace(&mut environments.by_name, next);
         let now = &environments.by_name;
         let live: Vec<_> = now.values().map(|relayed| relayed.whole.live().clone()).collect();

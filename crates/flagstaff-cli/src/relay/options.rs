@@ -231,9 +231,11 @@ impl Relay {
             None => in_file.collect::<Result<_, _>>()?,
         };
         if config.environments.is_empty() {
-            return Err("there is no environment to relay; name one with --environment, in the environment as \
+            return Err(
+                "there is no environment to relay; name one with --environment, in the environment as \
                 FLAGSTAFF_ENVIRONMENTS or LD_ENV_NAME, or in the file as [relay.environments.NAME]"
-                .into());
+                    .into(),
+            );
         }
         Ok((config, logging, set.unused))
     }
@@ -258,7 +260,10 @@ fn database(
         (Some(url), None, false) => Ok(Some(Database::Redis { url, user: None, password: None })),
         (None, Some(address), false) => Ok(Some(Database::Consul { address, token })),
         (None, None, true) => dynamodb(table, endpoint).map(Some),
-        _ => Err("flags can be written to one database: give one of redis-url, consul and dynamodb-table".into()),
+        _ => {
+            Err("flags can be written to one database: give one of redis-url, consul and dynamodb-table"
+                .into())
+        }
     }
 }
 
@@ -330,9 +335,14 @@ mod tests {
 
     #[test]
     fn an_environment_is_read_from_its_settings() {
-        let read = environment("name=one, sdk-key=sdk-1,mobile-key=mob-1,secure-mode=true,filters=a+b,ttl-minutes=5");
+        let read = environment(
+            "name=one, sdk-key=sdk-1,mobile-key=mob-1,secure-mode=true,filters=a+b,ttl-minutes=5",
+        );
         let read = read.unwrap();
-        assert_eq!((&*read.name, &*read.sdk_key, read.mobile_key.as_deref()), ("one", "sdk-1", Some("mob-1")));
+        assert_eq!(
+            (&*read.name, &*read.sdk_key, read.mobile_key.as_deref()),
+            ("one", "sdk-1", Some("mob-1"))
+        );
         assert_eq!((read.secure_mode, read.ttl_minutes, read.filters.len()), (true, 5, 2));
         for (text, wrong) in [
             ("sdk-key=sdk-1", "needs a name"),

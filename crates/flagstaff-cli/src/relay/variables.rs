@@ -88,9 +88,8 @@ impl Variables {
         read.stream = set.text("STREAM_URI");
         read.poll = set.text("BASE_URI");
         read.events = set.text("EVENTS_HOST");
-        read.event_mode = set
-            .switch("USE_EVENTS")?
-            .map(|on| if on { EventMode::Forwarded } else { EventMode::Refused });
+        read.event_mode =
+            set.switch("USE_EVENTS")?.map(|on| if on { EventMode::Forwarded } else { EventMode::Refused });
         read.events_capacity = set.number("EVENTS_CAPACITY")?;
         read.proxy = set.proxy()?;
         read.ca_file = set.text("PROXY_CA_CERTS").map(PathBuf::from);
@@ -139,7 +138,10 @@ impl Set {
 
     fn proxy(&self) -> Result<Option<String>, Failure> {
         if self.is_on("PROXY_AUTH_NTLM")? {
-            return Err("PROXY_AUTH_NTLM is set, but this relay signs in at proxies by name and password alone".into());
+            return Err(
+                "PROXY_AUTH_NTLM is set, but this relay signs in at proxies by name and password alone"
+                    .into(),
+            );
         }
         let Some(url) = self.text("PROXY_URL") else { return Ok(None) };
         let Some(user) = self.text("PROXY_AUTH_USER") else { return Ok(Some(url)) };
@@ -173,7 +175,8 @@ impl Set {
             return Ok(Some(Database::Consul { address, token }));
         }
         if self.is_on("USE_DYNAMODB")? {
-            return super::options::dynamodb(self.text("DYNAMODB_TABLE"), self.text("DYNAMODB_URL")).map(Some);
+            return super::options::dynamodb(self.text("DYNAMODB_TABLE"), self.text("DYNAMODB_URL"))
+                .map(Some);
         }
         Ok(None)
     }

@@ -2,14 +2,17 @@
 //!
 //! Source: the protocol's *CORS*. The client-side ID is public, so any origin may, unless the owner lists some.
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts as _, RawPathParams, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::MethodRouter;
 
 use crate::SharedServing;
+use crate::auth::client_side::ENVIRONMENT;
 use crate::config::Origin;
+use crate::live_environment::Pages;
 
 /// By which method a page may use a path.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +53,23 @@ async fn preflight() -> StatusCode {
 
 /// Says in every answer that pages may read it.
 async fn allow(State((serving, by)): State<(SharedServing, By)>, request: Request, next: Next) -> Response {
-    let origin = allowed(&serving.config.allowed_origins, request.headers().get(header::ORIGIN));
-    let mut response = next.run(request).await;
-    add(response.headers_mut(), by, origin);
+    let (mut parts, body) = request.into_parts();
+    let pages = pages(&serving, &mut parts).await;
+    let listed = if pages.origins.is_empty() { &serving.config.allowed_origins } else { &pages.origins };
+    let origin = allowed(listed, parts.headers.get(header::ORIGIN));
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    add(response.headers_mut(), by, origin, &pages.headers);
     response
+}
+
+/// What pages may do with the environment in the path, if there is one.
+async fn pages(serving: &SharedServing, parts: &mut Parts) -> Pages {
+    let Ok(parameters) = RawPathParams::from_request_parts(parts, serving).await else {
+        return Pages::default();
+    };
+    let id = parameters.iter().find(|(name, _)| *name == ENVIRONMENT).map(|(_, id)| id);
+    let live = id.and_then(|id| serving.live.by_client_side_id(id));
+    live.map(|live| live.about().pages.clone()).unwrap_or_default()
 }
 
 /// The origin that may read the answer. Of some that are listed another is told the first, which it is not.
@@ -66,13 +82,14 @@ fn allowed(listed: &[Origin], asking: Option<&HeaderValue>) -> HeaderValue {
     }
 }
 
-fn add(headers: &mut HeaderMap, by: By, origin: HeaderValue) {
+fn add(headers: &mut HeaderMap, by: By, origin: HeaderValue, more: &[String]) {
     let fixed = HeaderValue::from_static;
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.append(header::VARY, fixed("Origin"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, fixed("false"));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, fixed("300"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, fixed(HEADERS));
+    let sent = if more.is_empty() { None } else { format!("{HEADERS},{}", more.join(",")).try_into().ok() };
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, sent.unwrap_or(fixed(HEADERS)));
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, by.methods());
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, fixed("Date,ETag,X-LD-EnvID"));
 }

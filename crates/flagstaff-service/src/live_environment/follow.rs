@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{About, FlagTags, LiveEnvironment, LiveEnvironments, Update};
+use super::{About, Pages, FlagTags, LiveEnvironment, LiveEnvironments, Update};
 use crate::SharedApp;
 use crate::big_segments::BigSegments;
 use crate::store::change_log::{self, ItemKind, LoggedChange};
@@ -118,7 +118,7 @@ async fn about(connection: &mut Connection, id: EnvironmentId) -> Result<About, 
     let project = project::by_id(connection, environment.project_id)
         .await?
         .ok_or(StoreError::Statement(sqlx::Error::RowNotFound))?;
-    Ok(About { project, environment })
+    Ok(About { project, environment, pages: Pages::default() })
 }
 
 async fn updates(

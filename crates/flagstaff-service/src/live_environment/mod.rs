@@ -42,6 +42,7 @@ use admission::{Admissions, Leaving};
 use filtered::Parts;
 use members::BigSegments;
 
+use crate::config::Origin;
 use crate::store::EnvironmentId;
 use crate::store::change_log::ItemKind;
 use crate::store::environment::Environment;
@@ -83,6 +84,17 @@ pub struct About {
     pub project: Project,
     /// Itself.
     pub environment: Environment,
+    /// What pages may do with it.
+    pub pages: Pages,
+}
+
+/// What pages may do with an environment, beyond or instead of what holds for all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pages {
+    /// Those whose pages may read what they ask for; none: as for all.
+    pub origins: Vec<Origin>,
+    /// Headers that they may send, too.
+    pub headers: Vec<String>,
 }
 
 #[derive(Debug)]

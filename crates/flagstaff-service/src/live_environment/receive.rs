@@ -10,7 +10,9 @@ use bytes::Bytes;
 use flagstaff_eval::{DataSet, SharedDataSet};
 use serde_json::Value;
 
-use super::{About, Change, Changed, Deleted, Item, LiveEnvironment, MOST_BEHIND, News, Part, State, Subject};
+use super::{
+    About, Change, Changed, Deleted, Item, LiveEnvironment, MOST_BEHIND, News, Part, State, Subject,
+};
 use crate::store::change_log::ItemKind;
 
 /// An item as it was received.
@@ -70,9 +72,9 @@ impl LiveEnvironment {
         }
         // Of what is not there any more the version of its deletion is not known.
         let there: HashSet<(ItemKind, &Arc<str>)> = items.iter().map(|item| (item.kind, &item.key)).collect();
-        let known = [ItemKind::Flag, ItemKind::Segment].into_iter().flat_map(|kind| {
-            state.items(kind).keys().map(move |key| (kind, key)).collect::<Vec<_>>()
-        });
+        let known = [ItemKind::Flag, ItemKind::Segment]
+            .into_iter()
+            .flat_map(|kind| state.items(kind).keys().map(move |key| (kind, key)).collect::<Vec<_>>());
         anew |= known.into_iter().any(|known| !there.contains(&known));
         if anew {
             self.start_over(&mut state, data, items);
