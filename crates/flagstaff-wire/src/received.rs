@@ -135,6 +135,8 @@ pub struct ReceivedEvent<'a> {
     pub variation: Option<i64>,
     /// The flag version of an evaluation; absent for an unknown flag.
     pub version: Option<i64>,
+    /// Why that variation was served, if the evaluation says.
+    pub reason: Option<ReceivedReason<'a>>,
     /// Who it is about.
     pub about: About<'a>,
     /// The counts of a summary, empty for other kinds.
@@ -156,6 +158,15 @@ pub enum About<'a> {
     Context(&'a RawValue),
     /// A user-era user in full: [`ReceivedMember::of_user`] reads it.
     User(&'a RawValue),
+}
+
+/// Why a variation was served.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ReceivedReason<'a> {
+    /// As it is on the wire, like `RULE_MATCH`.
+    pub kind: Cow<'a, str>,
+    /// The rule that matched, the prerequisite that failed, or the kind of error.
+    pub detail: Option<Cow<'a, str>>,
 }
 
 /// One counter of a summary.
@@ -186,6 +197,8 @@ struct RawEvent<'a> {
     variation: Integer,
     #[serde(default)]
     version: Integer,
+    #[serde(borrow, default)]
+    reason: Object<'a, Text<'a>>,
     #[serde(borrow, default)]
     context: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "contextKeys")]
@@ -236,6 +249,7 @@ impl<'a> From<RawEvent<'a>> for ReceivedEvent<'a> {
             key: raw.key.0,
             variation: raw.variation.0,
             version: raw.version.0,
+            reason: if kind == ReceivedKind::Feature { reason(raw.reason) } else { None },
             about,
             counts: if kind == ReceivedKind::Summary { counts(raw.features) } else { Vec::new() },
             start_ms: raw.start_date.0,
@@ -284,6 +298,22 @@ fn about<'a>(
         }
         _ => About::Nobody,
     }
+}
+
+fn reason<'a>(reason: Object<'a, Text<'a>>) -> Option<ReceivedReason<'a>> {
+    let mut texts: Vec<_> = reason.0.into_iter().filter_map(|(name, text)| Some((name, text.0?))).collect();
+    let mut take = |name: &str| {
+        let place = texts.iter().position(|(known, _)| known == name)?;
+        Some(texts.swap_remove(place).1)
+    };
+    let kind = take("kind")?;
+    let detail = match &*kind {
+        "RULE_MATCH" => take("ruleId"),
+        "PREREQUISITE_FAILED" => take("prerequisiteKey"),
+        "ERROR" => take("errorKind"),
+        _ => None,
+    };
+    Some(ReceivedReason { kind, detail })
 }
 
 fn counts(features: Object<'_, RawFeature>) -> Vec<ReceivedCount<'_>> {

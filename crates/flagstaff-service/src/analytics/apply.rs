@@ -3,7 +3,7 @@
 use super::effects::{Effects, anonymous_hash};
 use crate::store::StoreError;
 use crate::store::analytics::context::SeenRow;
-use crate::store::analytics::count::{CustomRow, EvaluationRow};
+use crate::store::analytics::count::{CustomRow, EvaluationRow, ReasonRow};
 use crate::store::analytics::{batch, context, count};
 use crate::store::connection::Connection;
 
@@ -20,6 +20,7 @@ pub(super) async fn apply(connection: &mut Connection, effects: &Effects) -> Res
         return Err(StoreError::Statement(sqlx::Error::RowNotFound));
     }
     count::add_evaluations(connection, &evaluations(effects)).await?;
+    count::add_reasons(connection, &reasons(effects)).await?;
     count::add_custom(connection, &custom(effects)).await?;
     forget_anonymous(connection, effects).await?;
     context::upsert(connection, &contexts(effects)).await
@@ -36,6 +37,17 @@ fn evaluations(effects: &Effects) -> Vec<EvaluationRow<'_>> {
     rows.sort_unstable_by_key(|(environment_id, flag, counted, _)| {
         (*environment_id, *flag, counted.minute, counted.variation, counted.version)
     });
+    rows
+}
+
+fn reasons(effects: &Effects) -> Vec<ReasonRow<'_>> {
+    let mut rows: Vec<ReasonRow<'_>> = Vec::new();
+    for (environment_id, environment) in &effects.environments {
+        for (flag, counts) in &environment.reasons {
+            rows.extend(counts.iter().map(|(counted, count)| (*environment_id, &**flag, counted, *count)));
+        }
+    }
+    rows.sort_unstable();
     rows
 }
 

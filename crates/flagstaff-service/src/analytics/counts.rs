@@ -39,6 +39,17 @@ pub struct Bucket {
     pub counts: EvaluationCounts,
 }
 
+/// Why a variation was served, and how often that was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReasonCount {
+    /// The kind of the reason, and after a colon what it names: `RULE_MATCH:RULE-ID`.
+    pub reason: String,
+    /// The variation; none stands for no variation.
+    pub variation: Option<usize>,
+    /// How often.
+    pub count: u64,
+}
+
 impl BucketSize {
     /// The length in minutes.
     pub fn minutes(self) -> i64 {
@@ -64,6 +75,23 @@ impl EvaluationCounts {
 }
 
 impl Analytics {
+    /// Why variations of a flag were served in the last 24 hours, the most frequent first: as far as evaluations
+    /// say so, which are those that are reported one by one, with their reason.
+    pub async fn reasons_last_day(
+        &self,
+        environment: EnvironmentId,
+        flag_key: &str,
+    ) -> Result<Vec<ReasonCount>, AnalyticsError> {
+        let since = minute(now_ms()) - 24 * 60;
+        let rows = count::reasons_since(&mut *self.read().await?, environment.0, flag_key, since).await?;
+        let count = |(reason, (variation, count)): (String, VariationTotal)| ReasonCount {
+            reason,
+            variation: variation.and_then(|index| usize::try_from(index).ok()),
+            count,
+        };
+        Ok(rows.into_iter().map(count).collect())
+    }
+
     /// Evaluations of every flag in the last 60 minutes, the current one included, by flag key. Flags
     /// that were not evaluated are not in it; flags that do not exist but were asked for are.
     pub async fn evaluations_last_hour(

@@ -16,6 +16,10 @@ use crate::store::analytics::batch::StoredBatch;
 /// In the database, no variation was served, or the flag is unknown and has no version.
 pub const NONE: i64 = -1;
 
+/// Why a variation is served; whatever else stands there is no reason.
+const REASONS: [&str; 6] =
+    ["OFF", "FALLTHROUGH", "TARGET_MATCH", "RULE_MATCH", "PREREQUISITE_FAILED", "ERROR"];
+
 /// Keys longer than this, of flags, events and contexts, are not kept.
 const MAX_KEY: usize = 1024;
 
@@ -46,6 +50,8 @@ pub struct Effects {
 pub struct EnvironmentEffects {
     /// Evaluations by flag key.
     pub evaluations: Map<Box<str>, Map<Counted, i64>>,
+    /// Evaluations that say why, by flag key.
+    pub reasons: Map<Box<str>, Map<Reasoned, i64>>,
     /// Custom events by key, then by minute.
     pub custom: Map<Box<str>, Map<i64, i64>>,
     /// Contexts that may be remembered, by kind and key.
@@ -63,6 +69,17 @@ pub struct Counted {
     pub variation: i64,
     /// The flag version, or [`NONE`].
     pub version: i64,
+}
+
+/// What evaluations that say why are counted by, within a flag.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Reasoned {
+    /// The Unix minute.
+    pub minute: i64,
+    /// The variation index, or [`NONE`].
+    pub variation: i64,
+    /// The kind of the reason, and after a colon what it names: `RULE_MATCH:RULE-ID`.
+    pub reason: String,
 }
 
 /// What is known of a context after some events.
@@ -168,10 +185,13 @@ impl EnvironmentEffects {
                     self.count(&count.flag, minute, count.variation, count.version, count.count);
                 }
             }
-            ReceivedKind::Feature if batch.unsummarised => {
+            ReceivedKind::Feature => {
                 let minute = minute(believable(event.created_at_ms, batch.received_ms));
                 if let Some(key) = &event.key {
-                    self.count(key, minute, event.variation, event.version, 1);
+                    if batch.unsummarised {
+                        self.count(key, minute, event.variation, event.version, 1);
+                    }
+                    self.count_reason(key, minute, event);
                 }
             }
             ReceivedKind::Custom | ReceivedKind::Goal => {
@@ -195,6 +215,19 @@ impl EnvironmentEffects {
             let total = entry(&mut self.evaluations, flag).entry(counted).or_default();
             *total = total.saturating_add_unsigned(count);
         }
+    }
+
+    fn count_reason(&mut self, flag: &str, minute: i64, event: &ReceivedEvent<'_>) {
+        let Some(reason) = &event.reason else { return };
+        if !is_keepable(flag) || !REASONS.contains(&&*reason.kind) {
+            return;
+        }
+        let reason = match reason.detail.as_deref().filter(|detail| is_keepable(detail)) {
+            Some(detail) => format!("{}:{detail}", reason.kind),
+            None => reason.kind.to_string(),
+        };
+        let reasoned = Reasoned { minute, variation: event.variation.unwrap_or(NONE), reason };
+        *entry(&mut self.reasons, flag).entry(reasoned).or_default() += 1;
     }
 
     fn see(&mut self, batch: &StoredBatch, event: &ReceivedEvent<'_>, known: &mut Known<'_>) {
@@ -266,7 +299,7 @@ impl EnvironmentEffects {
         let is_latest = seen.full.as_ref().is_none_or(|full| full.seen_ms <= seen_ms);
         if is_latest {
             seen.mark = mark;
-            if let Some(countries) = countries.filter(|_| member.kind == "user") {
+            if let Some(countries) = countries.filter(|_| member.kind == "user" && !member.keeps_private("country")) {
                 countries.add_to(&mut member.attributes);
             }
             let full = FullContext::of(&member, seen_ms);

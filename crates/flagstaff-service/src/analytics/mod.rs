@@ -42,7 +42,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use counts::{Bucket, BucketSize, EvaluationCounts};
+pub use counts::{Bucket, BucketSize, EvaluationCounts, ReasonCount};
 pub use settings::Settings;
 pub use user::{Page, SeenUser, Sort, UserPage};
 pub use writer::Accepted;

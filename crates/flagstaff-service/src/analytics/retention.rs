@@ -36,6 +36,8 @@ pub(super) enum Sweep {
     Payloads(i64),
     /// Evaluation counts of an environment before a minute.
     Evaluations(i64, i64),
+    /// Counts of reasons before a minute.
+    Reasons(i64),
     /// Contexts, of whatever kind, not seen since an instant.
     Contexts(i64),
     /// Counts of custom events before a minute, anonymous contexts before a day, and programs before an
@@ -60,6 +62,7 @@ impl Sweep {
             Sweep::Evaluations(environment_id, minute) => {
                 count::forget_evaluations(connection, environment_id, minute, PIECE).await
             }
+            Sweep::Reasons(minute) => count::forget_reasons(connection, minute, PIECE).await,
             Sweep::Contexts(before_ms) => context::forget_unseen(connection, before_ms, PIECE).await,
             Sweep::Rest(minute, day, instant) => {
                 let custom = count::forget_custom(connection, minute).await?;
@@ -94,6 +97,7 @@ pub(super) async fn sweep(
     let before = minute(now - days_ms(settings.keep_counts_days));
     let environments = count::environments(&mut *store.read().await?).await?;
     sweeps.extend(environments.into_iter().map(|environment| Sweep::Evaluations(environment, before)));
+    sweeps.push(Sweep::Reasons(before));
     sweeps.extend(settings.keep_users_days.map(|days| Sweep::Contexts(now - days_ms(days))));
     for sweep in sweeps {
         while writer.sweep(sweep).await? >= PIECE as u64 {}
@@ -112,6 +116,7 @@ pub(super) async fn forget_environment(
         "DELETE FROM batch WHERE environment_id = $1",
         "DELETE FROM set_aside_batch WHERE environment_id = $1",
         "DELETE FROM evaluation_count WHERE environment_id = $1",
+        "DELETE FROM reason_count WHERE environment_id = $1",
         "DELETE FROM custom_count WHERE environment_id = $1",
         "DELETE FROM anonymous_context WHERE environment_id = $1",
         "DELETE FROM context WHERE environment_id = $1",

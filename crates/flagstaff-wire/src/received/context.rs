@@ -55,6 +55,11 @@ impl ReceivedMember {
     pub fn text(&self, name: &str) -> Option<&str> {
         self.attributes.get(name)?.as_str()
     }
+
+    /// Whether the attribute `name` was taken out.
+    pub fn keeps_private(&self, name: &str) -> bool {
+        self.redacted.iter().any(|reference| reference.strip_prefix('/').unwrap_or(reference) == name)
+    }
 }
 
 fn parse(raw: &RawValue) -> Option<Value> {

@@ -4,11 +4,14 @@
 
 use super::StoreError;
 use super::rows::run;
-use crate::analytics::effects::{Counted, NONE};
+use crate::analytics::effects::{Counted, NONE, Reasoned};
 use crate::store::connection::{Connection, sql};
 
 /// Evaluations to add: of a flag, by what they are counted by.
 pub type EvaluationRow<'a> = (i64, &'a str, Counted, i64);
+
+/// Evaluations that say why, to add: of a flag, by what they are counted by.
+pub type ReasonRow<'a> = (i64, &'a str, &'a Reasoned, i64);
 
 /// Custom events to add: environment, key, minute, count.
 pub type CustomRow<'a> = (i64, &'a str, i64, i64);
@@ -38,6 +41,46 @@ pub async fn add_evaluations(
     })
     .await?;
     Ok(())
+}
+
+/// Adds evaluations that say why.
+pub async fn add_reasons(connection: &mut Connection, rows: &[ReasonRow<'_>]) -> Result<(), StoreError> {
+    let text = (
+        "INSERT INTO reason_count (environment_id, flag_key, minute, variation, reason, count) VALUES",
+        6,
+        "ON CONFLICT (environment_id, flag_key, minute, variation, reason)
+         DO UPDATE SET count = reason_count.count + excluded.count",
+    );
+    run(connection, rows, text, |query, (environment_id, flag, counted, count)| {
+        query
+            .bind(*environment_id)
+            .bind(*flag)
+            .bind(counted.minute)
+            .bind(counted.variation)
+            .bind(&counted.reason)
+            .bind(*count)
+    })
+    .await?;
+    Ok(())
+}
+
+/// Why variations of a flag were served since a minute, as far as evaluations say: the reason, the variation,
+/// and how often, the most frequent first.
+pub async fn reasons_since(
+    connection: &mut Connection,
+    environment_id: i64,
+    flag_key: &str,
+    minute: i64,
+) -> Result<Vec<(String, VariationTotal)>, StoreError> {
+    let rows = sql("SELECT reason, variation, CAST(sum(count) AS BIGINT) AS total FROM reason_count
+         WHERE environment_id = $1 AND flag_key = $2 AND minute >= $3
+         GROUP BY reason, variation ORDER BY total DESC, reason, variation LIMIT 100")
+    .bind(environment_id)
+    .bind(flag_key)
+    .bind(minute)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, total(row.try_get(1)?, row.try_get(2)?)))).collect()
 }
 
 /// Adds custom events.
@@ -151,6 +194,19 @@ pub async fn forget_evaluations(
              SELECT environment_id, flag_key, minute, variation, version FROM evaluation_count
              WHERE environment_id = $1 AND minute < $2 LIMIT $3)")
         .bind(environment_id)
+        .bind(minute)
+        .bind(limit)
+        .execute(connection)
+        .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Removes counts of reasons older than a minute, at most `limit`; says how many.
+pub async fn forget_reasons(connection: &mut Connection, minute: i64, limit: i64) -> Result<u64, StoreError> {
+    let deleted =
+        sql("DELETE FROM reason_count WHERE (environment_id, flag_key, minute, variation, reason) IN (
+             SELECT environment_id, flag_key, minute, variation, reason FROM reason_count
+             WHERE minute < $1 LIMIT $2)")
         .bind(minute)
         .bind(limit)
         .execute(connection)

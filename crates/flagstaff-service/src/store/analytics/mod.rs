@@ -49,13 +49,17 @@ const POSTGRES_WRITERS: u32 = 2;
 const CONFLICTS: u32 = 10;
 
 /// The schema, step by step. A step that was released is never edited.
-const STEPS: [(i64, &str, &str); 1] =
-    [(1, "events", include_str!("../../../migrations/sqlite-events/0001_events.sql"))];
-const POSTGRES_STEPS: [(i64, &str, &str); 1] =
-    [(1, "events", include_str!("../../../migrations/postgres-events/0001_events.sql"))];
+const STEPS: [(i64, &str, &str); 2] = [
+    (1, "events", include_str!("../../../migrations/sqlite-events/0001_events.sql")),
+    (2, "reasons", include_str!("../../../migrations/sqlite-events/0002_reasons.sql")),
+];
+const POSTGRES_STEPS: [(i64, &str, &str); 2] = [
+    (1, "events", include_str!("../../../migrations/postgres-events/0001_events.sql")),
+    (2, "reasons", include_str!("../../../migrations/postgres-events/0002_reasons.sql")),
+];
 
 /// Where PostgreSQL notes the steps that were taken, beside those of flags.
-const POSTGRES_STEPS_TABLE: &str = "_sqlx_event_migrations";
+pub(super) const POSTGRES_STEPS_TABLE: &str = "_sqlx_event_migrations";
 
 /// The database of events.
 #[derive(Clone, Debug)]
@@ -216,6 +220,18 @@ impl EventStore {
             }
         }
     }
+}
+
+/// The steps of SQLite, noted as in PostgreSQL: for a file that holds flags, too.
+pub(super) fn steps_beside_flags() -> Migrator {
+    let mut steps = migrator(STEPS);
+    steps.dangerous_set_table_name(POSTGRES_STEPS_TABLE);
+    steps
+}
+
+/// The last step.
+pub(super) fn newest_step() -> i64 {
+    STEPS.iter().map(|(version, ..)| *version).max().unwrap_or_default()
 }
 
 fn postgres_steps() -> Migrator {
