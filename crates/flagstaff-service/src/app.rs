@@ -238,7 +238,7 @@ impl Running {
 
 /// Makes the databases, still empty, readable for nobody else, since the folder may be open to others;
 /// the files that the engine puts beside them follow suit. Those that are there stay as they are.
-fn make_private(config: &Config) -> Result<(), StartError> {
+pub(crate) fn make_private(config: &Config) -> Result<(), StartError> {
     for file in [DATABASE_FILE, EVENTS_FILE] {
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(config.data.join(file)) {
             Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
@@ -250,7 +250,8 @@ fn make_private(config: &Config) -> Result<(), StartError> {
     Ok(())
 }
 
-fn lock_folder(config: &Config) -> Result<File, StartError> {
+/// Keeps every other process off the data folder, which is made if it is not there.
+pub(crate) fn lock_folder(config: &Config) -> Result<File, StartError> {
     let folder_error = |source| StartError::Folder { path: config.data.clone(), source };
     // SDK keys have to stay readable in there: nobody else's business.
     DirBuilder::new().recursive(true).mode(0o700).create(&config.data).map_err(folder_error)?;

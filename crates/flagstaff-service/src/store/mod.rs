@@ -11,6 +11,7 @@
 pub mod access_token;
 pub mod analytics;
 pub mod audit;
+pub mod backup;
 pub mod big_segment;
 pub mod change_log;
 pub mod connection;

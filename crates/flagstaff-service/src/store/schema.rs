@@ -31,6 +31,11 @@ const STEPS: [Step; 6] = [
     step!(6, "big_segments", "0006_big_segments.sql"),
 ];
 
+/// The last of them.
+pub(super) fn newest() -> i64 {
+    STEPS.iter().map(|step| step.version).max().unwrap_or_default()
+}
+
 pub(super) fn sqlite() -> Migrator {
     migrator(STEPS.iter().map(|step| (step.version, step.name, step.sqlite)))
 }
