@@ -21,17 +21,16 @@ impl BigSegments {
         let mut connection = self.store.read().await?;
         let heads = revision::heads(&mut connection).await?;
         for (environment, head) in heads.iter().copied() {
-            let before = passed_on.get(&environment).copied();
-            if before == Some(head) {
+            let before = passed_on.get(&environment).copied().unwrap_or(0);
+            if before == head {
                 continue;
             }
             let live = environments.by_id(environment);
             let listened_to = live.as_ref().is_some_and(|live| live.has_members_listeners());
-            let named = match before.filter(|before| listened_to && *before < head) {
-                Some(before) => {
-                    revision::changed_between(&mut connection, environment, before, head, MOST_NAMED).await?
-                }
-                None => None,
+            let named = if listened_to && before < head {
+                revision::changed_between(&mut connection, environment, before, head, MOST_NAMED).await?
+            } else {
+                None
             };
             self.forget(environment, named.as_ref());
             if let Some(live) = live {
