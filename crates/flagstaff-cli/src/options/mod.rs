@@ -1,6 +1,8 @@
 //! What can be said on the command line, in the environment as `FLAGSTAFF_<NAME>`, and in a TOML
 //! file. The command line comes first, then the environment, then the file, then the default.
 
+mod kept;
+mod kept;
 mod logs;
 mod serving;
 
@@ -14,6 +16,8 @@ use flagstaff_service::config::Database;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use self::kept::{AvatarSource, Kept};
+pub(crate) use self::kept::{Backup, Kept};
 pub(crate) use self::logs::{LogFormat, Logging};
 pub(crate) use self::serving::Serving;
 use crate::Failure;
@@ -38,6 +42,8 @@ pub(crate) struct Serve {
     #[arg(long, env = "FLAGSTAFF_DEMO", num_args = 0..=1, default_missing_value = "true",
         value_parser = BoolishValueParser::new(), value_name = "BOOL")]
     demo: Option<bool>,
+    #[command(flatten)]
+    kept: Kept,
 }
 
 /// Options of `flagstaff owner-link`.
@@ -46,15 +52,8 @@ pub(crate) struct OwnerLink {
     /// Where the service takes requests [default: 127.0.0.1:8030]
     #[arg(long, env = "FLAGSTAFF_LISTEN", value_parser = address, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
-    /// The service's data folder [default: ./flagstaff-data]
-    #[arg(long, env = "FLAGSTAFF_DATA", value_name = "FOLDER")]
-    data: Option<PathBuf>,
-    /// The service's PostgreSQL database, if it uses one
-    #[arg(long, env = "FLAGSTAFF_DATABASE_URL", hide_env_values = true, value_name = "URL")]
-    database_url: Option<String>,
-    /// The TOML file the service was started with
-    #[arg(long, env = "FLAGSTAFF_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    kept: Kept,
 }
 
 /// The TOML file, of whatever command: one file may hold the options of several. A name that is not an option is
@@ -78,6 +77,11 @@ pub(crate) struct File {
     max_connections_per_address: Option<usize>,
     max_streams_per_environment: Option<usize>,
     max_client_streams_per_environment: Option<usize>,
+    keep_counts_days: Option<u32>,
+    keep_users_days: Option<u32>,
+    keep_anonymous_days: Option<u32>,
+    countries: Option<PathBuf>,
+    avatars: Option<AvatarSource>,
     #[serde(alias = "log-level")]
     log: Option<String>,
     log_format: Option<LogFormat>,
@@ -88,8 +92,9 @@ impl Serve {
     /// The service's configuration, and what is logged.
     pub(crate) fn resolve(self) -> Result<(Config, Logging), Failure> {
         let (serving, logging, file) = self.serving.resolve()?;
-        let mut config = Config::new(data(self.data, file.data));
+        let mut config = Config::new(data(self.data, file.data.clone()));
         config.serving = serving;
+        self.kept.put_into(&mut config, &file);
         config.database = database(self.database_url, file.database_url)?;
         config.demo = self.demo.or(file.demo).unwrap_or(false);
         Ok((config, logging))
@@ -99,9 +104,7 @@ impl Serve {
 impl OwnerLink {
     /// Where the service takes requests, and where it keeps flags.
     pub(crate) fn resolve(self) -> Result<(SocketAddr, Config), Failure> {
-        let file: File = read(self.config.as_deref())?;
-        let mut config = Config::new(data(self.data, file.data));
-        config.database = database(self.database_url, file.database_url)?;
+        let (config, file) = self.kept.resolve()?;
         Ok((listen(self.listen, file.listen), config))
     }
 }

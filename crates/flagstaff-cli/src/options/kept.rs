@@ -1,0 +1,43 @@
+//! Options of commands that look after what a service keeps, while it runs or not.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use flagstaff_service::Config;
+
+use super::{File, data, database, read};
+use crate::Failure;
+
+/// Where a service keeps what it keeps.
+#[derive(Debug, Args)]
+pub(crate) struct Kept {
+    /// The service's data folder [default: ./flagstaff-data]
+    #[arg(long, env = "FLAGSTAFF_DATA", value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// The service's PostgreSQL database, if it uses one
+    #[arg(long, env = "FLAGSTAFF_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+    /// The TOML file the service was started with
+    #[arg(long, env = "FLAGSTAFF_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Kept {
+    /// As much of the service's configuration; and the file, for the rest.
+    pub(crate) fn resolve(self) -> Result<(Config, File), Failure> {
+        let file: File = read(self.config.as_deref())?;
+        let mut config = Config::new(data(self.data, file.data.clone()));
+        config.database = database(self.database_url, file.database_url.clone())?;
+        Ok((config, file))
+    }
+}
+
+/// Options of `flagstaff backup` and `flagstaff restore`.
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) kept: Kept,
+}
