@@ -2,9 +2,9 @@
 //! file. The command line comes first, then the environment, then the file, then the default.
 
 mod kept;
-mod kept;
 mod logs;
 mod serving;
+mod users;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use flagstaff_service::config::Database;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use self::kept::{AvatarSource, Kept};
 pub(crate) use self::kept::{Backup, Kept};
 pub(crate) use self::logs::{LogFormat, Logging};
 pub(crate) use self::serving::Serving;
+use self::users::{AvatarSource, Users};
 use crate::Failure;
 use crate::relay::options::RelayFile;
 
@@ -43,7 +43,7 @@ pub(crate) struct Serve {
         value_parser = BoolishValueParser::new(), value_name = "BOOL")]
     demo: Option<bool>,
     #[command(flatten)]
-    kept: Kept,
+    users: Users,
 }
 
 /// Options of `flagstaff owner-link`.
@@ -94,7 +94,7 @@ impl Serve {
         let (serving, logging, file) = self.serving.resolve()?;
         let mut config = Config::new(data(self.data, file.data.clone()));
         config.serving = serving;
-        self.kept.put_into(&mut config, &file);
+        self.users.put_into(&mut config, &file);
         config.database = database(self.database_url, file.database_url)?;
         config.demo = self.demo.or(file.demo).unwrap_or(false);
         Ok((config, logging))
