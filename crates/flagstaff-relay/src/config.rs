@@ -14,7 +14,9 @@ use flagstaff_service::store::environment::ExpiringKey;
 use flagstaff_wire::headers::is_sdk_key;
 use flagstaff_wire::paths::{self, is_filter_key};
 
+use crate::auto_config::AutoConfig;
 use crate::database::Database;
+use crate::served::Template;
 
 /// What a relay is started with.
 #[derive(Clone, Debug)]
@@ -26,6 +28,12 @@ pub struct Config {
     pub upstream: Upstream,
     /// The environments that are relayed from the start.
     pub environments: Vec<Environment>,
+    /// Has upstream say which others are relayed.
+    pub auto_config: Option<AutoConfig>,
+    /// Serves the environments in a file, without upstream.
+    pub offline_archive: Option<OfflineArchive>,
+    /// How environments are served that one of these brings.
+    pub template: Template,
     /// The folder that keeps what is known of them, to start from while upstream is away; none keeps nothing.
     pub data: Option<PathBuf>,
     /// The database that environments are written to, for programs that read flags there.
@@ -42,11 +50,30 @@ impl Default for Config {
             serving: ServingConfig::default(),
             upstream: Upstream::default(),
             environments: Vec::new(),
+            auto_config: None,
+            offline_archive: None,
+            template: Template::default(),
             data: None,
             database: None,
             events: Events::default(),
             disconnected_after: Duration::from_secs(60),
         }
+    }
+}
+
+/// A file with environments: see [`crate::archive`].
+#[derive(Clone, Debug)]
+pub struct OfflineArchive {
+    /// The file.
+    pub file: PathBuf,
+    /// How often it is looked at.
+    pub poll: Duration,
+}
+
+impl OfflineArchive {
+    /// It is looked at every second.
+    pub fn at(file: impl Into<PathBuf>) -> Self {
+        Self { file: file.into(), poll: Duration::from_secs(1) }
     }
 }
 

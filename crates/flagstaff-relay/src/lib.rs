@@ -6,18 +6,25 @@
 //! | File | What it is about |
 //! |---|---|
 //! | [`config`] | what a relay is started with |
+//! | [`auto_config`], [`archive`] | the two ways to be told of environments while it runs: by upstream, by a file |
 //! | [`relay`] | how it starts and stops, and which environments it has |
 //! | [`environment`] | one environment: received from upstream, served downstream |
 //! | [`database`] | the databases that it is written to, for programs in daemon mode |
 //! | [`events`] | what SDKs report, forwarded |
 //! | [`status`] | `/status` |
 
+pub mod archive;
+pub mod auto_config;
 pub mod config;
 pub mod database;
 pub mod environment;
 pub mod events;
 pub mod relay;
+mod served;
 pub mod status;
+mod told;
 
+pub use auto_config::AutoConfig;
 pub use config::Config;
 pub use relay::{Relay, Running, SharedRelay, StartError};
+pub use served::Template;

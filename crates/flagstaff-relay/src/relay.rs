@@ -10,16 +10,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use flagstaff_sdk::ConfigError;
+use flagstaff_service::error::chain;
 use flagstaff_service::live_environment::LiveEnvironments;
 use flagstaff_service::router::{finish, sdk_paths};
 use flagstaff_service::serving::{Bound, Listening, Serving, SharedServing};
 use flagstaff_service::store::EnvironmentId;
 use flagstaff_service::tls::{Tls, TlsError};
 
-use crate::config::{self, Config};
+use crate::archive::ArchiveError;
+use crate::auto_config::ConfigurationStatus;
+use crate::config::{self, Config, EventMode};
 use crate::environment::{Environment, EnvironmentError};
 use crate::events::Forwarder;
 use crate::status;
+use crate::told::Told;
 
 /// A relay, as handlers and whoever keeps it up to date have it.
 pub type SharedRelay = Arc<Relay>;
@@ -33,6 +37,8 @@ pub struct Relay {
     pub config: Config,
     /// What forwards events.
     pub forwarder: Arc<Forwarder>,
+    /// How being told goes, if upstream says what to serve.
+    pub configuration: Option<ConfigurationStatus>,
     environments: Mutex<Environments>,
 }
 
@@ -79,6 +85,9 @@ pub enum StartError {
     /// An environment.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
+    /// The offline archive.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
 }
 
 /// A relay that takes requests.
@@ -93,7 +102,11 @@ impl Relay {
     ///
     /// # Errors
     /// If something is not as it must be on this side.
-    pub async fn start(config: Config) -> Result<Running, StartError> {
+    pub async fn start(mut config: Config) -> Result<Running, StartError> {
+        if config.offline_archive.is_some() {
+            // There is nobody to forward them to.
+            config.events.mode = EventMode::Discarded;
+        }
         let listen = |address| move |source| StartError::Listen { address, source };
         let address = config.serving.listen;
         let mut bound = Bound::to(address).map_err(listen(address))?;
@@ -108,14 +121,49 @@ impl Relay {
         let serving =
             Serving::new(config.serving.clone(), tls, LiveEnvironments::default(), forwarder.clone());
         serving.metrics.include(forwarder.clone());
-        let wanted = config.environments.clone();
-        let relay =
-            Arc::new(Self { serving: Arc::new(serving), config, forwarder, environments: Mutex::default() });
-        relay.set_environments(wanted).await?;
+        let (told, configuration) = Told::open(&config)?;
+        serving.live.expect_more(configuration.is_some());
+        let relay = Arc::new(Self {
+            serving: Arc::new(serving),
+            config,
+            forwarder,
+            configuration,
+            environments: Mutex::default(),
+        });
+        relay.set_environments(relay.beside(told.environments())).await?;
         let paths = status::router(&relay).merge(sdk_paths(&relay.serving));
         let router = finish(paths, &relay.serving);
         let listening = Listening::start(relay.serving.clone(), bound, router);
+        told.follow(&relay);
         Ok(Running { relay, listening })
+    }
+
+    /// From now on these are relayed, beside those that it was started with. What stands in the way of that is
+    /// said in the log: there is nobody to tell.
+    pub(crate) async fn serve(self: &Arc<Self>, told: Vec<config::Environment>) {
+        if let Err(error) = self.set_environments(self.beside(told)).await {
+            tracing::error!(error = %chain(&error), "not everything can be served that is to be");
+        }
+    }
+
+    /// These, beside those that it was started with, which come first.
+    fn beside(&self, told: Vec<config::Environment>) -> Vec<config::Environment> {
+        let mut all = self.config.environments.clone();
+        let own = all.clone();
+        let is_other = |one: &config::Environment| {
+            let clashes = own.iter().any(|own| {
+                own.name == one.name
+                    || own.sdk_key == one.sdk_key
+                    || (own.mobile_key.is_some() && own.mobile_key == one.mobile_key)
+                    || (own.client_side_id.is_some() && own.client_side_id == one.client_side_id)
+            });
+            if clashes {
+                tracing::warn!("the environment `{}` is configured here, what is said of it elsewhere does not count", one.name);
+            }
+            !clashes
+        };
+        all.extend(told.into_iter().filter(is_other));
+        all
     }
 
     /// From now on these are relayed, and no others. One that is known by its name goes on, also under other

@@ -1,6 +1,7 @@
 //! Environments that a relay is told of while it runs, as it serves them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 use flagstaff_sdk::DataSource;
@@ -28,7 +29,6 @@ pub struct Template {
 }
 
 /// The environments that a relay was told of.
-#[derive(Debug)]
 pub(crate) struct Served {
     template: Template,
     now: Configuration,
@@ -36,6 +36,13 @@ pub(crate) struct Served {
     sources: HashMap<String, Arc<dyn DataSource>>,
     /// The versions at which environments and filters went, so that older news of them stays dead.
     gone: HashMap<String, u64>,
+}
+
+/// Without secrets.
+impl fmt::Debug for Served {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Served").field("environments", &self.now.environments.len()).finish_non_exhaustive()
+    }
 }
 
 impl Served {
@@ -124,7 +131,9 @@ impl Served {
             let environment = self.environment(id, relayed);
             let has_own = |key: &Option<String>| key.as_ref().is_none_or(|key| !taken.contains(key));
             if let Err(error) = environment.check() {
-                tracing::error!("upstream names an environment that cannot be served, it is left out: {error}");
+                tracing::error!(
+                    "upstream names an environment that cannot be served, it is left out: {error}"
+                );
             } else if taken.contains(&environment.sdk_key) || !has_own(&environment.mobile_key) {
                 tracing::error!("upstream names an environment with the keys of another, `{id}` is left out");
             } else {
@@ -210,7 +219,10 @@ mod tests {
             assert_eq!(known, version, "{said}");
         }
         // Everything is everything, whatever was known.
-        let all = Configuration { environments: [("e".to_owned(), environment("e", 1))].into(), ..Configuration::default() };
+        let all = Configuration {
+            environments: [("e".to_owned(), environment("e", 1))].into(),
+            ..Configuration::default()
+        };
         assert!(served.apply(ConfigurationMessage::Put(all)));
         assert_eq!(served.environments()[0].sdk_key, "sdk-e-1");
     }

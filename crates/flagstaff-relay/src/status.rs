@@ -14,6 +14,7 @@ use flagstaff_wire::paths;
 use serde::Serialize;
 
 use crate::database::Described;
+use crate::auto_config::{self, ConfigurationStatus};
 use crate::environment::{self, Environment};
 use crate::{Relay, SharedRelay};
 
@@ -21,6 +22,9 @@ use crate::{Relay, SharedRelay};
 #[serde(rename_all = "camelCase")]
 struct Status {
     environments: BTreeMap<String, Shown>,
+    /// Of ours: how being told what to serve goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auto_config_status: Option<AutoConfiguration>,
     status: &'static str,
     version: &'static str,
     client_version: &'static str,
@@ -82,6 +86,34 @@ struct Store {
     db_table: Option<String>,
 }
 
+/// In the shape of connections.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AutoConfiguration {
+    state: &'static str,
+    state_since: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<ConfigurationError>,
+}
+
+#[derive(Serialize)]
+struct ConfigurationError {
+    message: String,
+    time: i64,
+}
+
+impl From<auto_config::State> for AutoConfiguration {
+    fn from(state: auto_config::State) -> Self {
+        let name = match (state.has_come, state.is_connected) {
+            (false, _) => "INITIALIZING",
+            (true, true) => "VALID",
+            (true, false) => "INTERRUPTED",
+        };
+        let last_error = state.last_error.map(|(message, time)| ConfigurationError { message, time });
+        Self { state: name, state_since: state.since, last_error }
+    }
+}
+
 /// How the relay is.
 pub fn router(relay: &SharedRelay) -> Router {
     Router::new().route(paths::STATUS, get(status)).with_state(relay.clone())
@@ -91,9 +123,12 @@ pub fn router(relay: &SharedRelay) -> Router {
 async fn status(State(relay): State<SharedRelay>) -> Json<Status> {
     let environments: BTreeMap<_, _> =
         relay.environments_now().iter().map(|environment| shown(&relay, environment)).collect();
-    let is_healthy = environments.values().all(|environment| environment.status == CONNECTED);
+    let configuration = relay.configuration.as_ref().map(ConfigurationStatus::now);
+    let is_healthy = environments.values().all(|environment| environment.status == CONNECTED)
+        && configuration.as_ref().is_none_or(auto_config::State::is_well);
     Json(Status {
         environments,
+        auto_config_status: configuration.map(AutoConfiguration::from),
         status: if is_healthy { "healthy" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
         client_version: env!("CARGO_PKG_VERSION"),

@@ -73,7 +73,8 @@ pub async fn fetch(upstream: &Upstream, auto: &AutoConfig) -> Result<Contents, F
             return Err(failed(format!("it answered {}", response.status().as_u16())));
         }
         let data = response.bytes().await.map_err(|error| failed(describe_http_error(&error)))?;
-        read_json::<FullData>(&data).map_err(|error| failed(format!("they cannot be understood: {error}")))?;
+        read_json::<FullData>(&data)
+            .map_err(|error| failed(format!("they cannot be understood: {error}")))?;
         let data_id = secret::hash(&String::from_utf8_lossy(&data));
         contents.insert(id, ArchivedData { environment, data_id, data });
     }

@@ -84,8 +84,8 @@ impl Archived {
                 Ok(looked) => looked,
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             };
-            if is_other && let Err(error) = relay.set_environments(self.environments()).await {
-                tracing::error!(error = %chain(&error), "not everything in the archive can be served");
+            if is_other {
+                relay.serve(self.environments()).await;
             }
         }
     }

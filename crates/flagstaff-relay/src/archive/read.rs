@@ -36,7 +36,10 @@ pub fn read(path: &Path) -> Result<Contents, ArchiveError> {
         };
         let about: ArchivedEnvironment = read_json(&files[name]).map_err(|error| bad(name, error))?;
         if about.env.id != id {
-            return Err(damaged(format!("`{name}` is about the environment `{}`", about.env.id.escape_debug())));
+            return Err(damaged(format!(
+                "`{name}` is about the environment `{}`",
+                about.env.id.escape_debug()
+            )));
         }
         let data_name = format!("{id}{DATA}");
         let data = files.remove(&data_name).unwrap_or_default();
@@ -55,17 +58,20 @@ pub fn read(path: &Path) -> Result<Contents, ArchiveError> {
 fn unpack(path: &Path) -> Result<BTreeMap<String, Vec<u8>>, ArchiveError> {
     let failed = |source: io::Error| match source.kind() {
         // Whoever reads the archive says so, and the system of a file that is gone.
-        io::ErrorKind::Other | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof => {
+        io::ErrorKind::Other
+        | io::ErrorKind::InvalidData
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::UnexpectedEof => {
             ArchiveError::Damaged { path: path.to_owned(), problem: source.to_string() }
         }
+        io::ErrorKind::FileTooLarge => ArchiveError::TooLarge { path: path.to_owned() },
         _ => ArchiveError::Read { path: path.to_owned(), source },
     };
     let mut file = BufReader::new(File::open(path).map_err(failed)?);
     let is_gzip = file.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
     let unpacked: Box<dyn Read> = if is_gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     // What frames the files counts as well: a bomb may consist of that. It is little, where there is no bomb.
-    let mut archive = Archive::new(unpacked.take(LARGEST + 1));
-    let mut left = LARGEST;
+    let mut archive = Archive::new(Limited { inner: unpacked, left: LARGEST });
     let mut files = BTreeMap::new();
     for entry in archive.entries().map_err(failed)? {
         let mut entry = entry.map_err(failed)?;
@@ -80,12 +86,9 @@ fn unpack(path: &Path) -> Result<BTreeMap<String, Vec<u8>>, ArchiveError> {
             // The folder that was packed.
             (EntryType::Directory, Some(None)) => continue,
             (EntryType::Regular | EntryType::Continuous, Some(Some(name))) => {
-                // A header may claim anything: room is made for what comes, and that has a limit.
+                // A header may claim anything: room is made for what comes.
                 let mut contents = Vec::new();
-                (&mut entry).take(left + 1).read_to_end(&mut contents).map_err(failed)?;
-                left = left
-                    .checked_sub(contents.len() as u64)
-                    .ok_or_else(|| ArchiveError::TooLarge { path: path.to_owned() })?;
+                entry.read_to_end(&mut contents).map_err(failed)?;
                 if contents.len() as u64 != entry.size() {
                     let problem = format!("`{shown}` ends early");
                     return Err(ArchiveError::Damaged { path: path.to_owned(), problem });
@@ -99,6 +102,20 @@ fn unpack(path: &Path) -> Result<BTreeMap<String, Vec<u8>>, ArchiveError> {
         }
     }
     Ok(files)
+}
+
+/// Reads so much, and fails then.
+struct Limited<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(read)
+    }
 }
 
 /// The name of a file at the top; an inner none is the top itself, none is elsewhere.

@@ -96,7 +96,9 @@ impl Listener {
         match response.status().as_u16() {
             200 => {}
             status @ (401 | 403) => {
-                let why = format!("upstream answered {status}: the key is not one of a relay that configures itself there");
+                let why = format!(
+                    "upstream answered {status}: the key is not one of a relay that configures itself there"
+                );
                 return Err(Ended::Refused(why));
             }
             status @ (400 | 408 | 429) => return Err(Ended::Failed(format!("upstream answered {status}"))),
@@ -139,7 +141,9 @@ impl Listener {
             for event in events.drain(..) {
                 let read = ConfigurationMessage::read(event.name(), event.data());
                 match read.map_err(|error| Ended::Failed(flagstaff_service::error::chain(&error)))? {
-                    Some(ConfigurationMessage::Reconnect) if messages.is_empty() => return Err(Ended::Reconnect),
+                    Some(ConfigurationMessage::Reconnect) if messages.is_empty() => {
+                        return Err(Ended::Reconnect);
+                    }
                     // What came before counts; the stream's end says the same a moment later.
                     Some(ConfigurationMessage::Reconnect) => return Ok(messages),
                     Some(message) => messages.push(message),
@@ -157,7 +161,9 @@ impl Listener {
         }
         let delay = self.backoff.next_delay(ended.is_refusal());
         match ended {
-            Ended::Reconnect => tracing::info!("upstream asks to be asked anew what to serve; done in {delay:.1?}"),
+            Ended::Reconnect => {
+                tracing::info!("upstream asks to be asked anew what to serve; done in {delay:.1?}")
+            }
             Ended::Failed(why) => {
                 tracing::warn!("the stream of what to serve failed and is tried again in {delay:.1?}: {why}");
             }
