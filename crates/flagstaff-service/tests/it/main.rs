@@ -16,6 +16,7 @@ mod kept;
 mod ofrep;
 mod openapi;
 mod payload_filters;
+mod payload_filters;
 mod polls;
 mod projects;
 mod relay_auto_config;
