@@ -1,6 +1,5 @@
 //! What events add up to: all schemas, once each, across restarts.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use flagstaff_service::analytics::{Accepted, Analytics, BucketSize, EvaluationCounts, Page};
@@ -8,6 +7,8 @@ use flagstaff_service::now_ms;
 use flagstaff_service::store::EnvironmentId;
 use flagstaff_service::store::analytics::batch::NewBatch;
 use serde_json::{Value, json};
+
+use crate::support::Folder;
 
 const HERE: EnvironmentId = EnvironmentId(1);
 const ELSEWHERE: EnvironmentId = EnvironmentId(2);
@@ -18,28 +19,20 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Everything of one analytics database; the folder goes with it.
 struct Bench {
-    folder: PathBuf,
+    folder: Folder,
     analytics: Analytics,
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        // A folder that is left over harms nobody.
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
 }
 
 impl Bench {
     async fn new() -> Self {
-        let folder = std::env::temp_dir().join(format!("flagstaff-analytics-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let analytics = Analytics::open(&folder).await.unwrap();
+        let folder = Folder::new();
+        let analytics = Analytics::of(&folder.config()).await.unwrap();
         Self { folder, analytics }
     }
 
     async fn restart(&mut self) {
         self.analytics.close().await;
-        self.analytics = Analytics::open(&self.folder).await.unwrap();
+        self.analytics = Analytics::of(&self.folder.config()).await.unwrap();
     }
 
     async fn store(&self, events: Value) -> Accepted {
@@ -240,7 +233,9 @@ async fn of_what_one_batch_says_of_a_context_again_and_again_the_last_counts() {
         json!({"kind": "index", "creationDate": now - 20_000 + after,
                "context": {"kind": "user", "key": "u", "plan": plan, "anonymous": anonymous}})
     };
-    bench.take(json!([seen(0, "a", false), seen(1, "b", false), seen(2, "a", false), seen(3, "a", false)])).await;
+    bench
+        .take(json!([seen(0, "a", false), seen(1, "b", false), seen(2, "a", false), seen(3, "a", false)]))
+        .await;
     assert_eq!(bench.attributes("u").await, json!({"plan": "a"}));
     bench.take(json!([seen(4, "b", false), seen(5, "b", true), seen(6, "b", false)])).await;
     assert_eq!(bench.attributes("u").await, json!({"plan": "b"}));

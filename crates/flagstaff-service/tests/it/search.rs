@@ -1,6 +1,5 @@
 //! Who a search finds, and in which order.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use flagstaff_service::analytics::{Analytics, Page, Sort};
@@ -9,26 +8,21 @@ use flagstaff_service::store::EnvironmentId;
 use flagstaff_service::store::analytics::batch::NewBatch;
 use serde_json::{Value, json};
 
+use crate::support::Folder;
+
 const HERE: EnvironmentId = EnvironmentId(1);
 
 struct People {
-    folder: PathBuf,
+    /// Goes with them.
+    _folder: Folder,
     analytics: Analytics,
-}
-
-impl Drop for People {
-    fn drop(&mut self) {
-        // A folder that is left over harms nobody.
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
 }
 
 impl People {
     /// Each was seen a minute after the one before.
     async fn seen(users: &[Value]) -> Self {
-        let folder = std::env::temp_dir().join(format!("flagstaff-search-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let analytics = Analytics::open(&folder).await.unwrap();
+        let folder = Folder::new();
+        let analytics = Analytics::of(&folder.config()).await.unwrap();
         let now = now_ms();
         let first = now - 60_000 * users.len() as i64;
         let events: Vec<Value> = (0_i64..)
@@ -44,7 +38,7 @@ impl People {
         };
         analytics.store_batch(batch).await.unwrap();
         assert!(analytics.wait_until_counted(Duration::from_secs(20)).await);
-        Self { folder, analytics }
+        Self { _folder: folder, analytics }
     }
 
     async fn page(
