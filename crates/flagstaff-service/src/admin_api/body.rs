@@ -20,6 +20,13 @@ impl FromRequest<SharedApp> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &SharedApp) -> Result<Self, ApiError> {
+        Self::up_to(app.config.body_limit, request).await
+    }
+}
+
+impl JsonBody {
+    /// The body of a request, of at most so many bytes.
+    pub(super) async fn up_to(limit: usize, request: Request) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         if !is_json(&parts.headers) {
             let message = "the body has to be JSON; send `Content-Type: application/json`";
@@ -29,12 +36,10 @@ impl FromRequest<SharedApp> for JsonBody {
                 message,
             ));
         }
-        let bytes = whole_body(&parts.headers, body, app.config.body_limit).await?;
+        let bytes = whole_body(&parts.headers, body, limit).await?;
         Ok(Self { headers: parts.headers, bytes })
     }
-}
 
-impl JsonBody {
     /// What the body says.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         if self.bytes.is_empty() {

@@ -16,6 +16,7 @@ mod project;
 mod relay_auto_config;
 mod root;
 mod segment;
+mod transfer;
 pub mod user;
 mod version;
 
@@ -32,6 +33,7 @@ pub fn router() -> Router<SharedApp> {
         .merge(payload_filter::router())
         .merge(flag::router())
         .merge(segment::router())
+        .merge(transfer::router())
         .merge(access_token::router())
         .merge(relay_auto_config::router())
         .merge(user::router())

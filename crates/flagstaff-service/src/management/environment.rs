@@ -128,19 +128,31 @@ pub async fn update(
     let mut after = before.clone();
     edit(&mut after)?;
     if after != before {
-        check(&after.name, &after.colour, &after.tags, after.default_ttl)?;
-        environment::update(&mut write, &after).await?;
-        let entry = AuditEntry {
-            action: "update",
-            before: Some(shown(&before)),
-            after: Some(shown(&after)),
-            ..entry(project_key, key)
-        };
-        audit::append(&mut write, actor, now_ms(), entry).await?;
+        update_in(&mut write, actor, project_key, &before, &after).await?;
         write.commit().await?;
         publish(app).await;
     }
     get(app, project_key, key).await
+}
+
+/// Changes an environment inside a transaction.
+pub(super) async fn update_in(
+    connection: &mut Connection,
+    actor: &Actor,
+    project_key: &str,
+    before: &Environment,
+    after: &Environment,
+) -> Result<(), ChangeError> {
+    actor.may(Action::ChangeProjects)?;
+    check(&after.name, &after.colour, &after.tags, after.default_ttl)?;
+    environment::update(connection, after).await?;
+    let entry = AuditEntry {
+        action: "update",
+        before: Some(shown(before)),
+        after: Some(shown(after)),
+        ..entry(project_key, &before.key)
+    };
+    Ok(audit::append(connection, actor, now_ms(), entry).await?)
 }
 
 /// Deletes an environment; refused for a project's last one.

@@ -18,6 +18,7 @@ pub mod project;
 pub mod relay_auto_config;
 pub mod segment;
 pub mod setup;
+pub mod transfer;
 pub mod user;
 
 pub use error::ChangeError;

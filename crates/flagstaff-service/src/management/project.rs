@@ -68,20 +68,31 @@ pub async fn update(
     let mut after = before.clone();
     edit(&mut after)?;
     if after != before {
-        name::check_name("name", &after.name)?;
-        name::check_tags(&after.tags)?;
-        project::update(&mut write, &after).await?;
-        let entry = AuditEntry {
-            action: "update",
-            before: Some(shown(&before)),
-            after: Some(shown(&after)),
-            ..entry(key)
-        };
-        audit::append(&mut write, actor, now_ms(), entry).await?;
+        update_in(&mut write, actor, &before, &after).await?;
         write.commit().await?;
         publish(app).await;
     }
     get(app, key).await
+}
+
+/// Changes a project inside a transaction.
+pub(super) async fn update_in(
+    connection: &mut Connection,
+    actor: &Actor,
+    before: &Project,
+    after: &Project,
+) -> Result<(), ChangeError> {
+    actor.may(Action::ChangeProjects)?;
+    name::check_name("name", &after.name)?;
+    name::check_tags(&after.tags)?;
+    project::update(connection, after).await?;
+    let entry = AuditEntry {
+        action: "update",
+        before: Some(shown(before)),
+        after: Some(shown(after)),
+        ..entry(&before.key)
+    };
+    Ok(audit::append(connection, actor, now_ms(), entry).await?)
 }
 
 /// Deletes a project with everything in it; refused for the last one.
