@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 it could not be done (one line on stderr says why), 2 the command line is
 //! wrong. Only what a command is asked for goes to stdout; logs go to stderr.
 
+mod archive;
 mod logging;
 mod notify;
 mod options;
@@ -10,6 +11,7 @@ mod owner_link;
 mod process;
 mod relay;
 mod serve;
+mod upkeep;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -30,8 +32,16 @@ enum Command {
     Serve(options::Serve),
     /// Serve environments of another service on, and forward what SDKs report
     Relay(relay::Options),
+    /// Write what a service has to a file that relays serve without one
+    Archive(archive::Archive),
     /// Make a one-time link with which the owner signs in and sets a password
     OwnerLink(options::OwnerLink),
+    /// Write everything the service keeps to one file, also while it runs
+    Backup(options::Backup),
+    /// Restore such a file into an empty data folder or database, of either engine
+    Restore(options::Backup),
+    /// Bring the database up to date, which a start does by itself, too
+    Migrate(options::Kept),
     /// Print the version
     Version,
     /// Print a script that completes commands in a shell
@@ -48,7 +58,11 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(options) => serve::run(options),
         Command::Relay(options) => relay::run(options),
+        Command::Archive(options) => archive::run(options),
         Command::OwnerLink(options) => owner_link::run(options),
+        Command::Backup(options) => upkeep::backup(options),
+        Command::Restore(options) => upkeep::restore(options),
+        Command::Migrate(options) => upkeep::migrate(options),
         Command::Version => print(&format!("flagstaff {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Completions { shell } => {
             let mut script = Vec::new();

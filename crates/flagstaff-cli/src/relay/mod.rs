@@ -1,6 +1,7 @@
 //! `flagstaff relay`: environments of another service, served on.
 
 pub(crate) mod options;
+mod told;
 mod variables;
 
 use flagstaff_relay::Config;

@@ -20,6 +20,7 @@ use flagstaff_relay::config::{Delivery, Environment, EventMode, Names, Upstream}
 use flagstaff_relay::database::Database;
 use serde::Deserialize;
 
+use super::told::{Told, ToldFile};
 use super::variables::{Variables, split};
 use crate::Failure;
 use crate::options::{Logging, Serving};
@@ -68,6 +69,8 @@ pub(crate) struct Relay {
     #[arg(long = "environment", env = "FLAGSTAFF_ENVIRONMENTS", hide_env_values = true, value_delimiter = ';',
         value_parser = environment, value_name = "SETTINGS")]
     environments: Option<Vec<Environment>>,
+    #[command(flatten)]
+    told: Told,
     /// What becomes of events: forwarded upstream, refused with 503, or discarded [default: forward]
     #[arg(long, env = "FLAGSTAFF_EVENTS", value_name = "WHAT")]
     events: Option<What>,
@@ -136,6 +139,9 @@ pub(crate) struct RelayFile {
     disconnected_after: Option<u64>,
     #[serde(default)]
     environments: BTreeMap<String, EnvironmentInFile>,
+    /// Who says what else is served, and how that is served.
+    #[serde(default)]
+    told: ToldFile,
 }
 
 /// An environment in the file: its name is that of its table.
@@ -230,9 +236,11 @@ impl Relay {
             None if !set.environments.is_empty() => set.environments,
             None => in_file.collect::<Result<_, _>>()?,
         };
-        if config.environments.is_empty() {
+        self.told.resolve(set.told, file.told, &mut config)?;
+        let is_told = config.auto_config.is_some() || config.offline_archive.is_some();
+        if config.environments.is_empty() && !is_told {
             return Err(
-                "there is no environment to relay; name one with --environment, in the environment as \
+                "there is no environment to relay; give auto-config-key or offline-archive, or name one with --environment, in the environment as \
                 FLAGSTAFF_ENVIRONMENTS or LD_ENV_NAME, or in the file as [relay.environments.NAME]"
                     .into(),
             );

@@ -12,6 +12,7 @@ use flagstaff_relay::config::{Environment, EventMode};
 use flagstaff_relay::database::Database;
 use flagstaff_service::config::Origin;
 
+use super::told::ToldVariables;
 use crate::Failure;
 
 /// What is set in names of other relays.
@@ -34,6 +35,7 @@ pub(crate) struct Variables {
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) database: Option<Database>,
     pub(crate) environments: Vec<Environment>,
+    pub(crate) told: ToldVariables,
     /// Those that are set and mean nothing here.
     pub(crate) unused: Vec<String>,
 }
@@ -95,6 +97,7 @@ impl Variables {
         read.ca_file = set.text("PROXY_CA_CERTS").map(PathBuf::from);
         read.database = set.database()?;
         read.environments = set.environments()?;
+        read.told = set.told()?;
         read.unused =
             UNUSED.iter().filter(|name| set.0.contains_key(**name)).map(|name| (*name).to_owned()).collect();
         Ok(read)
@@ -179,6 +182,21 @@ impl Set {
                 .map(Some);
         }
         Ok(None)
+    }
+
+    fn told(&self) -> Result<ToldVariables, Failure> {
+        let list = |name: &str| self.text(name).map(|list| split(&list));
+        let origins = list("ENV_ALLOWED_ORIGIN");
+        let origins = origins.map(|list| list.iter().map(|origin| origin.parse()).collect::<Result<_, _>>());
+        Ok(ToldVariables {
+            auto_config_key: self.text("AUTO_CONFIG_KEY"),
+            offline_archive: self.text("FILE_DATA_SOURCE").map(PathBuf::from),
+            offline_archive_poll: self.duration("FILE_DATA_SOURCE_MONITORING_INTERVAL")?,
+            prefix: self.text("ENV_DATASTORE_PREFIX"),
+            table: self.text("ENV_DATASTORE_TABLE_NAME"),
+            allowed_origins: origins.transpose()?,
+            allowed_headers: list("ENV_ALLOWED_HEADER"),
+        })
     }
 
     fn environments(&self) -> Result<Vec<Environment>, Failure> {
@@ -299,6 +317,10 @@ mod tests {
             ("LD_PROJ_KEY_Shop_Production", "shop"),
             ("LD_FILTER_KEYS_shop", "web, mobile"),
             ("LD_ALLOWED_ORIGIN_Shop_Production", "https://shop.example"),
+            ("AUTO_CONFIG_KEY", "rel-1"),
+            ("ENV_DATASTORE_PREFIX", "ld-$CID"),
+            ("ENV_ALLOWED_HEADER", "x-a, x-b"),
+            ("FILE_DATA_SOURCE_MONITORING_INTERVAL", "500ms"),
             ("LD_ENV_Test", "sdk-2"),
             ("LD_MOBILE_KEY_Test", " "),
         ])
@@ -315,6 +337,12 @@ mod tests {
             read.database,
             Some(Database::Redis { ref url, password: Some(_), .. }) if url == "redis://cache:6379"
         ));
+        assert_eq!(
+            (read.told.auto_config_key.as_deref(), read.told.prefix.as_deref()),
+            (Some("rel-1"), Some("ld-$CID"))
+        );
+        assert_eq!(read.told.allowed_headers.as_deref(), Some(&["x-a".to_owned(), "x-b".to_owned()][..]));
+        assert_eq!(read.told.offline_archive_poll, Some(Duration::from_millis(500)));
         let [production, test] = &read.environments[..] else { panic!("{:?}", read.environments) };
         assert_eq!((&*production.name, &*production.sdk_key), ("Shop Production", "sdk-1"));
         assert_eq!(production.mobile_key.as_deref(), Some("mob-1"));
