@@ -22,6 +22,7 @@ mod ids;
 pub mod member;
 pub mod membership;
 pub mod metric;
+pub mod migrate;
 pub mod payload_filter;
 mod postgres;
 pub mod project;

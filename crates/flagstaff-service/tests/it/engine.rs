@@ -30,6 +30,17 @@ pub(crate) fn is_postgres() -> bool {
     server().is_some()
 }
 
+/// An empty PostgreSQL database, whatever the suite runs on; none, with a line that says so, without a server.
+pub(crate) fn fresh_postgres() -> Option<Database> {
+    static OWN: OnceLock<Option<Postgres>> = OnceLock::new();
+    let url = match server() {
+        Some(Server::Started(server)) => server.new_database(),
+        Some(Server::Given(url)) => new_database_at(url),
+        None => OWN.get_or_init(Postgres::start).as_ref()?.new_database(),
+    };
+    Some(Database::Postgres(url.parse().unwrap()))
+}
+
 /// An empty database.
 pub(crate) fn fresh() -> Database {
     let url = match server() {

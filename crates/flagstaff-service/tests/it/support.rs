@@ -107,6 +107,17 @@ impl Service {
         self.running.stop().await;
     }
 
+    /// One that is running already; its data is not ours to remove.
+    pub(crate) fn of(running: Running) -> Self {
+        Self { running, folder: Folder::new() }
+    }
+
+    /// Stops it and leaves its data.
+    pub(crate) async fn stop_and_keep(self) -> Folder {
+        self.running.stop().await;
+        self.folder
+    }
+
     pub(crate) fn app(&self) -> &flagstaff_service::SharedApp {
         self.running.app()
     }
