@@ -40,6 +40,10 @@ pub struct Config {
     pub database: Option<Database>,
     /// How events are forwarded.
     pub events: Events,
+    /// After so long without a word that they are up to date, big segments count as stale in `/status`.
+    pub big_segments_stale_after: Duration,
+    /// Whether a relay with stale big segments says of itself that it is not well.
+    pub big_segments_stale_as_degraded: bool,
     /// For so long an environment counts as connected after its connection was lost.
     pub disconnected_after: Duration,
 }
@@ -56,6 +60,8 @@ impl Default for Config {
             data: None,
             database: None,
             events: Events::default(),
+            big_segments_stale_after: Duration::from_secs(300),
+            big_segments_stale_as_degraded: false,
             disconnected_after: Duration::from_secs(60),
         }
     }

@@ -2,9 +2,10 @@
 //! and fills them again after an outage or a wipe.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use flagstaff_sdk::{Caching, Consul, PersistentDataStore, Redis};
+use flagstaff_sdk::{BigSegmentCopy, Caching, Consul, PersistentDataStore, Redis};
 
 use crate::config::Environment;
 
@@ -64,14 +65,7 @@ impl Database {
         let prefix = prefix(environment, filter);
         let store = match self {
             Self::Redis { url, user, password } => {
-                let mut redis = Redis::new(url).prefix(prefix);
-                if let Some(user) = user {
-                    redis = redis.user(user);
-                }
-                if let Some(password) = password {
-                    redis = redis.password(password);
-                }
-                PersistentDataStore::new(redis)
+                PersistentDataStore::new(redis(url, user.as_ref(), password.as_ref(), prefix))
             }
             Self::Consul { address, token } => {
                 let mut consul = Consul::new(address).prefix(prefix);
@@ -82,17 +76,33 @@ impl Database {
             }
             #[cfg(feature = "dynamodb")]
             Self::DynamoDb { table, endpoint } => {
-                let table = environment.table.as_ref().or(table.as_ref());
-                let table = table.ok_or_else(|| NoTable { name: environment.name.clone() })?;
-                let mut dynamo = flagstaff_sdk::DynamoDb::new(table).prefix(prefix);
-                if let Some(endpoint) = endpoint {
-                    dynamo = dynamo.endpoint(endpoint);
-                }
-                PersistentDataStore::new(dynamo)
+                PersistentDataStore::new(dynamo(environment, table.as_ref(), endpoint.as_ref(), prefix)?)
             }
         };
         // Nobody evaluates in here: memory counts, and the database is written to.
         Ok(store.caching(Caching::Forever).timeout(Duration::from_secs(5)))
+    }
+
+    /// The same place, for big segments; none in Consul, which cannot hold them.
+    ///
+    /// # Errors
+    /// If it has no table, where it needs one.
+    pub fn big_segments(
+        &self,
+        environment: &Environment,
+        filter: Option<&str>,
+    ) -> Result<Option<Arc<dyn BigSegmentCopy>>, NoTable> {
+        let prefix = prefix(environment, filter);
+        Ok(match self {
+            Self::Redis { url, user, password } => {
+                Some(Arc::new(redis(url, user.as_ref(), password.as_ref(), prefix)))
+            }
+            Self::Consul { .. } => None,
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb { table, endpoint } => {
+                Some(Arc::new(dynamo(environment, table.as_ref(), endpoint.as_ref(), prefix)?))
+            }
+        })
     }
 
     /// How it is said in `/status`.
@@ -114,6 +124,33 @@ impl Database {
             },
         }
     }
+}
+
+fn redis(url: &str, user: Option<&String>, password: Option<&String>, prefix: String) -> Redis {
+    let mut redis = Redis::new(url).prefix(prefix);
+    if let Some(user) = user {
+        redis = redis.user(user);
+    }
+    if let Some(password) = password {
+        redis = redis.password(password);
+    }
+    redis
+}
+
+#[cfg(feature = "dynamodb")]
+fn dynamo(
+    environment: &Environment,
+    table: Option<&String>,
+    endpoint: Option<&String>,
+    prefix: String,
+) -> Result<flagstaff_sdk::DynamoDb, NoTable> {
+    let table = environment.table.as_ref().or(table);
+    let table = table.ok_or_else(|| NoTable { name: environment.name.clone() })?;
+    let mut dynamo = flagstaff_sdk::DynamoDb::new(table).prefix(prefix);
+    if let Some(endpoint) = endpoint {
+        dynamo = dynamo.endpoint(endpoint);
+    }
+    Ok(dynamo)
 }
 
 /// An environment has no table.

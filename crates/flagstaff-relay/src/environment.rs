@@ -20,7 +20,7 @@ use bytes::Bytes;
 use flagstaff_eval::DataSet;
 use flagstaff_eval::model::ClientSideAvailability;
 use flagstaff_sdk::{
-    Client, ConfigError, DataAvailability, DataSourceStatus, DataStoreStatus, DataSystem, LogLevel, LogSink,
+    BigSegments, Client, ConfigError, DataAvailability, DataSourceStatus, DataStoreStatus, DataSystem, LogLevel, LogSink,
     Observer, PollingSource, StoredItem, StreamingSource,
 };
 use flagstaff_service::live_environment::{About, LiveEnvironment, Pages, Received};
@@ -34,6 +34,7 @@ use flagstaff_wire::stream::ItemKind as WireKind;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use uuid::Uuid;
 
+use crate::big_segments::{BigSegmentState, Copying, Lookup};
 use crate::config::{self, Config, Delivery, Upstream};
 use crate::database::{Described, NoTable};
 
@@ -46,6 +47,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 #[derive(Debug)]
 pub struct Environment {
     live: Arc<LiveEnvironment>,
+    members: Arc<Lookup>,
     /// The payload filter, if this is a part.
     filter: Option<String>,
     connection: Mutex<Connection>,
@@ -61,6 +63,7 @@ struct Connection {
     /// Since when the database is as it is.
     database_since: i64,
     database_status: DataStoreStatus,
+    big_segments: Option<Copying>,
 }
 
 /// How an environment is doing.
@@ -75,6 +78,8 @@ pub struct State {
     pub source: DataSourceStatus,
     /// Its database, how that goes, and since when, if it has one.
     pub database: Option<(Described, DataStoreStatus, i64)>,
+    /// How its big segments are doing, if it has any and a database for them.
+    pub big_segments: Option<BigSegmentState>,
 }
 
 /// An environment cannot be relayed.
@@ -108,10 +113,12 @@ impl Environment {
         filter: Option<&str>,
         id: EnvironmentId,
     ) -> Result<Self, EnvironmentError> {
-        let live =
-            Arc::new(LiveEnvironment::awaiting(about(&settings, id, Uuid::new_v4().to_string()), filter));
+        let about = about(&settings, id, Uuid::new_v4().to_string());
+        let members = Arc::new(Lookup::default());
+        let live = Arc::new(LiveEnvironment::awaiting(about, filter).with_members(members.clone()));
         let connection = Connection::open(config, settings, filter, &live)?;
-        Ok(Self { live, filter: filter.map(str::to_owned), connection: Mutex::new(connection) })
+        members.ask_through(&connection.client);
+        Ok(Self { live, members, filter: filter.map(str::to_owned), connection: Mutex::new(connection) })
     }
 
     /// What is served downstream.
@@ -138,6 +145,7 @@ impl Environment {
             filter: self.filter.clone(),
             source: connection.client.data_source_status(),
             database: database.map(|database| (database, status, connection.database_since)),
+            big_segments: connection.big_segments.as_ref().and_then(Copying::state),
         }
     }
 
@@ -158,6 +166,7 @@ impl Environment {
             // First: both keep the same snapshot, and write the same database.
             connection.close();
             *connection = Connection::open(config, settings.clone(), self.filter.as_deref(), &self.live)?;
+            self.members.ask_through(&connection.client);
         }
         drop(connection);
         let known = self.live.about();
@@ -203,17 +212,27 @@ impl Connection {
         if let Some(folder) = config.data.as_ref().filter(|_| settings.source.is_none()) {
             client = client.snapshot_file(snapshot_file(folder, &settings.name, filter));
         }
-        let database = match &config.database {
+        let (mut database, mut copy) = (None, None);
+        if let Some(configured) = &config.database {
+            client = client.data_store(configured.store(&settings, filter)?);
+            database = Some(configured.describe(&settings, filter));
+            copy = configured.big_segments(&settings, filter)?;
+        }
+        if let Some(copy) = &copy {
+            client = client.big_segments(BigSegments::shared(copy.clone()));
+        }
+        let failed = |source| EnvironmentError::Client { name: settings.name.clone(), source };
+        let client = Client::start(client).map_err(failed)?;
+        let big_segments = match copy.filter(|_| settings.source.is_none()) {
             None => None,
-            Some(database) => {
-                client = client.data_store(database.store(&settings, filter)?);
-                Some(database.describe(&settings, filter))
+            Some(copy) => {
+                let (upstream, sdk_key, name) = (&config.upstream, &settings.sdk_key, &settings.name);
+                Some(Copying::start(upstream, sdk_key, live, &client, copy, name).map_err(failed)?)
             }
         };
-        let client = Client::start(client)
-            .map_err(|source| EnvironmentError::Client { name: settings.name.clone(), source })?;
         let database_status = client.data_store_status();
-        Ok(Self { settings, client, feed, database, database_since: now_ms(), database_status })
+        let database_since = now_ms();
+        Ok(Self { settings, client, feed, database, database_since, database_status, big_segments })
     }
 
     /// Whether an environment with these settings comes from where this one does, and goes where it goes.

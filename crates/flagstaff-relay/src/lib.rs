@@ -10,11 +10,13 @@
 //! | [`relay`] | how it starts and stops, and which environments it has |
 //! | [`environment`] | one environment: received from upstream, served downstream |
 //! | [`database`] | the databases that it is written to, for programs in daemon mode |
+//! | [`big_segments`] | who is in segments too large to be sent, copied into that database |
 //! | [`events`] | what SDKs report, forwarded |
 //! | [`status`] | `/status` |
 
 pub mod archive;
 pub mod auto_config;
+pub mod big_segments;
 pub mod config;
 pub mod database;
 pub mod environment;

@@ -19,6 +19,7 @@ use flagstaff_service::tls::{Tls, TlsError};
 
 use crate::archive::ArchiveError;
 use crate::auto_config::ConfigurationStatus;
+use crate::big_segments::pass_on;
 use crate::config::{self, Config, EventMode};
 use crate::environment::{Environment, EnvironmentError};
 use crate::events::Forwarder;
@@ -131,7 +132,7 @@ impl Relay {
             environments: Mutex::default(),
         });
         relay.set_environments(relay.beside(told.environments())).await?;
-        let paths = status::router(&relay).merge(sdk_paths(&relay.serving));
+        let paths = status::router(&relay).merge(sdk_paths(&relay.serving)).merge(pass_on::router(&relay));
         let router = finish(paths, &relay.serving);
         let listening = Listening::start(relay.serving.clone(), bound, router);
         told.follow(&relay);

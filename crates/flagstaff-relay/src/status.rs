@@ -54,6 +54,8 @@ struct Shown {
     stale: bool,
     connection_status: Connection,
     data_store_status: Store,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    big_segment_status: Option<BigSegments>,
 }
 
 #[derive(Serialize)]
@@ -84,6 +86,15 @@ struct Store {
     db_prefix: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     db_table: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BigSegments {
+    available: bool,
+    potentially_stale: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_synchronized_on: Option<u64>,
 }
 
 /// In the shape of connections.
@@ -124,7 +135,10 @@ async fn status(State(relay): State<SharedRelay>) -> Json<Status> {
     let environments: BTreeMap<_, _> =
         relay.environments_now().iter().map(|environment| shown(&relay, environment)).collect();
     let configuration = relay.configuration.as_ref().map(ConfigurationStatus::now);
-    let is_healthy = environments.values().all(|environment| environment.status == CONNECTED)
+    let is_well = |environment: &Shown| {
+        environment.status == CONNECTED && !(relay.config.big_segments_stale_as_degraded && environment.has_stale_members())
+    };
+    let is_healthy = environments.values().all(is_well)
         && configuration.as_ref().is_none_or(auto_config::State::is_well);
     Json(Status {
         environments,
@@ -138,7 +152,8 @@ async fn status(State(relay): State<SharedRelay>) -> Json<Status> {
 const CONNECTED: &str = "connected";
 
 fn shown(relay: &Relay, environment: &Environment) -> (String, Shown) {
-    let environment::State { settings, filter, source, database } = environment.state();
+    let environment::State { settings, filter, source, database, big_segments } = environment.state();
+    let stale_after = relay.config.big_segments_stale_after;
     let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let old_key = settings.expiring_sdk_key.as_ref().filter(|old| now_ms() < old.until);
     let is_connected = is_connected(&source, relay.config.disconnected_after.as_millis() as u64);
@@ -154,6 +169,11 @@ fn shown(relay: &Relay, environment: &Environment) -> (String, Shown) {
         status: if is_connected { CONNECTED } else { "disconnected" },
         stale: source.data_availability == DataAvailability::Cached,
         data_store_status: store(&source, database),
+        big_segment_status: big_segments.map(|state| BigSegments {
+            available: state.available,
+            potentially_stale: state.is_stale(stale_after),
+            last_synchronized_on: state.last_synchronized_on.map(unix_ms),
+        }),
         connection_status: connection(&source),
     };
     let name = match filter {
@@ -161,6 +181,12 @@ fn shown(relay: &Relay, environment: &Environment) -> (String, Shown) {
         Some(filter) => format!("{}/{filter}", settings.name),
     };
     (name, shown)
+}
+
+impl Shown {
+    fn has_stale_members(&self) -> bool {
+        self.big_segment_status.as_ref().is_some_and(|state| !state.available || state.potentially_stale)
+    }
 }
 
 /// Whether flags have come, and the connection was not lost long ago.

@@ -15,7 +15,7 @@ use crate::live_environment::{Audience, LiveEnvironment};
 
 /// An environment that somebody was let into, and what is cancelled when they would not be any more.
 #[derive(Clone, Debug)]
-pub(crate) struct Lasting<E>(pub(crate) E, pub(crate) CancellationToken);
+pub struct Lasting<E>(pub E, pub CancellationToken);
 
 /// What lets somebody into an environment.
 pub(crate) trait Admission: FromRequestParts<SharedServing, Rejection = ApiError> + Send {
