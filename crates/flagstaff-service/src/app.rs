@@ -181,6 +181,7 @@ impl App {
         let analytics = Arc::new(Analytics::of(&config).await?);
         let serving = Serving::new(config.serving.clone(), tls, live, analytics.clone());
         serving.metrics.include(analytics.clone());
+        serving.metrics.include(Arc::new(store.clone()));
         let app = App {
             serving: Arc::new(serving),
             settings: config,

@@ -103,6 +103,8 @@ async fn drain(
         // Batches stored while this reads are found by the next round.
         let newest = writer.shared().newest.load(Ordering::Acquire);
         let Claim { batches, held } = store.claim(count, BYTES).await?;
+        let since = batches.first().map_or(0, |batch| batch.received_ms);
+        writer.shared().waiting_since.store(since, Ordering::Relaxed);
         let Some(last) = batches.last().map(|batch| batch.id) else {
             drop(held);
             note_progress(store, writer, counted, newest).await?;

@@ -1,7 +1,10 @@
 //! The figures of what was taken in and counted, for `/metrics`.
 
+use std::sync::atomic::Ordering;
+
 use super::Analytics;
 use crate::metrics::{Figures, Page};
+use crate::now_ms;
 
 impl Figures for Analytics {
     fn write(&self, page: &mut Page) {
@@ -19,5 +22,9 @@ impl Figures for Analytics {
         page.counter("flagstaff_events_unreadable_total", help, figures.events_unreadable);
         let help = "Event batches stored and not counted yet.";
         page.gauge("flagstaff_event_batches_waiting", help, figures.backlog);
+        let since = self.writer.shared().waiting_since.load(Ordering::Relaxed);
+        let lag = if since == 0 { 0 } else { (now_ms() - since).max(0) };
+        let help = "How long the oldest batch of events has waited to be counted.";
+        page.gauge("flagstaff_event_lag_seconds", help, lag as f64 / 1000.0);
     }
 }

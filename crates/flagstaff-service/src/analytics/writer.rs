@@ -59,6 +59,9 @@ pub(super) struct Shared {
     pub(super) batches_known: AtomicU64,
     /// How many events could not be read, and how many batches could not be counted.
     pub(super) events_unreadable: AtomicU64,
+    /// When the oldest batch came that waits to be counted, in Unix milliseconds; 0 if none did when it was last
+    /// looked.
+    pub(super) waiting_since: AtomicI64,
     pub(super) batches_set_aside: AtomicU64,
     /// What need not be written again.
     pub(super) recent: Mutex<Recent>,
@@ -93,6 +96,7 @@ impl Writer {
             batches_stored: AtomicU64::default(),
             batches_known: AtomicU64::default(),
             events_unreadable: AtomicU64::default(),
+            waiting_since: AtomicI64::default(),
             batches_set_aside: AtomicU64::default(),
             recent: Mutex::default(),
             countries,

@@ -36,6 +36,7 @@ pub(super) async fn take(
     if count > 0 {
         let batch = Batch { environment: environment.clone(), audience, headers, body, count };
         serving.events.take(batch).await?;
+        serving.metrics.events_taken(count);
     }
     Ok(StatusCode::ACCEPTED)
 }

@@ -64,7 +64,6 @@ const KINDS: [(StreamKind, &str); 5] = [
     (StreamKind::Values, "values"),
     (StreamKind::Pings, "pings"),
     (StreamKind::Members, "members"),
-    (StreamKind::Members, "members"),
 ];
 
 /// The figures of this process.
@@ -80,6 +79,7 @@ pub struct Metrics {
     changes_sent: Counter,
     fan_out: Durations,
     client_evaluations: Counter,
+    events: Counter,
     sources: Mutex<Vec<Arc<dyn Figures>>>,
     /// Turns for writing a first put: see `delivery::stream`.
     pub(crate) put_turns: Arc<Semaphore>,
@@ -100,6 +100,7 @@ impl Default for Metrics {
             changes_sent: Counter::default(),
             fan_out: Durations::default(),
             client_evaluations: Counter::default(),
+            events: Counter::default(),
             sources: Mutex::default(),
             put_turns: Arc::new(Semaphore::new(PUTS_AT_ONCE)),
             streams_at_end: OnceLock::new(),
@@ -148,6 +149,11 @@ impl Metrics {
         self.client_evaluations.raise();
     }
 
+    /// So many events were taken in.
+    pub(crate) fn events_taken(&self, count: usize) {
+        self.events.add(count as u64);
+    }
+
     fn write(&self, page: &mut Page) {
         self.requests.write(page);
         let by_kind = |page: &mut Page, name: &str, kind: &str, help: &str, values: &dyn Fn(usize) -> u64| {
@@ -159,7 +165,9 @@ impl Metrics {
         let help = "Streams open, by what they are about.";
         by_kind(page, "flagstaff_streams_open", "gauge", help, &|kind| self.streams_open[kind].value());
         let help = "Streams opened, by what they are about.";
-        by_kind(page, "flagstaff_streams_opened_total", "counter", help, &|kind| self.streams_opened[kind].value());
+        by_kind(page, "flagstaff_streams_opened_total", "counter", help, &|kind| {
+            self.streams_opened[kind].value()
+        });
         let help = "Streams cut because their reader fell behind.";
         page.counter("flagstaff_streams_cut_total", help, self.streams_cut.value());
         let help = "Streams refused because there were as many as there may be.";
@@ -175,10 +183,15 @@ impl Metrics {
         let help = "Changes sent, to each stream by itself.";
         page.counter("flagstaff_changes_sent_total", help, self.changes_sent.value());
         let name = "flagstaff_change_fan_out_seconds";
-        page.family(name, "histogram", "Time from a change's arrival in this process to each stream's connection.");
+        page.family(
+            name,
+            "histogram",
+            "Time from a change's arrival in this process to each stream's connection.",
+        );
         page.histogram(name, &[], self.fan_out.measured());
         let help = "Times that values were asked for, of all flags or of one, for one context.";
         page.counter("flagstaff_client_evaluations_total", help, self.client_evaluations.value());
+        page.counter("flagstaff_events_total", "Events taken in.", self.events.value());
         for source in &*self.sources.lock().unwrap_or_else(PoisonError::into_inner) {
             source.write(page);
         }

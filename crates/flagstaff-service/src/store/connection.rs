@@ -20,6 +20,7 @@ use sqlx::{
 };
 
 use super::error::NulInText;
+use super::figures;
 
 /// A connection to the database, perhaps inside a transaction. Functions that read or write take
 /// `&mut Connection`.
@@ -137,8 +138,8 @@ impl Transaction {
     /// Keeps what was written.
     pub async fn commit(self) -> Result<(), Error> {
         match self.0.0 {
-            Link::SqliteTransaction(transaction) => transaction.commit().await,
-            Link::PostgresTransaction(transaction) => transaction.commit().await,
+            Link::SqliteTransaction(transaction) => figures::commit(transaction.commit()).await,
+            Link::PostgresTransaction(transaction) => figures::commit(transaction.commit()).await,
             _ => unreachable!("made of a transaction alone"),
         }
     }
@@ -205,35 +206,45 @@ impl<'q> Statement<'q> {
 
     /// Runs it and says how many rows it touched.
     pub async fn execute(self, connection: &mut Connection) -> Result<Executed, Error> {
-        let rows_affected = match connection.engine() {
-            Engine::Sqlite(connection) => self.for_sqlite()?.execute(connection).await?.rows_affected(),
-            Engine::Postgres(connection) => {
-                in_time(self.for_postgres()?.execute(connection)).await?.rows_affected()
-            }
-        };
-        Ok(Executed { rows_affected })
+        let rows_affected = figures::statement(async {
+            Ok(match connection.engine() {
+                Engine::Sqlite(connection) => self.for_sqlite()?.execute(connection).await?.rows_affected(),
+                Engine::Postgres(connection) => {
+                    in_time(self.for_postgres()?.execute(connection)).await?.rows_affected()
+                }
+            })
+        });
+        Ok(Executed { rows_affected: rows_affected.await? })
     }
 
     /// All rows.
     pub async fn fetch_all(self, connection: &mut Connection) -> Result<Vec<Row>, Error> {
-        match connection.engine() {
-            Engine::Sqlite(connection) => {
-                self.for_sqlite()?.fetch(connection).map_ok(Row::from).try_collect().await
+        figures::statement(async {
+            match connection.engine() {
+                Engine::Sqlite(connection) => {
+                    self.for_sqlite()?.fetch(connection).map_ok(Row::from).try_collect().await
+                }
+                Engine::Postgres(connection) => {
+                    in_time(self.for_postgres()?.fetch(connection).map_ok(Row::from).try_collect()).await
+                }
             }
-            Engine::Postgres(connection) => {
-                in_time(self.for_postgres()?.fetch(connection).map_ok(Row::from).try_collect()).await
-            }
-        }
+        })
+        .await
     }
 
     /// The first row, if there is one.
     pub async fn fetch_optional(self, connection: &mut Connection) -> Result<Option<Row>, Error> {
-        Ok(match connection.engine() {
-            Engine::Sqlite(connection) => self.for_sqlite()?.fetch_optional(connection).await?.map(Row::from),
-            Engine::Postgres(connection) => {
-                in_time(self.for_postgres()?.fetch_optional(connection)).await?.map(Row::from)
-            }
+        figures::statement(async {
+            Ok(match connection.engine() {
+                Engine::Sqlite(connection) => {
+                    self.for_sqlite()?.fetch_optional(connection).await?.map(Row::from)
+                }
+                Engine::Postgres(connection) => {
+                    in_time(self.for_postgres()?.fetch_optional(connection)).await?.map(Row::from)
+                }
+            })
         })
+        .await
     }
 
     /// The first row; `RowNotFound` if there is none.

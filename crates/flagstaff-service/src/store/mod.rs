@@ -17,6 +17,7 @@ pub mod change_log;
 pub mod connection;
 pub mod environment;
 mod error;
+mod figures;
 pub mod flag;
 mod ids;
 pub mod member;
