@@ -95,6 +95,14 @@ pub(crate) struct Relay {
     /// For so long an environment counts as connected after its connection was lost, in seconds [default: 60]
     #[arg(long, env = "FLAGSTAFF_DISCONNECTED_AFTER", value_name = "SECONDS")]
     disconnected_after: Option<u64>,
+    /// After so long without a word that they are up to date, big segments count as stale in /status, in seconds
+    /// [default: 300]
+    #[arg(long, env = "FLAGSTAFF_BIG_SEGMENTS_STALE_AFTER", value_name = "SECONDS")]
+    big_segments_stale_after: Option<u64>,
+    /// A relay with stale big segments says in /status that it is not well
+    #[arg(long, env = "FLAGSTAFF_BIG_SEGMENTS_STALE_AS_DEGRADED", num_args = 0..=1, default_missing_value = "true",
+        value_name = "TRUTH")]
+    big_segments_stale_as_degraded: Option<bool>,
 }
 
 /// How flags are received.
@@ -137,6 +145,8 @@ pub(crate) struct RelayFile {
     dynamodb_table: Option<String>,
     dynamodb_url: Option<String>,
     disconnected_after: Option<u64>,
+    big_segments_stale_after: Option<u64>,
+    big_segments_stale_as_degraded: Option<bool>,
     #[serde(default)]
     environments: BTreeMap<String, EnvironmentInFile>,
     /// Who says what else is served, and how that is served.
@@ -220,6 +230,13 @@ impl Relay {
         if let Some(time) = said.or(file.disconnected_after.map(Duration::from_secs)) {
             config.disconnected_after = time;
         }
+        let said = self.big_segments_stale_after.map(Duration::from_secs).or(set.big_segments_stale_after);
+        if let Some(time) = said.or(file.big_segments_stale_after.map(Duration::from_secs)) {
+            config.big_segments_stale_after = time;
+        }
+        let said = self.big_segments_stale_as_degraded.or(set.big_segments_stale_as_degraded);
+        config.big_segments_stale_as_degraded =
+            said.or(file.big_segments_stale_as_degraded).unwrap_or(config.big_segments_stale_as_degraded);
         let (redis, consul, dynamo) = (self.redis_url, (self.consul, self.consul_token), self.dynamodb_table);
         config.database = match database(redis, consul, (dynamo, self.dynamodb_url))? {
             Some(database) => Some(database),

@@ -31,6 +31,8 @@ pub(crate) struct Variables {
     pub(crate) event_mode: Option<EventMode>,
     pub(crate) events_capacity: Option<usize>,
     pub(crate) disconnected_after: Option<Duration>,
+    pub(crate) big_segments_stale_after: Option<Duration>,
+    pub(crate) big_segments_stale_as_degraded: Option<bool>,
     pub(crate) proxy: Option<String>,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) database: Option<Database>,
@@ -83,6 +85,8 @@ impl Variables {
         read.heartbeat_interval = set.duration("HEARTBEAT_INTERVAL")?;
         read.longest_stream = set.duration("MAX_CLIENT_CONNECTION_TIME")?;
         read.disconnected_after = set.duration("DISCONNECTED_STATUS_TIME")?;
+        read.big_segments_stale_after = set.duration("BIG_SEGMENTS_STALE_THRESHOLD")?;
+        read.big_segments_stale_as_degraded = set.switch("BIG_SEGMENTS_STALE_AS_DEGRADED")?;
         read.log = set.text("LOG_LEVEL").map(|level| match level.to_ascii_lowercase().as_str() {
             "none" => "off".to_owned(),
             level => level.to_owned(),
@@ -300,6 +304,8 @@ mod tests {
             ("EVENTS_CAPACITY", "500"),
             ("HEARTBEAT_INTERVAL", "1m30s"),
             ("DISCONNECTED_STATUS_TIME", ":30"),
+            ("BIG_SEGMENTS_STALE_THRESHOLD", "10m"),
+            ("BIG_SEGMENTS_STALE_AS_DEGRADED", "true"),
             ("LOG_LEVEL", "NONE"),
             ("INIT_TIMEOUT", "5s"),
             ("USE_REDIS", "1"),
@@ -330,6 +336,8 @@ mod tests {
         assert_eq!((read.event_mode, read.events_capacity), (Some(EventMode::Forwarded), Some(500)));
         assert_eq!(read.heartbeat_interval, Some(Duration::from_secs(90)));
         assert_eq!(read.disconnected_after, Some(Duration::from_secs(30)));
+        assert_eq!(read.big_segments_stale_after, Some(Duration::from_secs(600)));
+        assert_eq!(read.big_segments_stale_as_degraded, Some(true));
         assert_eq!(read.log.as_deref(), Some("off"));
         assert_eq!(read.proxy.as_deref(), Some("http://me:p%40ss@proxy:3128"));
         assert_eq!(read.unused, ["INIT_TIMEOUT"]);
