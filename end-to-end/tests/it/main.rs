@@ -5,8 +5,10 @@
 //! | [`flip`] | a flag is flipped, and every example program prints the new value; users and counts are found |
 //! | [`examples`] | the other examples of the Rust SDK answer, say what is wrong, and report what they evaluated |
 //! | [`faults`] | streams are cut, events refused, Redis killed and emptied: nothing wrong is served, counts add up |
+//! | [`filters`] | SDKs that ask for a part of the flags get it, and what comes into it and leaves it |
 //! | [`openfeature`] | OpenFeature's own provider asks for values by its remote evaluation protocol |
 //! | [`outage`] | the service is killed and started again: nothing is lost, and programs go on |
+//! | [`relay`] | programs talk to a relay: flips, events, outages on either side |
 //! | [`snippets`] | the reference pages of the original Python package run line by line, and are reported |
 //! | [`doors`] | who is turned away |
 //! | [`partition`] | Redis vanishes behind a network that drops everything: memory serves, and it is whole again |
@@ -17,9 +19,11 @@ mod dependencies;
 mod doors;
 mod examples;
 mod faults;
+mod filters;
 mod flip;
 mod openfeature;
 mod outage;
 mod partition;
+mod relay;
 mod snippets;
 mod support;

@@ -58,6 +58,29 @@ impl Service {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
+    /// Gives a flag these tags and no others.
+    pub(crate) fn tag(&self, key: &str, tags: &[&str]) {
+        let patch = json!([{"op": "replace", "path": "/tags", "value": tags}]);
+        let answer = self.api("PATCH", &format!("flags/demo/{key}"), "application/json", &patch.to_string());
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    /// Makes a payload filter.
+    pub(crate) fn make_filter(&self, key: &str, conditions: &Json) {
+        let filter = json!({"key": key, "conditions": conditions});
+        let path = "projects/demo/payload-filters";
+        let answer = self.api("POST", path, "application/json", &filter.to_string());
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+
+    /// Gives it other conditions.
+    pub(crate) fn make_filter_another(&self, key: &str, conditions: &Json) {
+        let patch = json!([{"op": "replace", "path": "/conditions", "value": conditions}]);
+        let path = format!("projects/demo/payload-filters/{key}");
+        let answer = self.api("PATCH", &path, "application/json", &patch.to_string());
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
     /// The keys of the users that a search in production finds.
     pub(crate) fn users(&self, query: &str) -> Vec<String> {
         let answer = self.get(&format!("user-search/demo/production?q={query}"));
