@@ -7,6 +7,7 @@ mod backups;
 mod client_side;
 mod dashboard;
 mod engine;
+mod event_nodes;
 mod events;
 mod expiring_keys;
 mod fdv2;
