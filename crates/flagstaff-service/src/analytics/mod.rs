@@ -11,6 +11,7 @@
 //! | [`terms`] | what a user is found by; pure |
 //! | [`counts`], [`user`] | what the faces ask |
 //! | `figures` | what monitoring asks |
+//! | [`tail`] | the newest events, for whoever watches |
 //! | [`retention`] | what is forgotten, and when |
 //! | `settings` | what the owner decides about that |
 //!
@@ -28,6 +29,7 @@ mod figures;
 pub(crate) mod recent;
 pub mod retention;
 mod settings;
+pub mod tail;
 pub mod terms;
 pub mod user;
 mod writer;
@@ -54,6 +56,7 @@ use crate::store::analytics::instance::{self, SdkInstance};
 use crate::store::connection::Reading;
 use crate::store::{EnvironmentId, StoreError};
 use country::{Countries, CountriesError};
+use tail::Tail;
 use writer::Writer;
 
 /// How often it is looked whether another node has counted something.
@@ -66,6 +69,7 @@ pub struct Analytics {
     store: EventStore,
     writer: Writer,
     settings: Settings,
+    tail: Tail,
     /// The place of the newest batch that is counted.
     counted: watch::Receiver<i64>,
     stopping: CancellationToken,
@@ -149,7 +153,15 @@ impl Analytics {
             tokio::spawn(retention::run(store.clone(), writer.clone(), settings.clone(), stopping.clone())),
         ];
         let settings = settings.clone();
-        Ok(Self { store, writer, settings, counted, stopping, tasks: Mutex::new(tasks) })
+        Ok(Self {
+            store,
+            writer,
+            settings,
+            tail: Tail::default(),
+            counted,
+            stopping,
+            tasks: Mutex::new(tasks),
+        })
     }
 
     /// Stops counting, stores what is queued and closes the database. What is stored and not counted is
@@ -169,7 +181,13 @@ impl Analytics {
     /// Stores a batch, to be counted soon. When this returns without an error, the batch outlives a power
     /// cut.
     pub async fn store_batch(&self, batch: NewBatch) -> Result<Accepted, AnalyticsError> {
-        self.writer.batch(batch).await
+        let (environment_id, received_ms, body) =
+            (batch.environment_id, batch.received_ms, batch.body.clone());
+        let accepted = self.writer.batch(batch).await?;
+        if accepted == Accepted::Stored {
+            self.tail.note(environment_id, received_ms, &body);
+        }
+        Ok(accepted)
     }
 
     /// Notes the report of a program.
@@ -196,6 +214,7 @@ impl Analytics {
 
     /// Forgets everything of an environment that is deleted.
     pub async fn forget_environment(&self, environment: EnvironmentId) -> Result<(), AnalyticsError> {
+        self.tail.forget(environment.0);
         self.writer.forget_environment(environment.0).await
     }
 

@@ -124,6 +124,7 @@ impl Analytics {
 
     /// Forgets a user, and says whether there was one. A user who is seen again is known again.
     pub async fn delete_user(&self, environment: EnvironmentId, key: &str) -> Result<bool, AnalyticsError> {
+        self.tail.forget(environment.0);
         Ok(is_keepable(key) && self.writer.forget_context(environment.0, USER, key).await?)
     }
 

@@ -13,6 +13,7 @@
 //! | `sign_in` | the door: password, one-time link, signing out |
 //! | `flags` | the list, one flag's targeting in sentences, and its switch |
 //! | `users` | the users seen, and every flag's value for one of them |
+//! | `events` | what SDKs send, as it comes in |
 //! | `tokens` | access tokens of whoever is signed in |
 //!
 //! Nothing is changed by a GET. Every form carries the session's form token. Pages are never cached,
@@ -20,6 +21,7 @@
 
 mod answer;
 mod assets;
+mod events;
 mod flags;
 mod parts;
 mod place;
@@ -48,6 +50,7 @@ pub fn router() -> Router<SharedApp> {
         .merge(sign_in::router())
         .merge(flags::router())
         .merge(users::router())
+        .merge(events::router())
         .merge(tokens::router())
         .merge(assets::router())
         .layer(middleware::from_fn(answer::dress))

@@ -46,6 +46,8 @@ pub(super) enum Section {
     Flags,
     /// Users.
     Users,
+    /// Events as they come in.
+    Events,
     /// Access tokens.
     Tokens,
 }
@@ -238,6 +240,7 @@ impl Section {
         match self {
             Section::Flags => "flags",
             Section::Users => "users",
+            Section::Events => "events",
             Section::Tokens => "tokens",
         }
     }
@@ -246,6 +249,7 @@ impl Section {
         match self {
             Section::Flags => "Flags",
             Section::Users => "Users",
+            Section::Events => "Live events",
             Section::Tokens => "Access tokens",
         }
     }
@@ -253,14 +257,14 @@ impl Section {
     /// The section that the search in the top bar leads to.
     fn searched(self) -> Self {
         match self {
-            Section::Tokens => Section::Flags,
+            Section::Events | Section::Tokens => Section::Flags,
             other => other,
         }
     }
 
     fn search_label(self) -> &'static str {
         match self {
-            Section::Flags | Section::Tokens => "Search flags by name, key or tag",
+            Section::Flags | Section::Events | Section::Tokens => "Search flags by name, key or tag",
             Section::Users => "Search users by name, e-mail or key",
         }
     }

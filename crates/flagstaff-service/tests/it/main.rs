@@ -15,6 +15,7 @@ mod flags;
 mod front_door;
 mod json_patches;
 mod kept;
+mod live_events;
 mod ofrep;
 mod openapi;
 mod payload_filters;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::history::{self, Event};
 use super::list::flipped_words;
+use super::reasons::{self, Reason};
 use super::switch::FlagPath;
 use super::targeting::{Names, TargetingView, flag_path};
 use crate::SharedApp;
@@ -56,6 +57,7 @@ pub(super) struct FlagView {
     changed: Moment,
     changed_by: String,
     hour: Hour,
+    reasons: Vec<Reason>,
     targeting: TargetingView,
     variations: Vec<(usize, VariationMark, Option<String>)>,
     events: Vec<Event>,
@@ -110,15 +112,16 @@ impl FlagView {
         }
         let entries = audit::of_item(&mut snapshot, &place.project().key, "flag", &flag.key, 50).await?;
         drop(snapshot);
-        let names =
-            Names { segments: segments.into_iter().map(|row| (row.key, row.name)).collect(), flags };
+        let names = Names { segments: segments.into_iter().map(|row| (row.key, row.name)).collect(), flags };
         let mut events = history::events(entries, &environment.key, &flag.definition, place.now_ms);
         let more_events = events.len() > SHOWN_EVENTS;
         events.truncate(SHOWN_EVENTS);
         let variations = Variations(&flag.definition.variations);
+        let reasons = reasons::last_day(app, place, &flag, &targeting.targeting).await?;
         let hour = last_hour(app, place, &flag.key).await?;
         Ok(Self {
             switch: Switch::new(place, &flag, &targeting, ShownOn::Flag, &flag_path(place, &flag.key)),
+            reasons,
             hour: Hour::new(variations, &hour, true),
             targeting: TargetingView::new(place, &flag, &targeting.targeting, &names),
             variations: flag

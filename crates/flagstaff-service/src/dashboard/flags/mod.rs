@@ -4,6 +4,7 @@ mod clause;
 mod flag;
 mod history;
 mod list;
+mod reasons;
 mod serves;
 mod status;
 mod switch;
