@@ -99,7 +99,7 @@ fn note_use(app: &SharedApp, token: &AccessToken) {
     let (app, id) = (app.clone(), token.public_id.clone());
     app.tasks.clone().spawn(async move {
         let noted = async {
-            let mut write = app.store.write().await?;
+            let mut write = app.store.write_apart().await?;
             access_token::used(&mut write, &id, now).await?;
             write.commit().await
         };

@@ -117,7 +117,7 @@ impl Session {
 
     /// Ends the session, and gives the header that removes the cookie.
     pub async fn end(&self, app: &App) -> Result<HeaderValue, StoreError> {
-        let mut write = app.store.write().await?;
+        let mut write = app.store.write_apart().await?;
         store::session::delete(&mut write, &secret::hash(&self.token)).await?;
         write.commit().await?;
         Ok(HeaderValue::from_static("flagstaff_session=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"))
@@ -191,7 +191,7 @@ pub async fn sign_in(app: &App, from: IpAddr, email: &str, typed: String) -> Res
         return Err(SignInError::Wrong);
     };
     app.sign_in_limit.succeeded(from, email);
-    let mut write = app.store.write().await?;
+    let mut write = app.store.write_apart().await?;
     let session = Session::begin(&mut write, member).await?;
     write.commit().await?;
     Ok(session)

@@ -7,7 +7,7 @@ use crate::SharedApp;
 use crate::big_segments::BigSegments;
 use crate::store::change_log::{self, ItemKind, LoggedChange};
 use crate::store::connection::Connection;
-use crate::store::environment::{self, Environment};
+use crate::store::environment::{self, Environment, Head};
 use crate::store::payload_filter::{self, PayloadFilter};
 use crate::store::{EnvironmentId, Store, StoreError, flag, project, segment};
 
@@ -33,13 +33,16 @@ impl Follower {
     /// Takes over everything that was committed before the call.
     pub async fn catch_up(&self, environments: &LiveEnvironments) -> Result<(), StoreError> {
         let _turn = self.catching_up.lock().await;
+        // Mostly nothing has changed, which one statement tells.
+        let heads = environment::heads(&mut *self.store.read().await?).await?;
+        if environments.count() == heads.len() && heads.iter().all(|head| environments.is_at(head)) {
+            return Ok(());
+        }
         let mut snapshot = self.store.snapshot().await?;
         let mut all = Vec::new();
         let (mut described, mut filtered) = (Vec::new(), Vec::new());
         for head in environment::heads(&mut snapshot).await? {
-            // The id of one that was deleted may have been given to another since.
-            let is_it = |live: &Arc<LiveEnvironment>| live.about.load().environment.lineage == head.lineage;
-            let live = match environments.by_id(head.id).filter(is_it) {
+            let live = match environments.by_id(head.id).filter(|live| can_go_on(live, &head)) {
                 Some(live) => live,
                 None => {
                     let live = load_one(&mut snapshot, head.id).await?;
@@ -71,17 +74,46 @@ impl Follower {
 /// Follows the change log until the service stops.
 pub async fn follow(app: SharedApp) {
     let mut commits = app.store.commits();
+    let mut failures = 0_u32;
     loop {
         tokio::select! {
             _ = commits.changed() => {}
             () = tokio::time::sleep(app.settings.change_log_poll) => {}
             () = app.stopping.cancelled() => return,
         }
-        if let Err(error) = app.catch_up().await {
-            tracing::error!(error = %crate::error::chain(&error), "could not follow the change log; trying again");
-            tokio::time::sleep(app.settings.change_log_poll).await;
+        match app.catch_up().await {
+            Ok(()) if failures > 0 => {
+                tracing::info!("follows the change log again");
+                failures = 0;
+            }
+            Ok(()) => {}
+            Err(error) => {
+                failures += 1;
+                // Not every second of an outage.
+                if failures.is_power_of_two() {
+                    let error = crate::error::chain(&error);
+                    tracing::error!(error, failures, "could not follow the change log; trying again");
+                }
+                tokio::time::sleep(app.settings.change_log_poll).await;
+            }
         }
     }
+}
+
+/// Whether what is live here can be brought up to date by the change log. If not it is loaded anew, and whoever
+/// is served it begins anew as well.
+fn can_go_on(live: &LiveEnvironment, head: &Head) -> bool {
+    // The id of one that was deleted may have been given to another since.
+    if live.about.load().environment.lineage != head.lineage {
+        return false;
+    }
+    let sequence = live.sequence();
+    if sequence > head.sequence {
+        let (environment, here, there) = (head.id, sequence, head.sequence);
+        tracing::error!(%environment, here, there, "the database has lost changes that were served; serving what it has");
+        return false;
+    }
+    head.sequence - sequence <= change_log::KEPT
 }
 
 async fn load_one(connection: &mut Connection, id: EnvironmentId) -> Result<LiveEnvironment, StoreError> {

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{About, Audience, LiveEnvironment, Leaving};
+use super::{About, Audience, Leaving, LiveEnvironment};
 use crate::auth::secret;
 use crate::now_ms;
 use crate::store::EnvironmentId;
-use crate::store::environment::Environment;
+use crate::store::environment::{Environment, Head};
 
 /// Every environment as it is now.
 #[derive(Debug, Default)]
@@ -56,6 +56,21 @@ impl LiveEnvironments {
     /// The environment with this id.
     pub fn by_id(&self, id: EnvironmentId) -> Option<Arc<LiveEnvironment>> {
         self.table.load().by_id.get(&id).cloned()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.table.load().by_id.len()
+    }
+
+    /// Whether one of them is as this says.
+    pub(super) fn is_at(&self, head: &Head) -> bool {
+        self.table.load().by_id.get(&head.id).is_some_and(|live| {
+            let environment = &live.about.load().environment;
+            environment.lineage == head.lineage
+                && environment.version == head.version
+                && live.sequence() == head.sequence
+        })
     }
 
     /// All of them, in the order of their ids.

@@ -1,8 +1,17 @@
 //! What SDKs have to be told, in order. One row per changed item; the item itself is read where it
 //! rests.
+//!
+//! Only live environments read it, each from the sequence number that it has reached. The last [`KEPT`] numbers
+//! of each environment are kept: a live environment that is further behind, on a node that was cut off from the
+//! database for long, is loaded anew instead. So what may be removed follows from the numbers alone, and no node
+//! has to say how far it is.
 
 use super::connection::{Connection, Row, sql};
 use super::{EnvironmentId, StoreError};
+
+/// How many numbers of an environment's sequence are kept. Reading so many items one by one takes longer than
+/// loading an environment of usual size.
+pub const KEPT: u64 = 1000;
 
 /// What a data set holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,7 +42,7 @@ pub struct LoggedChange {
     pub key: String,
 }
 
-/// Writes down a change.
+/// Writes down a change, and forgets what is not kept any more.
 pub async fn append(
     connection: &mut Connection,
     environment: EnvironmentId,
@@ -46,12 +55,19 @@ pub async fn append(
         .bind(sequence as i64)
         .bind(kind.as_str())
         .bind(key)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
+    if let Some(last) = sequence.checked_sub(KEPT) {
+        sql("DELETE FROM change_log WHERE environment_id = $1 AND sequence <= $2")
+            .bind(environment.0)
+            .bind(last as i64)
+            .execute(connection)
+            .await?;
+    }
     Ok(())
 }
 
-/// The last change of each item since `sequence`, in order.
+/// The last change of each item since `sequence`, in order; `sequence` is at most [`KEPT`] behind.
 pub async fn since(
     connection: &mut Connection,
     environment: EnvironmentId,

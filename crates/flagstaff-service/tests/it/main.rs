@@ -12,6 +12,7 @@ mod events;
 mod expiring_keys;
 mod fdv2;
 mod flags;
+mod following;
 mod front_door;
 mod json_patches;
 mod kept;

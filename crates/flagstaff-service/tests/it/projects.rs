@@ -3,6 +3,7 @@
 use flagstaff_service::store::environment;
 use serde_json::json;
 
+use crate::engine;
 use crate::rest::assert_refused;
 use crate::support::Service;
 
@@ -145,7 +146,9 @@ async fn an_environment_that_was_given_the_id_of_a_deleted_one_is_not_taken_for_
     // Both at once, as when nobody looked between the two.
     let mut write = service.app().store.write().await.unwrap();
     environment::delete(&mut write, old.id()).await.unwrap();
-    assert_eq!(environment::insert(&mut write, &other).await.unwrap(), old.id(), "the id is given again");
+    let id = environment::insert(&mut write, &other).await.unwrap();
+    // PostgreSQL gives no number twice.
+    assert!(id == old.id() || engine::is_postgres(), "the id is given again");
     write.commit().await.unwrap();
     service.app().catch_up().await.unwrap();
     assert!(live.by_sdk_key("sdk-demo-staging").is_none(), "a deleted environment's key still counts");
