@@ -108,11 +108,26 @@ pub(crate) struct Program(Process);
 
 impl Program {
     pub(crate) fn start(example: Example, service: &Service) -> Self {
+        Self::start_at(example, service.url(), service)
+    }
+
+    /// The same at another address, from which the service is reached.
+    pub(crate) fn start_at(example: Example, url: &str, service: &Service) -> Self {
+        Self::run(example, url, service, None)
+    }
+
+    /// The same, watching another flag.
+    pub(crate) fn watch(example: Example, url: &str, service: &Service, flag: &str) -> Self {
+        Self::run(example, url, service, Some(flag))
+    }
+
+    fn run(example: Example, url: &str, service: &Service, flag: Option<&str>) -> Self {
         let mut command = (example.command)();
-        command.env("FLAGSTAFF_URL", service.url());
+        command.env("FLAGSTAFF_URL", url);
         for name in ["FLAGSTAFF_SDK_KEY", "FLAG_KEY", "RUN_SECONDS"] {
             command.env_remove(name);
         }
+        command.envs(flag.map(|flag| ("FLAG_KEY", flag)));
         let log: PathBuf = service.file(&format!("{}.log", example.user));
         Self(Process::start(example.name, &mut command, log))
     }
