@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createHmac } from 'node:crypto';
-import { eventually, openPage, rest, startBrowser, startService } from './support.js';
+import { eventually, openPage, rest, startBrowser, startRelay, startService, turn } from './support.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const FILES = {
@@ -22,12 +22,14 @@ const PAGES = {
 const ANN = { kind: 'user', key: 'ann-in-a-browser', email: 'ann@example.com', name: 'Ann' };
 
 let service;
+let relay;
 let browser;
 let pages;
 let origin;
 
 before(async () => {
   service = await startService();
+  relay = await startRelay(service);
   browser = await startBrowser();
   pages = createServer((request, response) => {
     if (FILES[request.url]) {
@@ -47,11 +49,15 @@ after(async () => {
   await browser?.close();
   pages?.closeAllConnections();
   pages?.close();
+  await relay?.stop();
   await service?.stop();
 });
 
+/** Where SDKs ask: the service itself, or a relay in front of it. */
+const places = [['', () => service], [', through a relay', () => relay]];
+
 /** A page with the SDK, and in it `start(context, options)`, which gives a client that is ready, or throws. */
-async function pageOf(version) {
+async function pageOf(version, place) {
   const page = await openPage(browser, { url: origin });
   await page.goto(`${origin}/${version}`);
   await page.waitForFunction(() => window.sdk ?? window.LDClient);
@@ -69,27 +75,24 @@ async function pageOf(version) {
         if (started.status !== 'complete') throw new Error(`${started.status}: ${started.error}`);
       }
     };
-  }, { url: service.url, version });
+  }, { url: place.url, version });
   return page;
 }
 
-const flip = (flag, environment, on) => rest(service, 'PATCH', `/flags/demo/${flag}`, {
-  environmentKey: environment,
-  instructions: [{ kind: on ? 'turnFlagOn' : 'turnFlagOff' }],
-}, 'application/json; domain-model=launchdarkly.semanticpatch');
+const flip = (flag, environment, on, place) => turn(service, flag, environment, on, place);
 
 const value = (page, flag = 'checkout-redesign') =>
   page.evaluate((flag) => window.client.variation(flag, 'no value'), flag);
 
 /** Requests to the service, which is another origin, and advice of the SDK's are no complaint here. */
-const complaints = (page) => page.complaints.filter(
-  (complaint) => !complaint.startsWith(`request: ${service.url}`) && !/^console: (warn: )?\[LaunchDarkly\]/.test(complaint),
+const complaints = (page, place) => page.complaints.filter(
+  (complaint) => !complaint.startsWith(`request: ${place.url}`) && !/^console: (warn: )?\[LaunchDarkly\]/.test(complaint),
 );
 
-for (const version of [3, 4]) {
-  test(`official SDK for browsers, ${version}.x: values, changes by stream, another user, events`, async () => {
-    await flip('checkout-redesign', 'production', false);
-    const page = await pageOf(version);
+for (const [through, at] of places) for (const version of [3, 4]) {
+  test(`official SDK for browsers, ${version}.x${through}: values, changes by stream, another user, events`, async () => {
+    await flip('checkout-redesign', 'production', false, at());
+    const page = await pageOf(version, at());
     await page.evaluate((context) => window.start(context), ANN);
     assert.equal(await value(page), false);
     assert.equal(await value(page, 'there-is-none'), 'no value');
@@ -100,10 +103,10 @@ for (const version of [3, 4]) {
       window.client.on('change:checkout-redesign', () => window.changed.push(window.client.variation('checkout-redesign')));
     });
     await eventually('the stream is open', async () => {
-      const metrics = await (await fetch(`${service.url}/metrics`)).text();
-      return /flagstaff_client_streams_open [1-9]/.test(metrics);
+      const metrics = await (await fetch(`${at().url}/metrics`)).text();
+      return /flagstaff_streams_open\{kind="values"\} [1-9]/.test(metrics);
     });
-    await flip('checkout-redesign', 'production', true);
+    await flip('checkout-redesign', 'production', true, at());
     await page.waitForFunction(() => window.changed.length > 0 && window.client.variation('checkout-redesign') === true);
 
     // Somebody else signs in.
@@ -120,21 +123,21 @@ for (const version of [3, 4]) {
         return answer.status === 200;
       });
     }
-    assert.deepEqual(complaints(page), []);
+    assert.deepEqual(complaints(page, at()), []);
     await page.context().close();
   });
 
-  test(`official SDK for browsers, ${version}.x: in secure mode nothing without the right hash`, async () => {
+  test(`official SDK for browsers, ${version}.x${through}: in secure mode nothing without the right hash`, async () => {
     await rest(service, 'PATCH', '/projects/demo/environments/staging', [{ op: 'replace', path: '/secureMode', value: true }]);
     const environment = 'demo-staging';
     const hash = createHmac('sha256', 'sdk-demo-staging').update(ANN.key).digest('hex');
-    const page = await pageOf(version);
+    const page = await pageOf(version, at());
     await page.evaluate(([context, options]) => window.start(context, options), [ANN, { environment, hash }]);
     assert.notEqual(await value(page), 'no value');
     await page.context().close();
 
     for (const wrong of [undefined, createHmac('sha256', 'sdk-demo-staging').update('bob').digest('hex')]) {
-      const refused = await pageOf(version);
+      const refused = await pageOf(version, at());
       const options = wrong ? { environment, hash: wrong } : { environment };
       await assert.rejects(refused.evaluate(([context, options]) => window.start(context, options), [ANN, options]));
       assert.equal(await value(refused), 'no value');
@@ -142,8 +145,8 @@ for (const version of [3, 4]) {
     }
   });
 
-  test(`official SDK for browsers, ${version}.x: starts from what a server gave the page`, async () => {
-    const page = await pageOf(version);
+  test(`official SDK for browsers, ${version}.x${through}: starts from what a server gave the page`, async () => {
+    const page = await pageOf(version, at());
     const bootstrap = { 'checkout-redesign': 'from the server', $flagsState: { 'checkout-redesign': { variation: 0, version: 1 } }, $valid: true };
     await page.evaluate(([context, bootstrap]) => window.start(context, { bootstrap }), [ANN, bootstrap]);
     assert.equal(await value(page), 'from the server');

@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { OpenFeature } from '@openfeature/server-sdk';
 import { OFREPProvider } from '@openfeature/ofrep-provider';
-import { openPage, rest, startBrowser, startService } from './support.js';
+import { openPage, startBrowser, startRelay, startService, turn } from './support.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const nested = '@openfeature/ofrep-web-provider/node_modules/@openfeature/ofrep-core/index.esm.js';
@@ -31,12 +31,14 @@ const PAGE = `<!doctype html><title>OFREP</title><link rel="icon" href="data:,">
   </script>`;
 
 let service;
+let relay;
 let browser;
 let pages;
 let origin;
 
 before(async () => {
   service = await startService();
+  relay = await startRelay(service);
   browser = await startBrowser();
   pages = createServer((request, response) => {
     const file = join(here, 'node_modules', normalize(request.url));
@@ -58,36 +60,37 @@ after(async () => {
   await browser?.close();
   pages?.closeAllConnections();
   pages?.close();
+  await relay?.stop();
   await service?.stop();
 });
 
-const flip = (on) => rest(service, 'PATCH', '/flags/demo/checkout-redesign', {
-  environmentKey: 'production',
-  instructions: [{ kind: on ? 'turnFlagOn' : 'turnFlagOff' }],
-}, 'application/json; domain-model=launchdarkly.semanticpatch');
+const flip = (on, place) => turn(service, 'checkout-redesign', 'production', on, place);
 
-test('OpenFeature in a page: values by remote evaluation, and their changes', async () => {
-  await flip(false);
-  const page = await openPage(browser, { url: origin });
-  await page.goto(`${origin}/`);
-  await page.waitForFunction(() => window.start);
-  await page.evaluate(([url, context]) => window.start(url, 'demo-production', context), [service.url, { targetingKey: 'ann', plan: 'pro' }]);
-  const details = await page.evaluate(() => window.client.getBooleanDetails('checkout-redesign', true));
-  assert.deepEqual([details.value, details.reason, details.errorCode], [false, 'DISABLED', undefined]);
-  assert.equal(await page.evaluate(() => window.client.getStringValue('there-is-none', 'default')), 'default');
-  await flip(true);
-  await page.waitForFunction(() => window.client.getBooleanValue('checkout-redesign', false));
-  await page.context().close();
-});
+// Asked for at the service itself, and at a relay in front of it.
+for (const [through, at] of [['', () => service], [', through a relay', () => relay]]) {
+  test(`OpenFeature in a page: values by remote evaluation, and their changes${through}`, async () => {
+    await flip(false, at());
+    const page = await openPage(browser, { url: origin });
+    await page.goto(`${origin}/`);
+    await page.waitForFunction(() => window.start);
+    await page.evaluate(([url, context]) => window.start(url, 'demo-production', context), [at().url, { targetingKey: 'ann', plan: 'pro' }]);
+    const details = await page.evaluate(() => window.client.getBooleanDetails('checkout-redesign', true));
+    assert.deepEqual([details.value, details.reason, details.errorCode], [false, 'DISABLED', undefined]);
+    assert.equal(await page.evaluate(() => window.client.getStringValue('there-is-none', 'default')), 'default');
+    await flip(true, at());
+    await page.waitForFunction(() => window.client.getBooleanValue('checkout-redesign', false));
+    await page.context().close();
+  });
 
-test('OpenFeature in a server program: values by remote evaluation', async () => {
-  await flip(true);
-  await OpenFeature.setProviderAndWait(new OFREPProvider({ baseUrl: service.url, headers: [['Authorization', 'Bearer sdk-demo-production']] }));
-  const client = OpenFeature.getClient();
-  const details = await client.getBooleanDetails('checkout-redesign', false, { targetingKey: 'ann' });
-  assert.deepEqual([details.value, details.errorCode], [true, undefined]);
-  const missing = await client.getBooleanDetails('there-is-none', true, { targetingKey: 'ann' });
-  assert.deepEqual([missing.value, missing.errorCode], [true, 'FLAG_NOT_FOUND']);
-  const nobody = await client.getBooleanDetails('checkout-redesign', false, {});
-  assert.deepEqual([nobody.value, nobody.errorCode], [false, 'TARGETING_KEY_MISSING']);
-});
+  test(`OpenFeature in a server program: values by remote evaluation${through}`, async () => {
+    await flip(true, at());
+    await OpenFeature.setProviderAndWait(new OFREPProvider({ baseUrl: at().url, headers: [['Authorization', 'Bearer sdk-demo-production']] }));
+    const client = OpenFeature.getClient();
+    const details = await client.getBooleanDetails('checkout-redesign', false, { targetingKey: 'ann' });
+    assert.deepEqual([details.value, details.errorCode], [true, undefined]);
+    const missing = await client.getBooleanDetails('there-is-none', true, { targetingKey: 'ann' });
+    assert.deepEqual([missing.value, missing.errorCode], [true, 'FLAG_NOT_FOUND']);
+    const nobody = await client.getBooleanDetails('checkout-redesign', false, {});
+    assert.deepEqual([nobody.value, nobody.errorCode], [false, 'TARGETING_KEY_MISSING']);
+  });
+}

@@ -35,16 +35,29 @@ function binary() {
 }
 
 /** Starts a service on a free port, with a data folder of its own: the demo, unless `options` are others. */
-export async function startService(options = ['--demo']) {
+export function startService(options = ['--demo']) {
+  return start('serve', options);
+}
+
+/** Starts a relay in front of a demo, staging in secure mode: where SDKs find the same as there. */
+export function startRelay(service) {
+  const environments = ['production', 'staging'].flatMap((name) => [
+    '--environment',
+    `name=${name},sdk-key=sdk-demo-${name},mobile-key=mob-demo-${name},client-side-id=demo-${name},secure-mode=${name === 'staging'}`,
+  ]);
+  return start('relay', ['--upstream', service.url, ...environments]);
+}
+
+async function start(command, options) {
   const data = mkdtempSync(join(tmpdir(), 'flagstaff-browser-'));
-  const service = spawn(binary(), ['serve', ...options, '--listen', '127.0.0.1:0', '--data', data], {
+  const service = spawn(binary(), [command, ...options, '--listen', '127.0.0.1:0', '--data', data], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let log = '';
   service.stderr.on('data', (text) => (log += text));
   const url = await new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error(`the service does not start:\n${log}`)), PATIENCE_MS);
-    service.once('exit', (code) => reject(new Error(`the service ended with ${code}:\n${log}`)));
+    const late = setTimeout(() => reject(new Error(`flagstaff ${command} does not start:\n${log}`)), PATIENCE_MS);
+    service.once('exit', (code) => reject(new Error(`flagstaff ${command} ended with ${code}:\n${log}`)));
     createInterface(service.stdout).on('line', (line) => {
       const found = /^listening on (http:\S+)/.exec(line);
       if (found) {
@@ -160,6 +173,15 @@ export async function rest(service, method, path, body, contentType = 'applicati
   });
   if (!answer.ok) throw new Error(`${method} ${path} answered ${answer.status}: ${await answer.text()}`);
   return answer.status === 204 ? null : answer.json();
+}
+
+/** Turns a flag on or off in the service, and waits until it is so at `place`, where SDKs ask. */
+export async function turn(service, flag, environment, on, place = service) {
+  await rest(service, 'PATCH', `/flags/demo/${flag}`, {
+    environmentKey: environment,
+    instructions: [{ kind: on ? 'turnFlagOn' : 'turnFlagOff' }],
+  }, 'application/json; domain-model=launchdarkly.semanticpatch');
+  await eventually(`${flag} is turned`, async () => (await flagsOf(place, environment))[flag].on === on);
 }
 
 /** Waits until `check` gives something. */
