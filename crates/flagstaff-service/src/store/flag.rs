@@ -279,11 +279,12 @@ pub async fn insert(connection: &mut Connection, flag: &FlagRow) -> Result<i64, 
     Ok(row.get("id"))
 }
 
-/// Writes what all environments share, and the version.
+/// Writes what all environments share, the version, and when it was made: an import knows that better.
 pub async fn update(connection: &mut Connection, flag: &FlagRow) -> Result<(), StoreError> {
-    sql("UPDATE flag SET version = $1, definition = $2 WHERE id = $3")
+    sql("UPDATE flag SET version = $1, definition = $2, created_at = $3 WHERE id = $4")
         .bind(flag.version as i64)
         .bind(to_json(&flag.definition))
+        .bind(flag.created_at)
         .bind(flag.id)
         .execute(connection)
         .await?;

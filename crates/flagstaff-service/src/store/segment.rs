@@ -105,14 +105,16 @@ pub async fn insert(connection: &mut Connection, row: &SegmentRow) -> Result<(),
 /// Writes everything of a segment that can change.
 pub async fn update(connection: &mut Connection, row: &SegmentRow) -> Result<(), StoreError> {
     sql(
-        "UPDATE segment SET version = $1, name = $2, description = $3, tags = $4, segment = $5, changed_at = $6
-         WHERE environment_id = $7 AND key = $8",
+        "UPDATE segment SET version = $1, name = $2, description = $3, tags = $4, segment = $5, created_at = $6,
+            changed_at = $7
+         WHERE environment_id = $8 AND key = $9",
     )
     .bind(row.version as i64)
     .bind(&row.name)
     .bind(&row.description)
     .bind(to_json(&row.tags))
     .bind(to_json(&row.membership))
+    .bind(row.created_at)
     .bind(row.changed_at)
     .bind(row.environment_id.0)
     .bind(&row.key)

@@ -58,7 +58,7 @@ pub(crate) fn assert_refused(answer: &Answer, status: u16, code: &str, said: &st
 const SEGMENT: &str = "/api/v2/segments/demo/production/beta-testers";
 
 /// Every route with a method it has.
-const ROUTES: [(&str, &str); 31] = [
+const ROUTES: [(&str, &str); 34] = [
     ("GET", "/api/v2/caller-identity"),
     ("GET", "/api/v2/versions"),
     ("GET", "/api/v2/projects"),
@@ -84,6 +84,9 @@ const ROUTES: [(&str, &str); 31] = [
     ("GET", SEGMENT),
     ("PATCH", SEGMENT),
     ("DELETE", SEGMENT),
+    ("GET", "/api/v2/export"),
+    ("POST", "/api/v2/import"),
+    ("POST", "/api/v2/import/demo/production"),
     ("GET", "/api/v2/tokens"),
     ("POST", "/api/v2/tokens"),
     ("GET", "/api/v2/tokens/1"),

@@ -14,6 +14,7 @@ use flagstaff_eval::Value;
 use flagstaff_eval::model::{ClientSideAvailability, Flag, Segment};
 use serde::{Deserialize, Serialize};
 
+use crate::store::metric::Page;
 use crate::store::targeting::Defaults;
 
 /// Which form of the section this program writes, and the newest that it reads.
@@ -128,6 +129,15 @@ pub struct MetricPart {
     pub unit: String,
     /// Whether more is better.
     pub higher_is_better: bool,
+    /// What has to be clicked, for a click.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub selector: String,
+    /// On which pages, for a click or a page view.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<Page>,
+    /// For finding it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
 }
 
 /// An environment.

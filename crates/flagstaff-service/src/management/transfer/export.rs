@@ -124,6 +124,9 @@ fn metric_part(metric: Metric) -> (String, MetricPart) {
         is_numeric: metric.is_numeric,
         unit: metric.unit,
         higher_is_better: metric.higher_is_better,
+        selector: metric.selector,
+        urls: metric.pages,
+        tags: metric.tags,
     };
     (metric.key, part)
 }

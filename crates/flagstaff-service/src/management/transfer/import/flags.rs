@@ -159,7 +159,11 @@ impl Planning<'_, '_> {
             }
         }
         let created_at = self.part(key).and_then(|part| part.created_at);
-        let planned = Planned { key: key.to_owned(), before: before.cloned(), new, created_at };
+        let mut before = before.cloned();
+        if let (Some(before), Some(created_at)) = (&mut before, created_at) {
+            before.flag.created_at = created_at;
+        }
+        let planned = Planned { key: key.to_owned(), before, new, created_at };
         self.planned.insert(key.to_owned(), planned);
     }
 
@@ -268,8 +272,8 @@ impl Planning<'_, '_> {
 
     fn is_same(&self, key: &str, before: &FlagState, new: &Draft) -> bool {
         let old = Draft::of(before);
-        if self.part(key).is_some() {
-            return old == *new;
+        if let Some(part) = self.part(key) {
+            return old == *new && part.created_at.is_none_or(|at| at == before.flag.created_at);
         }
         let sent = |draft: &Draft, environment: &String| {
             Some(sdk_flag(key, &draft.definition, draft.environments.get(environment)?, 0))

@@ -216,12 +216,12 @@ async fn take_metrics(
     for (key, part) in &part.metrics {
         let wanted = new_metric(project, key, part);
         let same = known.iter().find(|metric| metric.key == *key).map(|metric| {
-            let (public_id, created_at) = (metric.public_id.clone(), metric.created_at);
-            *metric == Metric { public_id, created_at, ..wanted.clone() }
+            let (public_id, version, created_at) = (metric.public_id.clone(), metric.version, metric.created_at);
+            *metric == Metric { public_id, version, created_at, ..wanted.clone() }
         });
         match how.on_conflict.decide(same.is_some(), same == Some(true)) {
             Decision::Create => {
-                crate::management::name::check_key("key", key)?;
+                crate::management::metric::check(&wanted)?;
                 metric::insert(connection, &wanted).await?;
                 report.add("metric", &project.key, None, key, Outcome::Created);
             }
@@ -247,6 +247,10 @@ fn new_metric(project: &Project, key: &str, part: &MetricPart) -> Metric {
         is_numeric: part.is_numeric,
         unit: part.unit.clone(),
         higher_is_better: part.higher_is_better,
+        selector: part.selector.clone(),
+        pages: part.urls.clone(),
+        tags: part.tags.clone(),
+        version: 1,
         created_at: now_ms(),
     }
 }

@@ -42,7 +42,7 @@ pub(super) async fn plan(
     let mut planned: Vec<Planned> = Vec::new();
     let place = (project.key.as_str(), Some(environment.key.as_str()));
     for (key, sent) in incoming.items.segments.iter().filter(|(_, segment)| !segment.deleted) {
-        let before = known.remove(key);
+        let mut before = known.remove(key);
         let old = before.as_ref().map(SegmentDefinition::of);
         let part = incoming.part.and_then(|part| part.segments.get(key));
         let beside = part.cloned().or_else(|| old.as_ref().map(part_of_known));
@@ -55,8 +55,14 @@ pub(super) async fn plan(
                 environment.key, project.key, environment.key
             ));
         }
+        let created_at = part.and_then(|part| part.created_at);
+        let was_created_at = before.as_ref().map(|row| row.created_at);
         let same = old.as_ref().is_some_and(|old| {
-            if part.is_some() { definition == *old } else { sent_is_same(key, &definition, old) }
+            if part.is_some() {
+                definition == *old && created_at.is_none_or(|at| was_created_at == Some(at))
+            } else {
+                sent_is_same(key, &definition, old)
+            }
         });
         let decision = how.on_conflict.decide(before.is_some(), same);
         if let Decision::Leave(outcome) = decision {
@@ -72,7 +78,9 @@ pub(super) async fn plan(
             report.notes.push(format!("segment `{key}` in `{}`: {problem}", environment.key));
         }
         links.insert(key.clone(), mentioned_by(&definition.membership));
-        let created_at = part.and_then(|part| part.created_at);
+        if let (Some(before), Some(created_at)) = (&mut before, created_at) {
+            before.created_at = created_at;
+        }
         planned.push(Planned { before, new: NewSegment { key: key.clone(), definition, created_at } });
     }
     planned.retain(|planned| {
