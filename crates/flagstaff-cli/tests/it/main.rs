@@ -2,7 +2,8 @@
 
 mod commands;
 mod crash;
-mod kills;
 mod killed_while_counting;
+mod killed_while_migrating;
+mod kills;
 mod place;
 mod process;
