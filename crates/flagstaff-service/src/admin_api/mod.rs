@@ -9,6 +9,7 @@ mod environment;
 mod flag;
 mod json_patch;
 mod link;
+mod metric;
 mod params;
 mod patch;
 mod payload_filter;
@@ -30,6 +31,7 @@ pub fn router() -> Router<SharedApp> {
         .merge(root::router())
         .merge(project::router())
         .merge(environment::router())
+        .merge(metric::router())
         .merge(payload_filter::router())
         .merge(flag::router())
         .merge(segment::router())

@@ -151,7 +151,8 @@ impl LiveEnvironment {
             deleted: HashMap::new(),
             image: None,
         };
-        Self::of(about, part, SharedDataSet::new(entries), state).with_members_of(self)
+        let part = Self::of(about, part, SharedDataSet::new(entries), state);
+        Self { goals: self.goals.clone(), ..part.with_members_of(self) }
     }
 
     /// Takes over what changed in the whole. `members` are those it has from now on, if they may be others.

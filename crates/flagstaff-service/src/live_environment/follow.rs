@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{About, Pages, FlagTags, LiveEnvironment, LiveEnvironments, Update};
+use super::{About, FlagTags, Goals, LiveEnvironment, LiveEnvironments, Pages, Update};
 use crate::SharedApp;
 use crate::big_segments::BigSegments;
 use crate::store::change_log::{self, ItemKind, LoggedChange};
 use crate::store::connection::Connection;
 use crate::store::environment::{self, Environment, Head};
 use crate::store::payload_filter::{self, PayloadFilter};
-use crate::store::{EnvironmentId, Store, StoreError, flag, project, segment};
+use crate::store::{EnvironmentId, Store, StoreError, flag, metric, project, segment};
 
 /// Keeps live environments up to date.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Follower {
         }
         let mut snapshot = self.store.snapshot().await?;
         let mut all = Vec::new();
-        let (mut described, mut filtered) = (Vec::new(), Vec::new());
+        let (mut described, mut filtered, mut told) = (Vec::new(), Vec::new(), Vec::new());
         for head in environment::heads(&mut snapshot).await? {
             let live = match environments.by_id(head.id).filter(|live| can_go_on(live, &head)) {
                 Some(live) => live,
@@ -52,6 +52,7 @@ impl Follower {
             if live.about.load().environment.version != head.version {
                 let about = about(&mut snapshot, head.id).await?;
                 filtered.push((live.clone(), filters(&mut snapshot, &about).await?));
+                told.push((live.clone(), goals(&mut snapshot, &about).await?));
                 described.push((live.clone(), about));
             }
             let sequence = live.sequence();
@@ -63,6 +64,9 @@ impl Follower {
         }
         // Nothing waits in there and nothing fails: whoever called may give up at any await, and keys that are
         // said to be old must not be found for ever.
+        for (live, goals) in told {
+            live.tell_goals(goals);
+        }
         for (live, (filters, tags)) in filtered {
             live.filter_by(filters, tags);
         }
@@ -121,13 +125,20 @@ async fn load_one(connection: &mut Connection, id: EnvironmentId) -> Result<Live
     let segments = segment::in_environment(connection, id).await?;
     let about = about(connection, id).await?;
     let (filters, tags) = filters(connection, &about).await?;
+    let goals = goals(connection, &about).await?;
     let live = LiveEnvironment::new(
         about,
         flags.iter().map(|(row, targeting)| flag::as_sdk(row, targeting)).collect(),
         segments.iter().map(segment::as_sdk).collect(),
     );
+    live.tell_goals(goals);
     live.filter_by(filters, tags);
     Ok(live)
+}
+
+/// What browsers of an environment are to report.
+async fn goals(connection: &mut Connection, about: &About) -> Result<Goals, StoreError> {
+    Ok(Goals::of(&metric::of_project(connection, about.project.id).await?))
 }
 
 /// The payload filters of an environment and, if there are any, the tags that they may ask for.

@@ -7,6 +7,7 @@
 mod admission;
 mod filtered;
 mod follow;
+mod goals;
 mod image;
 mod members;
 mod receive;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use admission::expire_keys;
 pub use filtered::FlagTags;
 pub use follow::{Follower, follow};
+pub use goals::Goals;
 pub use image::{Image, Packed};
 pub use members::{Asked as AskedMembers, KnownMembers, Members, MembersChanged};
 pub use receive::Received;
@@ -40,6 +42,7 @@ pub use transfer::Transfer;
 
 use admission::{Admissions, Leaving};
 use filtered::Parts;
+use goals::SharedGoals;
 use members::BigSegments;
 
 use crate::config::Origin;
@@ -60,6 +63,7 @@ pub struct LiveEnvironment {
     state: Mutex<State>,
     news: broadcast::Sender<News>,
     big_segments: BigSegments,
+    goals: SharedGoals,
     loaded_at: i64,
     admitted: Admissions,
     /// Which part of an environment this is; the whole, if that says nothing.
@@ -231,6 +235,7 @@ impl LiveEnvironment {
             state: Mutex::new(state),
             news: broadcast::Sender::new(MOST_BEHIND),
             big_segments: BigSegments::default(),
+            goals: SharedGoals::default(),
             loaded_at: crate::now_ms(),
             admitted: Admissions::default(),
             part,

@@ -163,6 +163,10 @@ fn metrics(project_id: i64) -> [Metric; 2] {
         is_numeric: !unit.is_empty(),
         unit: unit.to_owned(),
         higher_is_better: true,
+        selector: String::new(),
+        pages: Vec::new(),
+        tags: Vec::new(),
+        version: 1,
         created_at: now_ms(),
     };
     [

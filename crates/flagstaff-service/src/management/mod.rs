@@ -12,6 +12,7 @@ pub mod demo;
 pub mod environment;
 mod error;
 pub mod flag;
+pub mod metric;
 pub mod name;
 pub mod payload_filter;
 pub mod project;
