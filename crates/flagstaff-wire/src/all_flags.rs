@@ -218,6 +218,15 @@ where
         Details { all: self, state, shape: Shape::Evaluation { environment_version, with_key: true } }
     }
 
+    /// One flag of this list as it stands in [`AllFlags::evaluations`].
+    pub fn evaluation<'s>(
+        &'s self,
+        state: &'s FlagState<'a, F>,
+        environment_version: u64,
+    ) -> impl Serialize + use<'s, 'a, F> {
+        Details { all: self, state, shape: Shape::Evaluation { environment_version, with_key: false } }
+    }
+
     /// The oldest form that client-side SDKs poll: an object of values by flag key.
     pub fn values(&self) -> impl Serialize + '_ {
         Values(self)

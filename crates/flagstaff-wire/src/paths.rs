@@ -12,6 +12,10 @@ pub const POLL: &str = "/sdk/latest-all";
 pub const FDV2_STREAM: &str = "/sdk/stream";
 /// The poll of second-generation delivery.
 pub const FDV2_POLL: &str = "/sdk/poll";
+/// Values for one context by second-generation delivery, as a stream.
+pub const FDV2_STREAM_VALUES: &str = "/sdk/stream/eval";
+/// The same as polls.
+pub const FDV2_POLL_VALUES: &str = "/sdk/poll/eval";
 /// All flags at once, by key.
 pub const POLL_FLAGS: &str = "/sdk/latest-flags";
 /// All segments at once, by key.

@@ -5,6 +5,7 @@
 //! | [`SdkEnvironment`] | `Authorization: SDK-KEY` | the live environment |
 //! | [`MobileEnvironment`] | `Authorization: MOBILE-KEY` | the same |
 //! | [`BrowserEnvironment`] | the client-side ID in the path | the same |
+//! | [`Keyed`] | any of these in `Authorization`, or a client-side ID in the query | the same, and who asks |
 //! | [`Lasting`] | one of these | the same, and what is cancelled when that stops counting |
 //! | [`Caller`] | `Authorization: ACCESS-TOKEN`, on the admin API | an [`Actor`] |
 //! | [`Relay`] | `Authorization: KEY`, of relays that configure themselves | the configuration |
@@ -18,6 +19,7 @@
 mod access_token;
 pub mod client_side;
 mod filter;
+mod keyed;
 mod lasting;
 pub mod limit;
 pub mod password;
@@ -30,6 +32,7 @@ pub mod session;
 pub use access_token::{Caller, MintedToken, mint_access_token, mint_relay_key};
 pub use client_side::{BrowserEnvironment, MobileEnvironment};
 pub(crate) use filter::filtered;
+pub(crate) use keyed::{Keyed, asked_id};
 pub(crate) use lasting::Admission;
 pub use lasting::Lasting;
 pub use permission::{Action, Actor, ActorKind, Forbidden, Role};

@@ -10,6 +10,7 @@ use axum::response::Response;
 use axum::routing::MethodRouter;
 
 use crate::SharedServing;
+use crate::auth::asked_id;
 use crate::auth::client_side::ENVIRONMENT;
 use crate::config::Origin;
 use crate::live_environment::Pages;
@@ -20,6 +21,8 @@ pub(crate) enum By {
     Get,
     Post,
     Report,
+    /// The context is the body.
+    PostOrReport,
 }
 
 impl By {
@@ -28,6 +31,7 @@ impl By {
             Self::Get => "GET,OPTIONS",
             Self::Post => "POST,OPTIONS",
             Self::Report => "REPORT,OPTIONS",
+            Self::PostOrReport => "POST,REPORT,OPTIONS",
         })
     }
 }
@@ -62,13 +66,13 @@ async fn allow(State((serving, by)): State<(SharedServing, By)>, request: Reques
     response
 }
 
-/// What pages may do with the environment in the path, if there is one.
+/// What pages may do with the environment in the path or in the query, if there is one.
 async fn pages(serving: &SharedServing, parts: &mut Parts) -> Pages {
     let Ok(parameters) = RawPathParams::from_request_parts(parts, serving).await else {
         return Pages::default();
     };
-    let id = parameters.iter().find(|(name, _)| *name == ENVIRONMENT).map(|(_, id)| id);
-    let live = id.and_then(|id| serving.live.by_client_side_id(id));
+    let id = parameters.iter().find(|(name, _)| *name == ENVIRONMENT).map(|(_, id)| id.to_owned());
+    let live = id.or_else(|| asked_id(&parts.uri)).and_then(|id| serving.live.by_client_side_id(&id));
     live.map(|live| live.about().pages.clone()).unwrap_or_default()
 }
 

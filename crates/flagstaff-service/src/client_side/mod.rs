@@ -6,6 +6,7 @@
 //! | browser | a client-side ID in the path | `/sdk/evalx/ID/…`, `/sdk/eval/ID/…`, `/eval/ID…`, `/ping/ID`, `/sdk/goals/ID` |
 //! | mobile program | a mobile key | `/msdk/evalx/…`, `/msdk/eval/…`, `/meval…`, `/mping` |
 //! | server | an SDK key | `/sdk/evalx/…`, `/sdk/eval/…` |
+//! | any of them | what they have, a browser in the query | `/sdk/poll/eval…`, `/sdk/stream/eval…` |
 //!
 //! A context comes as base64 at the end of the path, or as the body of a `REPORT`. Source: the protocol's
 //! *Client-side and mobile*.
@@ -17,6 +18,7 @@
 //! | `evaluation` | evaluations, kept off the threads that serve everybody |
 //! | `poll` | all values at once |
 //! | `stream` | all values, then each change; or only that there is one |
+//! | `transfer` | the same in the words of second-generation delivery |
 //! | `ofrep` | the same for OpenFeature's providers |
 //! | `cors` | what pages of other origins may do |
 
@@ -26,10 +28,12 @@ mod evaluation;
 mod ofrep;
 mod poll;
 mod stream;
+mod transfer;
 mod viewer;
 
 use axum::routing::{MethodRouter, any, get};
 use axum::{Json, Router};
+use flagstaff_wire::paths;
 
 use crate::SharedServing;
 use crate::auth::BrowserEnvironment;
@@ -37,7 +41,25 @@ use crate::client_side::cors::{By, for_pages};
 
 /// The paths of this room.
 pub fn router(serving: &SharedServing) -> Router<SharedServing> {
-    browsers(serving).merge(ofrep::router(serving)).merge(mobile_programs()).merge(servers())
+    browsers(serving)
+        .merge(ofrep::router(serving))
+        .merge(mobile_programs())
+        .merge(servers())
+        .merge(second_generation(serving))
+}
+
+/// For everybody: who asks is told by the key.
+fn second_generation(serving: &SharedServing) -> Router<SharedServing> {
+    let mut router = Router::new();
+    for (path, answer) in [
+        (paths::FDV2_POLL_VALUES, any(transfer::poll) as MethodRouter<SharedServing>),
+        (paths::FDV2_STREAM_VALUES, any(stream::transfers)),
+    ] {
+        router = router
+            .route(path, for_pages(serving, By::PostOrReport, answer.clone()))
+            .route(&format!("{path}/{{context}}"), for_pages(serving, By::Get, answer));
+    }
+    router
 }
 
 fn browsers(serving: &SharedServing) -> Router<SharedServing> {

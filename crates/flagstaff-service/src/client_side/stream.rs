@@ -21,6 +21,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::Instant;
 
 use super::evaluation;
+use super::transfer::{Basis, Payload};
 use super::viewer::Viewer;
 use crate::SharedServing;
 use crate::auth::{BrowserEnvironment, Lasting, MobileEnvironment};
@@ -28,6 +29,7 @@ use crate::delivery::event_stream;
 use crate::delivery::stay::Stay;
 use crate::delivery::stream::until;
 use crate::error::ApiError;
+use crate::extract::Asked;
 use crate::live_environment::{Audience, KnownMembers, LiveEnvironment, MembersChanged, News, Subject};
 use crate::metrics::StreamKind;
 use crate::peer::Peer;
@@ -41,6 +43,19 @@ pub(super) async fn values(
     let (live, revoked) = (viewer.live.clone(), viewer.revoked.clone());
     let stay = Stay::begin(&serving, &live, (StreamKind::Values, viewer.audience), revoked, peer)?;
     Ok(open(serving, live, stay, Contents::Values(Arc::new(viewer))))
+}
+
+/// `/sdk/stream/eval…`: values by second-generation delivery.
+pub(super) async fn transfers(
+    State(serving): State<SharedServing>,
+    peer: Peer,
+    Asked(basis): Asked<Basis>,
+    viewer: Viewer,
+) -> Result<Response, ApiError> {
+    let (live, revoked) = (viewer.live.clone(), viewer.revoked.clone());
+    let stay = Stay::begin(&serving, &live, (StreamKind::Values, viewer.audience), revoked, peer)?;
+    let contents = Contents::Transfers { viewer: Arc::new(viewer), held: basis.held() };
+    Ok(open(serving, live, stay, contents))
 }
 
 /// `/ping/{environment}`: that there is a change.
@@ -77,6 +92,8 @@ pub(super) async fn refetches(
 enum Contents {
     /// Values for somebody.
     Values(Arc<Viewer>),
+    /// The same by second-generation delivery, and what is held until everything was sent.
+    Transfers { viewer: Arc<Viewer>, held: Option<String> },
     /// Announcements of changes, and one at first.
     Pings,
     /// The same for OpenFeature's providers, who have just asked and need none at first.
@@ -116,7 +133,7 @@ impl Subscriber {
         // Before anything is evaluated: what changes after this is heard of.
         let (news, members_changes) = (live.news(), live.members_changes());
         let hashes = match &contents {
-            Contents::Values(viewer) => Some(viewer.hashes()),
+            Contents::Values(viewer) | Contents::Transfers { viewer, .. } => Some(viewer.hashes()),
             Contents::Pings | Contents::Refetches => None,
         };
         // Where there is nothing yet, the first news is that there is.
@@ -201,9 +218,9 @@ impl Subscriber {
         None
     }
 
-    async fn everything(&self) -> Result<Bytes, ApiError> {
+    async fn everything(&mut self) -> Result<Bytes, ApiError> {
         let mut out = Vec::new();
-        match &self.contents {
+        match &mut self.contents {
             Contents::Values(viewer) => {
                 let ((version, data), viewer) = (self.live.evaluable()?, viewer.clone());
                 let members = viewer.members(version, &data).await;
@@ -212,6 +229,15 @@ impl Subscriber {
                     write(&mut out, "put", &viewer.see(&data, &members).evaluations(version));
                     out.into()
                 };
+                return evaluation::of_flags(self.live.flag_count(), work).await;
+            }
+            Contents::Transfers { viewer, held } => {
+                let (version, data) = self.live.evaluable()?;
+                let (viewer, held) = (viewer.clone(), held.take());
+                let members = viewer.members(version, &data).await;
+                self.serving.metrics.evaluated_for_client();
+                let payload = Payload::of(&viewer, &members, version);
+                let work = move || payload.stream(held.as_deref(), &viewer, &data, &members).into();
                 return evaluation::of_flags(self.live.flag_count(), work).await;
             }
             Contents::Pings => write_ping(&mut out),
@@ -225,11 +251,14 @@ impl Subscriber {
     async fn changed(&self, subjects: Vec<Arc<Subject>>) -> Result<Option<Bytes>, ApiError> {
         let mut out = Vec::new();
         match &self.contents {
-            Contents::Values(viewer) => {
+            Contents::Values(viewer) | Contents::Transfers { viewer, .. } => {
                 let ((version, data), viewer) = (self.live.evaluable()?, viewer.clone());
                 let members = viewer.members(version, &data).await;
+                let payload = matches!(self.contents, Contents::Transfers { .. })
+                    .then(|| Payload::of(&viewer, &members, version));
                 let count = subjects.iter().map(|subject| subject.affected(&data).len()).sum();
-                let work = move || values_after(&viewer, &subjects, version, &data, &members);
+                let work =
+                    move || values_after(&viewer, &subjects, version, &data, &members, payload.as_ref());
                 out = evaluation::of_flags(count, work).await?;
             }
             Contents::Pings => write_ping(&mut out),
@@ -254,27 +283,31 @@ async fn members_change(changes: &mut Receiver<MembersChanged>, hashes: Option<&
     }
 }
 
-/// The values that these changes affect, as events.
+/// The values that these changes affect, as events; those of a payload in its words.
 fn values_after(
     viewer: &Viewer,
     subjects: &[Arc<Subject>],
     version: u64,
     data: &DataSet,
     members: &KnownMembers,
+    payload: Option<&Payload>,
 ) -> Vec<u8> {
-    let mut out = Vec::new();
     let affected: HashSet<&str> =
         subjects.iter().flat_map(|subject| subject.affected(data)).map(|key| &**key).collect();
     let all = viewer.see_of(data, members, affected);
-    for flag in all.flags() {
-        write(&mut out, "patch", &all.change(flag, version));
-    }
     // What was to be seen before and is not any more. Others are not even named.
     let gone: HashSet<&Arc<str>> = subjects
         .iter()
         .flat_map(|subject| subject.flags_seen_before(viewer.audience))
         .filter(|key| data.flag(key).is_none_or(|flag| !viewer.audience.sees(flag)))
         .collect();
+    if let Some(payload) = payload {
+        return payload.change(&all, gone.into_iter().map(|key| &**key));
+    }
+    let mut out = Vec::new();
+    for flag in all.flags() {
+        write(&mut out, "patch", &all.change(flag, version));
+    }
     for key in gone {
         write(&mut out, "delete", &json!({"key": key, "version": version}));
     }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts as _, RawPathParams, Request};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use flagstaff_eval::{Context, DataSet, PreparedFlag};
 use flagstaff_wire::all_flags::{AllFlags, AllFlagsOptions};
 use flagstaff_wire::big_segments::ContextHash;
-use flagstaff_wire::secure_mode;
+use flagstaff_wire::{paths, secure_mode};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::context;
 use crate::SharedServing;
 use crate::auth::client_side::ENVIRONMENT;
-use crate::auth::{BrowserEnvironment, Lasting, MobileEnvironment, SdkEnvironment};
+use crate::auth::{BrowserEnvironment, Keyed, Lasting, MobileEnvironment, SdkEnvironment};
 use crate::error::ApiError;
 use crate::extract::{Asked, whole_body};
 use crate::live_environment::{Audience, KnownMembers, LiveEnvironment};
@@ -57,6 +58,9 @@ impl FromRequest<SharedServing> for Viewer {
             let Lasting(BrowserEnvironment(live), revoked) =
                 Lasting::from_request_parts(&mut parts, serving).await?;
             (Audience::Browser, live, revoked)
+        } else if is_second_generation(&parts) {
+            let Keyed { live, audience, revoked } = Keyed::find(&parts, serving)?;
+            (audience, live, revoked)
         } else if parts.uri.path().starts_with("/m") {
             let Lasting(MobileEnvironment(live), revoked) =
                 Lasting::from_request_parts(&mut parts, serving).await?;
@@ -74,13 +78,13 @@ impl FromRequest<SharedServing> for Viewer {
                 question.update(encoded);
                 context::from_path(encoded)?
             }
-            ("REPORT", None) => {
+            (method, None) if method == "REPORT" || (method == "POST" && is_second_generation(&parts)) => {
                 check_is_json(&parts.headers)?;
                 let body = whole_body(&parts.headers, body, LONGEST_CONTEXT).await?;
                 question.update(&body);
                 context::from_json(&body)?
             }
-            (_, in_path) => return Err(wrong_method(&parts.method, in_path.is_some())),
+            (_, in_path) => return Err(wrong_method(&parts, in_path.is_some())),
         };
         if audience == Audience::Browser {
             check_hash(&live, &context, query.h.as_deref())?;
@@ -157,7 +161,17 @@ fn check_is_json(headers: &HeaderMap) -> Result<(), ApiError> {
     Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message))
 }
 
-fn wrong_method(method: &Method, context_in_path: bool) -> ApiError {
-    let right = if context_in_path { "GET" } else { "REPORT, with the context as the body" };
-    ApiError::wrong_method(format!("`{method}` is not possible here; use {right}"))
+fn wrong_method(parts: &Parts, context_in_path: bool) -> ApiError {
+    let right = match (context_in_path, is_second_generation(parts)) {
+        (true, _) => "GET",
+        (false, true) => "POST or REPORT, with the context as the body",
+        (false, false) => "REPORT, with the context as the body",
+    };
+    ApiError::wrong_method(format!("`{}` is not possible here; use {right}", parts.method))
+}
+
+/// Whether values are asked for in the words of second-generation delivery, where one path serves everybody.
+fn is_second_generation(parts: &Parts) -> bool {
+    let path = parts.uri.path();
+    path.starts_with(paths::FDV2_POLL_VALUES) || path.starts_with(paths::FDV2_STREAM_VALUES)
 }

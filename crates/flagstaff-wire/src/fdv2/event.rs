@@ -33,6 +33,22 @@ pub enum Event<'a, T: ?Sized> {
         /// The version of the deletion.
         version: u64,
     },
+    /// A flag's value for one context, for client-side SDKs.
+    PutValue {
+        /// The flag's key.
+        key: &'a str,
+        /// The environment's version.
+        version: u64,
+        /// The value, and all that an SDK has to know of it.
+        object: &'a T,
+    },
+    /// The flag is not there any more, or not to be seen.
+    DeleteValue {
+        /// The key it had.
+        key: &'a str,
+        /// The environment's version.
+        version: u64,
+    },
     /// The transfer is complete.
     PayloadTransferred {
         /// The selector to resume from. SDKs do not look into it.
@@ -71,8 +87,8 @@ impl<T: ?Sized> Event<'_, T> {
     pub fn name(&self) -> &'static str {
         match self {
             Event::ServerIntent(_) => "server-intent",
-            Event::PutObject { .. } => "put-object",
-            Event::DeleteObject { .. } => "delete-object",
+            Event::PutObject { .. } | Event::PutValue { .. } => "put-object",
+            Event::DeleteObject { .. } | Event::DeleteValue { .. } => "delete-object",
             Event::PayloadTransferred { .. } => "payload-transferred",
             Event::HeartBeat => "heart-beat",
             Event::Error { .. } => "error",
@@ -135,6 +151,17 @@ impl<T: Serialize + ?Sized> Serialize for Data<'_, '_, T> {
                 map.serialize_entry("kind", kind_name(*kind))?;
                 map.serialize_entry("key", key)?;
             }
+            Event::PutValue { key, version, object } => {
+                map.serialize_entry("version", version)?;
+                map.serialize_entry("kind", VALUE)?;
+                map.serialize_entry("key", key)?;
+                map.serialize_entry("object", object)?;
+            }
+            Event::DeleteValue { key, version } => {
+                map.serialize_entry("version", version)?;
+                map.serialize_entry("kind", VALUE)?;
+                map.serialize_entry("key", key)?;
+            }
             Event::PayloadTransferred { state, version } => {
                 map.serialize_entry("state", state)?;
                 map.serialize_entry("version", version)?;
@@ -167,6 +194,9 @@ impl Serialize for Intent<'_> {
         map.end()
     }
 }
+
+/// What a value for one context is called.
+const VALUE: &str = "flag-eval";
 
 pub(super) fn kind_name(kind: ItemKind) -> &'static str {
     match kind {
