@@ -37,6 +37,8 @@ use crate::occupancy::{Answering, Connection, Refusal};
 const SEND_BUFFER: u32 = 256 * 1024;
 /// A connection on which nothing moves for so long is probed, where no heartbeat does it.
 const PROBE_AFTER: Duration = Duration::from_secs(180);
+/// What is sent may take so long to be acknowledged at least, whatever the heartbeat.
+const SHORTEST_SILENCE: Duration = Duration::from_secs(5);
 /// Connections over the limit that are told so at the same time; more are closed without a word.
 static REFUSED_AT_ONCE: Semaphore = Semaphore::const_new(64);
 /// How long that may take.
@@ -146,8 +148,9 @@ fn set_up(stream: &TcpStream, serving: &SharedServing) -> io::Result<()> {
     let socket = SockRef::from(stream);
     let silence = serving.config.heartbeat_interval.unwrap_or(PROBE_AFTER);
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(silence.max(Duration::from_secs(1))))?;
+    // With a heartbeat a stream whose reader vanished is gone within twice its interval.
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(serving.config.stalled_after))?;
+    socket.set_tcp_user_timeout(Some(serving.config.stalled_after.min(silence).max(SHORTEST_SILENCE)))?;
     Ok(())
 }
 

@@ -5,5 +5,7 @@ mod crash;
 mod killed_while_counting;
 mod killed_while_migrating;
 mod kills;
+mod logs;
+mod operations;
 mod place;
 mod process;

@@ -57,10 +57,18 @@ pub(crate) struct Service {
 impl Service {
     /// Starts it on a free port, and returns once it takes requests.
     pub(crate) fn start(folder: &Folder, arguments: &[&str]) -> Self {
+        Self::start_with(folder, arguments, |command| command.stderr(Stdio::null()))
+    }
+
+    /// With its log, or its environment, as the test wants it.
+    pub(crate) fn start_with(
+        folder: &Folder,
+        arguments: &[&str],
+        change: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Self {
         let data = folder.path().to_str().unwrap();
         let mut command = flagstaff(&["serve", "--listen", "127.0.0.1:0", "--data", data]);
-        let mut process =
-            command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut process = change(command.args(arguments)).stdout(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(process.stdout.take().unwrap());
         let mut first = String::new();
         out.read_line(&mut first).unwrap();
@@ -88,8 +96,18 @@ impl Service {
 
     /// Asks it to stop, and gives its exit code.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
+        self.ask_to_stop();
+        self.exit_code()
+    }
+
+    /// SIGTERM.
+    pub(crate) fn ask_to_stop(&self) {
         let id = self.process.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    /// How it ended, once it has.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
         self.process.wait().unwrap().code()
     }
 
