@@ -11,6 +11,7 @@
 //! | [`DataSet`], [`SharedDataSet`] | all of one environment at one moment, and how a change swaps in the next |
 //! | [`evaluate`](fn@evaluate) | the steps in order |
 //! | `detail` | what an evaluation answers |
+//! | [`explain`] | the same steps told to people: what was looked at, and what decided |
 
 pub mod big_segments;
 pub mod context;
@@ -23,6 +24,7 @@ mod prepared;
 pub use context::{AttributeRef, AttributeValue, Context, ContextError, ContextRead, ListRead};
 pub use data_set::{DataSet, Entry, ItemKey, Retired, SharedDataSet};
 pub use detail::{BigSegmentsStatus, Detail, ErrorKind, Reason, ReasonKind};
+pub use evaluate::explain;
 pub use evaluate::{MAX_DEPTH, MAX_VISITS, PrerequisiteResult, bucket, evaluate, evaluate_with_big_segments};
 pub use prepared::{PreparedFlag, PreparedSegment};
 pub use serde_json::Value;

@@ -3,6 +3,7 @@
 //! Source of every step: the flag protocol's evaluation rules.
 
 mod bucketing;
+pub mod explain;
 mod prerequisites;
 mod rules;
 mod segment;

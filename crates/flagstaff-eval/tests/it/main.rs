@@ -4,6 +4,7 @@ mod bucketing;
 mod context;
 mod data_set;
 mod expand;
+mod explain;
 mod hostile;
 mod operators;
 mod own_cases;

@@ -5,8 +5,9 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
+use flagstaff_eval::explain::Explainer;
 use flagstaff_eval::model::{Flag, FlagData, Segment};
-use flagstaff_eval::{Context, DataSet, Value, evaluate};
+use flagstaff_eval::{Context, Value, evaluate};
 use serde_json::json;
 use serde_yaml_ng::Value as Yaml;
 
@@ -81,7 +82,7 @@ fn run(document: &Yaml, failures: &mut Vec<String>) -> usize {
     evaluations.len()
 }
 
-fn data_set(sdk_data: &Yaml) -> DataSet {
+fn data_set(sdk_data: &Yaml) -> Explainer {
     let items = |name: &str| -> Vec<(String, Value)> {
         let Value::Object(items) = to_json(sdk_data.get(name).unwrap_or(&Yaml::Null)) else {
             return Vec::new();
@@ -98,14 +99,14 @@ fn data_set(sdk_data: &Yaml) -> DataSet {
     };
     let flag = |(key, item)| (key, serde_json::from_value::<Flag>(item).expect("a flag"));
     let segment = |(key, item)| (key, serde_json::from_value::<Segment>(item).expect("a segment"));
-    DataSet::from_model(FlagData {
+    Explainer::new(FlagData {
         flags: items("flags").into_iter().map(flag).collect(),
         segments: items("segments").into_iter().map(segment).collect(),
     })
 }
 
 /// What an SDK answers around the evaluator: defaults for no value, and types as asked for.
-fn answer(data: &DataSet, document: &Yaml, evaluation: &Yaml) -> Value {
+fn answer(explainer: &Explainer, document: &Yaml, evaluation: &Yaml) -> Value {
     let value_type = evaluation.get("valueType").and_then(Yaml::as_str).unwrap_or("any");
     let key = evaluation["flagKey"].as_str().expect("a flag key");
     let default = evaluation.get("default").map_or(json!(false), to_json);
@@ -116,10 +117,14 @@ fn answer(data: &DataSet, document: &Yaml, evaluation: &Yaml) -> Value {
     let Ok(context) = Context::from_json(&to_json(context.unwrap_or(&Yaml::Null))) else {
         return error("USER_NOT_SPECIFIED");
     };
+    let data = explainer.data();
     let Some(flag) = data.flag(key) else {
         return error("FLAG_NOT_FOUND");
     };
     let detail = evaluate(data, flag, &context, &mut |_| {});
+    let told = explainer.explain(key, &context).expect("the flag is there");
+    assert_eq!((told.value.as_ref(), told.variation), (detail.value, detail.variation_index), "{key}, told");
+    assert_eq!(told.reason, detail.reason, "{key}, told");
     let fits = |value: &Value| match value_type {
         "bool" => value.is_boolean(),
         "int" | "double" => value.is_number(),
