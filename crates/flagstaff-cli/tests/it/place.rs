@@ -90,6 +90,16 @@ impl Place {
         }
     }
 
+    /// Ends the database server, as its administrator would.
+    pub(crate) fn stop_database(&mut self) {
+        self.server.as_mut().expect("the data is on a server").stop(End::Fast);
+    }
+
+    /// Starts it again, with what it had.
+    pub(crate) fn start_database(&mut self) {
+        self.server.as_mut().expect("the data is on a server").start_again();
+    }
+
     /// What the database server is doing for processes, of which some may have been killed: it goes on for a
     /// moment with what it was last told.
     pub(crate) fn sessions(&self) -> Sessions {

@@ -9,9 +9,9 @@
 use super::connection::{Connection, Row, sql};
 use super::{EnvironmentId, StoreError};
 
-/// How many numbers of an environment's sequence are kept. Reading so many items one by one takes longer than
-/// loading an environment of usual size.
-pub const KEPT: u64 = 1000;
+/// How many numbers of an environment's sequence are kept: a row of them is short, and nobody is so far behind
+/// who was not away for long.
+pub const KEPT: u64 = 10_000;
 
 /// What a data set holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

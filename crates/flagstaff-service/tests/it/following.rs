@@ -15,16 +15,26 @@ fn live(service: &Service) -> Arc<LiveEnvironment> {
     service.app().live.by_sdk_key(KEY).unwrap()
 }
 
-/// So many changes at once, as when a node was cut off from the database meanwhile.
+/// So many changes at once, as when a node was cut off from the database meanwhile: all but the last of one item.
 async fn change(service: &Service, count: u64) -> u64 {
     let id = live(service).id();
     let mut write = service.app().store.write().await.unwrap();
-    let mut last = 0;
-    for number in 0..count {
-        last = environment::next_sequence(&mut write, id).await.unwrap();
-        let key = format!("deleted-{number}");
-        change_log::append(&mut write, id, last, ItemKind::Flag, &key).await.unwrap();
-    }
+    sql("INSERT INTO change_log (environment_id, sequence, kind, key)
+         WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < $2)
+         SELECT id, sequence + n, 'flag', 'deleted' FROM environment CROSS JOIN number WHERE id = $1")
+    .bind(id.0)
+    .bind(count as i64 - 1)
+    .execute(&mut write)
+    .await
+    .unwrap();
+    sql("UPDATE environment SET sequence = sequence + $2 WHERE id = $1")
+        .bind(id.0)
+        .bind(count as i64 - 1)
+        .execute(&mut write)
+        .await
+        .unwrap();
+    let last = environment::next_sequence(&mut write, id).await.unwrap();
+    change_log::append(&mut write, id, last, ItemKind::Flag, "deleted-last").await.unwrap();
     write.commit().await.unwrap();
     service.app().catch_up().await.unwrap();
     last
