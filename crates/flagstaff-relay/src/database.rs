@@ -5,7 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flagstaff_sdk::{BigSegmentCopy, Caching, Consul, PersistentDataStore, Redis};
+use flagstaff_eval::{DataSet, Entry};
+use flagstaff_sdk::{
+    BigSegmentCopy, Caching, Consul, PersistentDataStore, PersistentStore, Redis, StoreError, StoredItem,
+    version_in,
+};
+use flagstaff_wire::full_data::read_json;
+use flagstaff_wire::stream::ItemKind;
 
 use crate::config::Environment;
 
@@ -61,26 +67,24 @@ impl Database {
         &self,
         environment: &Environment,
         filter: Option<&str>,
-    ) -> Result<PersistentDataStore, NoTable> {
+    ) -> Result<Arc<dyn PersistentStore>, NoTable> {
         let prefix = prefix(environment, filter);
-        let store = match self {
+        Ok(match self {
             Self::Redis { url, user, password } => {
-                PersistentDataStore::new(redis(url, user.as_ref(), password.as_ref(), prefix))
+                Arc::new(redis(url, user.as_ref(), password.as_ref(), prefix))
             }
             Self::Consul { address, token } => {
                 let mut consul = Consul::new(address).prefix(prefix);
                 if let Some(token) = token {
                     consul = consul.token(token);
                 }
-                PersistentDataStore::new(consul)
+                Arc::new(consul)
             }
             #[cfg(feature = "dynamodb")]
             Self::DynamoDb { table, endpoint } => {
-                PersistentDataStore::new(dynamo(environment, table.as_ref(), endpoint.as_ref(), prefix)?)
+                Arc::new(dynamo(environment, table.as_ref(), endpoint.as_ref(), prefix)?)
             }
-        };
-        // Nobody evaluates in here: memory counts, and the database is written to.
-        Ok(store.caching(Caching::Forever).timeout(Duration::from_secs(5)))
+        })
     }
 
     /// The same place, for big segments; none in Consul, which cannot hold them.
@@ -124,6 +128,38 @@ impl Database {
             },
         }
     }
+}
+
+/// How a client writes to it. Nobody evaluates in there: memory counts.
+pub fn written(store: Arc<dyn PersistentStore>) -> PersistentDataStore {
+    PersistentDataStore::shared(store).caching(Caching::Forever).timeout(Duration::from_secs(5))
+}
+
+/// All that a database holds of an environment, as it was written; none if it was never filled.
+///
+/// # Errors
+/// If it does not answer, or not with flags and segments.
+pub fn last_known(store: &dyn PersistentStore) -> Result<Option<(DataSet, Vec<StoredItem>)>, StoreError> {
+    if !store.is_initialized()? {
+        return Ok(None);
+    }
+    let (mut items, mut flags, mut segments) = (Vec::new(), Vec::new(), Vec::new());
+    for kind in [ItemKind::Segment, ItemKind::Flag] {
+        for (key, json) in store.all(kind)? {
+            let unreadable = |error| StoreError::new(format!("`{key}` cannot be read: {error}"));
+            match kind {
+                ItemKind::Flag => {
+                    flags.push(Entry::flag(&key, read_json(json.as_bytes()).map_err(unreadable)?))
+                }
+                ItemKind::Segment => {
+                    segments.push(Entry::segment(&key, read_json(json.as_bytes()).map_err(unreadable)?));
+                }
+            }
+            let version = version_in(&json)?;
+            items.push(StoredItem { kind, key: key.as_str().into(), version, json });
+        }
+    }
+    Ok(Some((DataSet::new(flags, segments), items)))
 }
 
 fn redis(url: &str, user: Option<&String>, password: Option<&String>, prefix: String) -> Redis {
@@ -221,5 +257,53 @@ mod tests {
         environment.prefix = Some("shop".to_owned());
         assert_eq!(prefix(&environment, None), "shop");
         assert_eq!(prefix(&environment, Some("web")), "shop.web");
+    }
+
+    /// Holds these items, once it is filled.
+    struct Filled(Vec<(ItemKind, &'static str, &'static str)>);
+
+    impl PersistentStore for Filled {
+        fn name(&self) -> &str {
+            "filled"
+        }
+
+        fn init(&self, _: &[StoredItem]) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn get(&self, _: ItemKind, _: &str) -> Result<Option<Arc<str>>, StoreError> {
+            Ok(None)
+        }
+
+        fn all(&self, kind: ItemKind) -> Result<Vec<(String, Arc<str>)>, StoreError> {
+            let of_kind = self.0.iter().filter(|(of, _, _)| *of == kind);
+            Ok(of_kind.map(|(_, key, json)| ((*key).to_owned(), (*json).into())).collect())
+        }
+
+        fn upsert(&self, _: &StoredItem) -> Result<bool, StoreError> {
+            Ok(false)
+        }
+
+        fn is_initialized(&self) -> Result<bool, StoreError> {
+            Ok(!self.0.is_empty())
+        }
+    }
+
+    #[test]
+    fn what_a_database_holds_is_read_as_it_was_written() {
+        let flag = r#"{"key":"f","version":7,"new":[1.0]}"#;
+        let gone = r#"{"key":"$deleted","version":9,"deleted":true}"#;
+        let filled = Filled(vec![
+            (ItemKind::Flag, "f", flag),
+            (ItemKind::Flag, "g", gone),
+            (ItemKind::Segment, "s", r#"{"key":"s","version":2}"#),
+        ]);
+        let (data, items) = last_known(&filled).unwrap().unwrap();
+        assert_eq!(items.iter().map(|item| item.version).collect::<Vec<_>>(), [2, 7, 9]);
+        assert_eq!(&*items[1].json, flag);
+        assert!(data.flag("f").is_some() && data.flag("g").is_none() && data.segment("s").is_some());
+        assert_eq!(data.flag_version("g"), Some(9));
+        assert!(last_known(&Filled(Vec::new())).unwrap().is_none());
+        assert!(last_known(&Filled(vec![(ItemKind::Flag, "f", "{")])).is_err());
     }
 }

@@ -5,8 +5,8 @@
 //!
 //! | Upstream | Downstream |
 //! |---|---|
-//! | nothing yet, and no snapshot | streams are held, everything else is answered 503 |
-//! | nothing yet, a snapshot | what it holds is served |
+//! | nothing yet, and nothing known from before | streams are held, everything else is answered 503 |
+//! | nothing yet, a snapshot or a filled database | what it holds is served |
 //! | away, or refuses us | what was last known is served |
 //! | back, with what is known already | nothing is sent |
 //! | back, with newer versions and new items | these are sent |
@@ -20,8 +20,8 @@ use bytes::Bytes;
 use flagstaff_eval::DataSet;
 use flagstaff_eval::model::ClientSideAvailability;
 use flagstaff_sdk::{
-    BigSegments, Client, ConfigError, DataAvailability, DataSourceStatus, DataStoreStatus, DataSystem, LogLevel, LogSink,
-    Observer, PollingSource, StoredItem, StreamingSource,
+    BigSegments, Client, ConfigError, DataAvailability, DataSourceStatus, DataStoreStatus, DataSystem,
+    LogLevel, LogSink, Observer, PersistentStore, PollingSource, StoredItem, StreamingSource, version_in,
 };
 use flagstaff_service::live_environment::{About, LiveEnvironment, Pages, Received};
 use flagstaff_service::now_ms;
@@ -36,7 +36,7 @@ use uuid::Uuid;
 
 use crate::big_segments::{BigSegmentState, Copying, Lookup};
 use crate::config::{self, Config, Delivery, Upstream};
-use crate::database::{Described, NoTable};
+use crate::database::{self, Described, NoTable};
 
 /// How long a client may take to write its database and snapshot at the end.
 const CLOSING: Duration = Duration::from_secs(3);
@@ -212,9 +212,11 @@ impl Connection {
         if let Some(folder) = config.data.as_ref().filter(|_| settings.source.is_none()) {
             client = client.snapshot_file(snapshot_file(folder, &settings.name, filter));
         }
-        let (mut database, mut copy) = (None, None);
+        let (mut store, mut database, mut copy) = (None, None, None);
         if let Some(configured) = &config.database {
-            client = client.data_store(configured.store(&settings, filter)?);
+            let configured_store = configured.store(&settings, filter)?;
+            client = client.data_store(database::written(configured_store.clone()));
+            store = Some(configured_store);
             database = Some(configured.describe(&settings, filter));
             copy = configured.big_segments(&settings, filter)?;
         }
@@ -223,6 +225,9 @@ impl Connection {
         }
         let failed = |source| EnvironmentError::Client { name: settings.name.clone(), source };
         let client = Client::start(client).map_err(failed)?;
+        if let Some(store) = store.filter(|_| !live.is_initialized()) {
+            feed.begin_with(store, &settings.name);
+        }
         let big_segments = match copy.filter(|_| settings.source.is_none()) {
             None => None,
             Some(copy) => {
@@ -263,6 +268,22 @@ struct Feed {
 }
 
 impl Feed {
+    /// Serves what the database holds, if nothing has come from upstream by then.
+    fn begin_with(&self, store: Arc<dyn PersistentStore>, name: &str) {
+        let (feed, name) = (self.clone(), name.to_owned());
+        let read = move || match database::last_known(&*store) {
+            Ok(Some((data, items))) => feed.everything(&data, &items, DataAvailability::Cached),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!("environment `{name}`: what {} holds cannot be used: {error}", store.name());
+            }
+        };
+        let started = std::thread::Builder::new().name("flagstaff-known".to_owned()).spawn(read);
+        if let Err(error) = started {
+            tracing::error!(%error, "no thread could be started to read what a database holds");
+        }
+    }
+
     fn hand_on(&self, hand_on: impl FnOnce(&LiveEnvironment)) {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         if !*ended {
@@ -334,7 +355,11 @@ fn received(data: &DataSet, items: &[StoredItem]) -> Vec<Received> {
             WireKind::Segment => (ItemKind::Segment, data.segment(&item.key).is_some()),
         };
         let json = is_live.then(|| Bytes::from_owner(Text(item.json.clone())));
-        Received { kind, key: item.key.clone(), version: item.version, json }
+        // In second-generation delivery an item may come under another version than it states itself. What SDKs
+        // of the first generation compare is what it states.
+        let stated = if is_live { version_in(&item.json).ok() } else { None };
+        let version = stated.unwrap_or(item.version);
+        Received { kind, key: item.key.clone(), version, json }
     };
     items.iter().map(one).collect()
 }

@@ -172,7 +172,8 @@ impl Relay {
     /// not count any more is sent away.
     ///
     /// # Errors
-    /// If one of them cannot be relayed. Nothing is changed if that is seen in what it is relayed by.
+    /// If one of them cannot be relayed. Nothing is changed if that is seen in what it is relayed by; else the
+    /// others are relayed all the same, and that one as before.
     pub async fn set_environments(
         self: &Arc<Self>,
         wanted: Vec<config::Environment>,
@@ -191,6 +192,7 @@ impl Relay {
         let mut environments = self.environments();
         let mut numbered = environments.numbered;
         let mut described = Vec::new();
+        let mut failed = None;
         let mut next = BTreeMap::new();
         for settings in wanted {
             let known = environments.by_name.get(&settings.name);
@@ -200,22 +202,25 @@ impl Relay {
             };
             let mut one = |known: Option<Arc<Environment>>, filter: Option<&str>| match known {
                 Some(known) => {
-                    if let Some(about) = known.set(&self.config, settings.clone())? {
-                        described.push((known.live().clone(), about));
+                    match known.set(&self.config, settings.clone()) {
+                        Ok(about) => described.extend(about.map(|about| (known.live().clone(), about))),
+                        Err(error) => failed = Some(error),
                     }
-                    Ok(known)
+                    Some(known)
                 }
                 None => {
                     numbered += 1;
                     let id = EnvironmentId(numbered);
-                    Environment::start(&self.config, settings.clone(), filter, id).map(Arc::new)
+                    let started = Environment::start(&self.config, settings.clone(), filter, id);
+                    started.map_err(|error| failed = Some(error)).ok().map(Arc::new)
                 }
             };
-            let whole = one(known_whole, None)?;
+            let Some(whole) = one(known_whole, None) else { continue };
             let mut parts = BTreeMap::new();
             for filter in &settings.filters {
-                let part = one(known_parts.get(filter).cloned(), Some(filter))?;
-                parts.insert(filter.clone(), part);
+                if let Some(part) = one(known_parts.get(filter).cloned(), Some(filter)) {
+                    parts.insert(filter.clone(), part);
+                }
             }
             next.insert(settings.name.clone(), Relayed { whole, parts });
         }
@@ -225,10 +230,15 @@ impl Relay {
         let live: Vec<_> = now.values().map(|relayed| relayed.whole.live().clone()).collect();
         self.serving.live.replace(live, described);
         for (name, relayed) in now {
+            let served = before.get(name).map(|before| &before.parts);
             for (filter, part) in &relayed.parts {
-                relayed.whole.live().serve_filtered(filter, Some(part.live().clone()));
+                // Whoever is served another one is sent away.
+                let served = served.and_then(|served| served.get(filter));
+                if served.is_none_or(|served| !Arc::ptr_eq(served, part)) {
+                    relayed.whole.live().serve_filtered(filter, Some(part.live().clone()));
+                }
             }
-            let gone = before.get(name).map(|before| before.parts.keys()).into_iter().flatten();
+            let gone = served.into_iter().flat_map(BTreeMap::keys);
             for filter in gone.filter(|filter| !relayed.parts.contains_key(*filter)) {
                 relayed.whole.live().serve_filtered(filter, None);
             }
@@ -238,7 +248,7 @@ impl Relay {
         let gone =
             before.values().flat_map(Relayed::all).filter(|one| !still.iter().any(|it| Arc::ptr_eq(it, one)));
         gone.for_each(|environment| environment.close());
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Every environment that is relayed, and its parts, in the order of their names.

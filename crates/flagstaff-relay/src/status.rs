@@ -13,8 +13,8 @@ use flagstaff_wire::headers::Masked;
 use flagstaff_wire::paths;
 use serde::Serialize;
 
-use crate::database::Described;
 use crate::auto_config::{self, ConfigurationStatus};
+use crate::database::Described;
 use crate::environment::{self, Environment};
 use crate::{Relay, SharedRelay};
 
@@ -136,10 +136,11 @@ async fn status(State(relay): State<SharedRelay>) -> Json<Status> {
         relay.environments_now().iter().map(|environment| shown(&relay, environment)).collect();
     let configuration = relay.configuration.as_ref().map(ConfigurationStatus::now);
     let is_well = |environment: &Shown| {
-        environment.status == CONNECTED && !(relay.config.big_segments_stale_as_degraded && environment.has_stale_members())
+        environment.status == CONNECTED
+            && !(relay.config.big_segments_stale_as_degraded && environment.has_stale_members())
     };
-    let is_healthy = environments.values().all(is_well)
-        && configuration.as_ref().is_none_or(auto_config::State::is_well);
+    let is_healthy =
+        environments.values().all(is_well) && configuration.as_ref().is_none_or(auto_config::State::is_well);
     Json(Status {
         environments,
         auto_config_status: configuration.map(AutoConfiguration::from),
@@ -167,7 +168,7 @@ fn shown(relay: &Relay, environment: &Environment) -> (String, Shown) {
         proj_key: said(&settings.names.project_key),
         proj_name: said(&settings.names.project_name),
         status: if is_connected { CONNECTED } else { "disconnected" },
-        stale: source.data_availability == DataAvailability::Cached,
+        stale: source.data_availability != DataAvailability::Refreshed && environment.live().is_initialized(),
         data_store_status: store(&source, database),
         big_segment_status: big_segments.map(|state| BigSegments {
             available: state.available,

@@ -39,14 +39,15 @@ use self::send::Sender;
 use crate::config::{Config, EventMode};
 
 /// Payloads that are sent at the same time.
-const SENDERS: usize = 8;
+const SENDERS: usize = 64;
 
 /// What of a payload's headers is forwarded.
-const FORWARDED: [HeaderName; 7] = [
+const FORWARDED: [HeaderName; 8] = [
     USER_AGENT,
     HeaderName::from_static(headers::BROWSER_USER_AGENT),
     HeaderName::from_static(headers::WRAPPER),
     HeaderName::from_static(headers::TAGS),
+    HeaderName::from_static(headers::INSTANCE_ID),
     HeaderName::from_static(headers::EVENT_SCHEMA),
     HeaderName::from_static(headers::PAYLOAD_ID),
     HeaderName::from_static(headers::UNSUMMARIZED),

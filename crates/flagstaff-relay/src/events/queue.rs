@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use flagstaff_service::store::EnvironmentId;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::Payload;
 
@@ -22,6 +23,8 @@ pub(super) struct Queue {
     state: Mutex<State>,
     /// Somebody may go on: there is a payload, or there will be none.
     changed: Notify,
+    /// Cancelled when no more payloads come.
+    over: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -30,7 +33,6 @@ struct State {
     /// Those that wait, and those that are being sent.
     events: HashMap<EnvironmentId, usize>,
     bytes: usize,
-    is_over: bool,
     said: Option<Instant>,
 }
 
@@ -52,7 +54,7 @@ pub(super) struct Taken<'q> {
 
 impl Queue {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { capacity, state: Mutex::default(), changed: Notify::new() }
+        Self { capacity, state: Mutex::default(), changed: Notify::new(), over: CancellationToken::new() }
     }
 
     /// Takes a payload in, as long as fewer events of its environment wait than may. So there can be more than
@@ -87,7 +89,7 @@ impl Queue {
                     }
                     return Some(Taken { queue: self, payload });
                 }
-                if state.is_over {
+                if self.over.is_cancelled() {
                     // Whoever waits beside this one learns of it too.
                     self.changed.notify_one();
                     return None;
@@ -99,8 +101,13 @@ impl Queue {
 
     /// No more payloads come.
     pub(super) fn finish(&self) {
-        self.state().is_over = true;
+        self.over.cancel();
         self.changed.notify_one();
+    }
+
+    /// Cancelled when no more payloads come: those that wait are to be sent soon.
+    pub(super) fn over(&self) -> &CancellationToken {
+        &self.over
     }
 
     /// How many events wait, those among them that are being sent.

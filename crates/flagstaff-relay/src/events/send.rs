@@ -15,6 +15,7 @@ use flagstaff_service::store::EnvironmentId;
 use flagstaff_wire::paths;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use tokio_util::sync::CancellationToken;
 
 use super::queue::Queue;
 use super::{Counts, Kind, Payload};
@@ -67,8 +68,11 @@ impl Sender {
         while let Some(taken) = queue.next().await {
             let payload = &taken.payload;
             let count = payload.count as u64;
-            let kept =
-                if self.is_refused(payload) { Err(None) } else { self.deliver(payload).await.map_err(Some) };
+            let kept = if self.is_refused(payload) {
+                Err(None)
+            } else {
+                self.deliver(payload, queue.over()).await.map_err(Some)
+            };
             match kept {
                 Ok(()) => self.counts.forwarded.fetch_add(count, Ordering::Relaxed),
                 Err(why) => {
@@ -83,7 +87,7 @@ impl Sender {
 
     /// # Errors
     /// Why upstream does not have it.
-    async fn deliver(&self, payload: &Payload) -> Result<(), String> {
+    async fn deliver(&self, payload: &Payload, over: &CancellationToken) -> Result<(), String> {
         let body = compressed(payload.body.clone()).await;
         let mut failed_before = false;
         let mut pause = RETRY_AFTER;
@@ -106,14 +110,14 @@ impl Sender {
                 Outcome::Failed(why) => {
                     failed_before = true;
                     tracing::warn!("events could not be forwarded, they are sent once more: {why}");
-                    self.wait(RETRY_AFTER).await;
+                    self.wait(RETRY_AFTER, over).await;
                 }
                 Outcome::Away(why) => {
                     if pause == RETRY_AFTER {
                         tracing::warn!("events cannot be forwarded, they wait: {why}");
                     }
                     // Several wait side by side, and must not come back at once.
-                    self.wait(pause.mul_f64(1.0 - random() / 2.0)).await;
+                    self.wait(pause.mul_f64(1.0 - random() / 2.0), over).await;
                     pause = LONGEST_PAUSE.min(pause * 2);
                 }
             }
@@ -176,8 +180,14 @@ impl Sender {
         (paths::join(&self.upstream.events, &path), credential)
     }
 
-    async fn wait(&self, time: Duration) {
-        tokio::time::sleep(time / self.upstream.time_factor).await;
+    /// At the end nobody waits for long: not longer than before another try.
+    async fn wait(&self, time: Duration, over: &CancellationToken) {
+        let began = Instant::now();
+        let least = RETRY_AFTER / self.upstream.time_factor;
+        tokio::select! {
+            () = tokio::time::sleep(time / self.upstream.time_factor) => {}
+            () = over.cancelled() => tokio::time::sleep(least.saturating_sub(began.elapsed())).await,
+        }
     }
 
     fn is_refused(&self, payload: &Payload) -> bool {

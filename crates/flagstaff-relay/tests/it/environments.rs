@@ -87,7 +87,7 @@ async fn parts_of_an_environment_are_asked_of_upstream() {
     let service = FakeService::start([flag("f")]);
     let filtered = Environment { filters: ["web".to_owned()].into(), ..environment() };
     let mut config = config(&service);
-    config.environments = vec![filtered];
+    config.environments = vec![filtered.clone()];
     let running = relay(config).await;
     let asker = Asker::new(&running);
     let mut part = asker.open("/all?filter=web", SDK_KEY).await;
@@ -101,6 +101,9 @@ async fn parts_of_an_environment_are_asked_of_upstream() {
     let status = asker.json("/status", "").await;
     assert!(status["environments"].get("one/web").is_some(), "{status}");
 
+    // Another environment more makes no difference to it.
+    running.relay().set_environments(vec![filtered, Environment::new("two", "sdk-two")]).await.unwrap();
+    part.is_quiet().await;
     running.relay().set_environments(vec![environment()]).await.unwrap();
     assert_eq!(part.next().await, None);
     assert_eq!(asker.status("/sdk/latest-all?filter=web", SDK_KEY).await, 404);
