@@ -2,18 +2,24 @@
 //! a demo has, and what is wrong, in OpenFeature's words. Its JavaScript siblings are in `end-to-end/browser`.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
 use crate::support::api::FLAG;
+use crate::support::relay::Relay;
 use crate::support::service::Service;
-use crate::support::{binaries, root};
+use crate::support::{binaries, eventually, root};
 
 /// The provider's answers to questions `[type, flag, default, context]`, in their order.
 fn ask(service: &Service, key: &str, questions: &[Json]) -> Vec<Json> {
+    ask_at(service.url(), key, questions)
+}
+
+fn ask_at(url: &str, key: &str, questions: &[Json]) -> Vec<Json> {
     let mut command = Command::new(binaries::python(".venv-openfeature", "make setup-official"));
     command.arg(root().join("end-to-end/openfeature/ask.py")).args(questions.iter().map(Json::to_string));
-    let output = command.env("FLAGSTAFF_URL", service.url()).env("FLAGSTAFF_KEY", key).output().unwrap();
+    let output = command.env("FLAGSTAFF_URL", url).env("FLAGSTAFF_KEY", key).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed = String::from_utf8(output.stdout).unwrap();
     let answers: Vec<Json> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -106,4 +112,29 @@ fn openfeatures_provider_for_python_says_what_is_wrong() {
     }
     let unknown = &ask(&service, "sdk-wrong", &[json!(["boolean", FLAG, true, ann])])[0];
     assert_eq!((&unknown["value"], &unknown["error"]), (&json!(true), &json!("GENERAL")));
+}
+
+#[test]
+fn openfeatures_provider_for_python_gets_values_through_a_relay() {
+    let service = Service::start();
+    let relay = Relay::start(service.url());
+    let pro = json!({"targetingKey": "maria", "plan": "pro"});
+    for on in [false, true] {
+        service.turn(on);
+        for key in [SERVER, "mob-demo-production", "demo-production"] {
+            eventually(Duration::from_secs(30), || {
+                let answers = ask_at(
+                    relay.url(),
+                    key,
+                    &[
+                        json!(["boolean", FLAG, !on, pro]),
+                        json!(["string", "shipping-banner", "default", pro]),
+                    ],
+                );
+                assert_eq!(answers[1]["value"], "next-day", "{answers:?}");
+                let value = &answers[0]["value"];
+                if *value == on { Ok(()) } else { Err(format!("{key} gets {value} while it is {on}")) }
+            });
+        }
+    }
 }
