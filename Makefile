@@ -66,10 +66,10 @@ example-official-java: .tools/official-java/.ready ## the same on LaunchDarkly's
 
 .PHONY: test test-rust test-python test-end-to-end test-browser
 test: setup-rust python-debug setup-official setup-browser setup-stores ## set up and run all tests; the last line counts them
-	@scripts/test rust+end-to-end python browser
+	@scripts/test rust+end-to-end rust-postgres python browser
 
 test-rust: setup-rust ## Rust tests, without the end-to-end ones; those of databases where `make setup-stores` was run
-	@scripts/test rust
+	@scripts/test rust rust-postgres
 
 test-python: python-debug ## tests of the Python package
 	@scripts/test python
@@ -139,8 +139,9 @@ setup-official: .tools/official-go/.ready .tools/official-java/.ready .venv-open
 setup-browser: end-to-end/browser/node_modules/.ready ## the browser and its driver
 	@command -v chromium >/dev/null || scripts/debian-package chromium
 
-setup-stores: .tools/dynamodb-local/.ready .tools/consul/.ready ## Redis, DynamoDB Local and Consul, for the tests of stores
+setup-stores: .tools/dynamodb-local/.ready .tools/consul/.ready ## PostgreSQL, Redis, DynamoDB Local and Consul, for the tests
 	@command -v redis-server >/dev/null || scripts/debian-package redis-server
+	@scripts/postgres
 
 .PHONY: setup-load-peer
 setup-load-peer: .tools/unleash-edge/.ready ## Unleash Edge, for `make load` to measure beside ours
