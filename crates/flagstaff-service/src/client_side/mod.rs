@@ -31,13 +31,16 @@ mod stream;
 mod transfer;
 mod viewer;
 
+use axum::Router;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use axum::routing::{MethodRouter, any, get};
-use axum::{Json, Router};
 use flagstaff_wire::paths;
 
 use crate::SharedServing;
 use crate::auth::BrowserEnvironment;
 use crate::client_side::cors::{By, for_pages};
+use crate::delivery::poll::{json, matches, unchanged};
 
 /// The paths of this room.
 pub fn router(serving: &SharedServing) -> Router<SharedServing> {
@@ -96,8 +99,11 @@ fn with_context(base: &str, answer: impl Fn(By) -> MethodRouter<SharedServing>) 
         .route(&format!("{base}/user"), answer(By::Report))
 }
 
-/// `GET /sdk/goals/{environment}`: the clicks and pages that count as goals. None are kept yet, and a
-/// browser goes on without.
-async fn goals(BrowserEnvironment(_): BrowserEnvironment) -> Json<[(); 0]> {
-    Json([])
+/// `GET /sdk/goals/{environment}`: the clicks and page views that a browser is to report.
+async fn goals(BrowserEnvironment(live): BrowserEnvironment, headers: HeaderMap) -> Response {
+    let goals = live.goals();
+    if matches(&headers, &goals.tag) {
+        return unchanged(&live, &goals.tag);
+    }
+    json(&live, &goals.tag, goals.body.clone())
 }
