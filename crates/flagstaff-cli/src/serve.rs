@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use flagstaff_service::error::chain;
@@ -48,14 +48,14 @@ fn hand_over(data: &Path, link: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let path = data.join(FIRST_SIGN_IN);
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&path)
-        .and_then(|mut file| writeln!(file, "{link}"));
-    written.map_err(|error| format!("could not write the sign-in link to `{}`: {error}", path.display()))?;
+    let write = || {
+        // Without databases in it, nobody has made it.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data)?;
+        let mut open = std::fs::OpenOptions::new();
+        let mut file = open.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        writeln!(file, "{link}")
+    };
+    write().map_err(|error| format!("could not write the sign-in link to `{}`: {error}", path.display()))?;
     tracing::info!("the owner's one-time sign-in link is in `{}`", path.display());
     Ok(())
 }
