@@ -8,7 +8,7 @@
 //! | data that cannot be read | the connection is dropped and opened again |
 //! | nothing comes for 5 minutes, not even a comment | taken for dead, opened again |
 //! | 401, 403 or another 4xx | said, and tried again after 5 minutes to an hour; what was known is served on |
-//! | upstream is away at the start | what was known last is served; unknown keys are answered 503 |
+//! | upstream has not spoken yet, or does not any more | what was known last is served; unknown keys are answered 503 |
 //!
 //! Source: the protocol's *Automatic configuration*. What was said last is kept in a file.
 
@@ -141,6 +141,8 @@ impl Told {
         loop {
             let delay = tokio::select! {
                 ended = self.listen(&relay, &mut listener) => {
+                    // What is made upstream from now on is not heard of.
+                    relay.serving.live.expect_more(true);
                     self.status.ended(&ended);
                     listener.next_attempt(&ended)
                 }

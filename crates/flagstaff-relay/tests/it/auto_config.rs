@@ -187,6 +187,7 @@ async fn a_key_that_is_refused_is_said_and_what_was_known_is_served_on() {
     let told = &status["autoConfigStatus"];
     assert_eq!(told["state"], "INTERRUPTED");
     assert!(told["lastError"]["message"].as_str().unwrap().contains("401"), "{told}");
+    assert_eq!(asker.status("/sdk/latest-all", "sdk-unknown").await, 503, "it may have been made since");
     service.turn("new-payments", false).await;
     assert_eq!(stream.expect("patch").await["path"], "/flags/new-payments", "served on, and kept up to date");
     running.stop().await;

@@ -1,8 +1,11 @@
 //! What relays are told of the environments that they serve.
 
+use std::time::Instant;
+
 use flagstaff_service::now_ms;
 use serde_json::{Value, json};
 
+use crate::engine;
 use crate::rest::assert_refused;
 use crate::streams::Stream;
 use crate::support::Service;
@@ -236,4 +239,47 @@ async fn a_configuration_that_breaks_a_rule_is_refused_and_only_admins_make_one(
     ] {
         assert_refused(&service.rest_as(writer, method, &path, body).await, 403, "forbidden", "admin");
     }
+}
+
+/// Two nodes on one PostgreSQL; runs wherever that is installed.
+#[tokio::test]
+async fn every_node_tells_relays_what_any_of_them_changed_and_agrees_when_a_key_ends() {
+    let Some(database) = engine::fresh_postgres() else {
+        return;
+    };
+    let one = Service::demo_with(|config| config.database = database.clone()).await;
+    let other = Service::demo_with(|config| config.database = database).await;
+    let mut stream = Stream::open(&other, STREAM, "rel-demo").await;
+    stream.expect("put").await;
+    let changed = Instant::now();
+    done(&one, "PATCH", STAGING, set("/name", "Stage")).await;
+    assert_eq!(told(&mut stream, "patch").await.1["envName"], "Stage");
+    let first = changed.elapsed();
+    let until = now_ms() + 4_000;
+    let rotated = done(&one, "POST", &format!("{STAGING}/apiKey?expiry={until}"), None).await;
+    let said = told(&mut stream, "patch").await.1;
+    assert_eq!(said["sdkKey"]["expiring"], json!({"value": "sdk-demo-staging", "timestamp": until}));
+    assert_eq!(said["sdkKey"]["value"], rotated["apiKey"]);
+    let mut flags = Stream::open(&other, "/all", "sdk-demo-staging").await;
+    flags.expect("put").await;
+    let status = async |service: &Service| {
+        service.request("GET", "/sdk/latest-all", &[("authorization", "sdk-demo-staging")], b"").await.status
+    };
+    assert_eq!((status(&one).await, status(&other).await), (200, 200));
+    assert!(flags.next().await.is_none(), "a stream on the other node ends too");
+    assert!(now_ms() >= until, "before its time");
+    assert_eq!((status(&one).await, status(&other).await), (401, 401));
+    // What lets relays in is read where they ask.
+    let (id, key) = create(&one, policy(&["proj/*:env/production"])).await;
+    let mut relay = Stream::open(&other, STREAM, &key).await;
+    relay.expect("put").await;
+    done(&one, "DELETE", &format!("{CONFIGS}/{id}"), None).await;
+    let deleted = Instant::now();
+    assert!(relay.next().await.is_none(), "its relays are sent away by every node");
+    println!(
+        "from a change on one node to a relay at the other: {first:?}, to being sent away {:?}",
+        deleted.elapsed()
+    );
+    one.stop().await;
+    other.stop().await;
 }
