@@ -4,12 +4,18 @@
 //! wrong. Only what a command is asked for goes to stdout; logs go to stderr.
 
 mod archive;
+mod document;
+mod evaluate;
+mod export;
+mod flag;
+mod import;
 mod logging;
 mod notify;
 mod options;
 mod owner_link;
 mod process;
 mod relay;
+mod remote;
 mod serve;
 mod upkeep;
 
@@ -42,6 +48,14 @@ enum Command {
     Restore(options::Backup),
     /// Bring the database up to date, which a start does by itself, too
     Migrate(options::Kept),
+    /// List, make, switch and delete flags of a running service
+    Flag(flag::Flag),
+    /// Say what a context gets of a flag, and which clause decided
+    Evaluate(evaluate::Evaluate),
+    /// Take flags and segments in: from a file, or from another service
+    Import(Box<import::Import>),
+    /// Write flags and segments to one file, for import, for SDKs and for evaluate
+    Export(export::Export),
     /// Print the version
     Version,
     /// Print a script that completes commands in a shell
@@ -63,6 +77,10 @@ fn main() -> ExitCode {
         Command::Backup(options) => upkeep::backup(options),
         Command::Restore(options) => upkeep::restore(options),
         Command::Migrate(options) => upkeep::migrate(options),
+        Command::Flag(options) => flag::run(options),
+        Command::Evaluate(options) => evaluate::run(options),
+        Command::Import(options) => import::run(*options),
+        Command::Export(options) => export::run(options),
         Command::Version => print(&format!("flagstaff {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -77,6 +95,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Does what waits for others, on this thread.
+fn one_thread<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("could not start: {error}"))?;
+    let done = runtime.block_on(work);
+    // A look-up of a name that never ends is not waited for.
+    runtime.shutdown_background();
+    done
 }
 
 /// Prints to stdout; a reader that is gone is no failure of ours.

@@ -97,6 +97,12 @@ pub enum StartError {
         /// The folder, or the address without the password.
         database: String,
     },
+    /// There is nothing to read or to write to.
+    #[error("there is no database in `{}`; name the service's data folder with --data, or start a service there first", path.display())]
+    NoDatabase {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The database holds a demo.
     #[error(
         "the database in `{database}` is a demo, with well-known keys and passwords; start with --demo, or name another with --data or --database-url"

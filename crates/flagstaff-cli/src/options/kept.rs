@@ -9,7 +9,7 @@ use super::{File, data, database, read};
 use crate::Failure;
 
 /// Where a service keeps what it keeps.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Kept {
     /// The service's data folder [default: ./flagstaff-data]
     #[arg(long, env = "FLAGSTAFF_DATA", value_name = "FOLDER")]
@@ -23,6 +23,11 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// Whether any of it was said.
+    pub(crate) fn is_named(&self) -> bool {
+        self.data.is_some() || self.database_url.is_some() || self.config.is_some()
+    }
+
     /// As much of the service's configuration; and the file, for the rest.
     pub(crate) fn resolve(self) -> Result<(Config, File), Failure> {
         let file: File = read(self.config.as_deref())?;

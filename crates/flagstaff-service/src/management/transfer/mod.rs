@@ -8,7 +8,9 @@ pub mod document;
 mod export;
 mod from_sdk;
 mod import;
+mod kept;
 
 pub use document::Document;
 pub use export::{Scope, export};
+pub use kept::Kept;
 pub use import::{Import, OnConflict, Outcome, Report, ReportItem, import, import_live};

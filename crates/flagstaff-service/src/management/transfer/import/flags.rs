@@ -12,7 +12,7 @@ use flagstaff_eval::model::{ClientSideAvailability, Flag};
 use super::super::document::{FlagPart, RulePart};
 use super::super::from_sdk;
 use super::places::Place;
-use super::{Decision, Import, Outcome, Report};
+use super::{Decision, Import, Outcome, Report, other_name};
 use crate::auth::Actor;
 use crate::management::flag::{self as flags, Draft, FlagState, NewFlag, first_targeting, rules};
 use crate::management::{ChangeError, name};
@@ -135,6 +135,9 @@ impl Planning<'_, '_> {
         let Some(((first, flag), others)) = sent.split_first() else {
             return;
         };
+        if let Some(reason) = sent.iter().find_map(|(_, flag)| other_name(key, &flag.key)) {
+            return report.refuse("flag", project, None, key, reason);
+        }
         let shared = from_sdk::shared(flag);
         if let Some((other, _)) = others.iter().find(|(_, flag)| from_sdk::shared(flag) != shared) {
             let reason = format!(

@@ -170,6 +170,16 @@ impl OnConflict {
     }
 }
 
+/// Why an item is refused that calls itself something else than it is called: contexts are placed in its rollouts
+/// by the name it has itself, and would move.
+fn other_name(key: &str, own: &str) -> Option<String> {
+    let differs = !own.is_empty() && own != key;
+    differs.then(|| {
+        let own = own.escape_debug();
+        format!("its own `key` is `{own}`, by which contexts are placed in rollouts; give it one name")
+    })
+}
+
 /// Why an item that is in conflict is refused.
 const IN_CONFLICT: &str =
     "it is here already and is not the same; choose with --on-conflict whether to skip or to replace it";

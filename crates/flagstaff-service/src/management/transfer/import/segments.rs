@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::super::document::{RulePart, SegmentPart};
 use super::super::from_sdk;
 use super::incoming::IncomingEnvironment;
-use super::{Decision, Import, Outcome, Report};
+use super::{Decision, Import, Outcome, Report, other_name};
 use crate::auth::Actor;
 use crate::management::segment::checks::{check_definition, check_no_circle, check_patterns, mentioned};
 use crate::management::segment::{self as segments, Edit, NewSegment, SegmentDefinition};
@@ -42,6 +42,10 @@ pub(super) async fn plan(
     let mut planned: Vec<Planned> = Vec::new();
     let place = (project.key.as_str(), Some(environment.key.as_str()));
     for (key, sent) in incoming.items.segments.iter().filter(|(_, segment)| !segment.deleted) {
+        if let Some(reason) = other_name(key, &sent.key) {
+            report.refuse("segment", place.0, place.1, key, reason);
+            continue;
+        }
         let mut before = known.remove(key);
         let old = before.as_ref().map(SegmentDefinition::of);
         let part = incoming.part.and_then(|part| part.segments.get(key));
