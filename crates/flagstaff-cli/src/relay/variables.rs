@@ -208,10 +208,9 @@ impl Set {
         named.map(|(name, key)| self.environment(name, key.trim())).collect()
     }
 
-    /// Underscores of a name stand for spaces, as in `LD_ENV_Shop_Production`.
     fn environment(&self, name: &str, key: &str) -> Result<Environment, Failure> {
         let own = |of: &str| self.text(&format!("LD_{of}_{name}"));
-        let mut environment = Environment::new(name.replace('_', " "), key);
+        let mut environment = Environment::new(name, key);
         environment.mobile_key = own("MOBILE_KEY");
         environment.client_side_id = own("CLIENT_SIDE_ID");
         environment.secure_mode = self.is_on(&format!("LD_SECURE_MODE_{name}"))?;
@@ -352,7 +351,7 @@ mod tests {
         assert_eq!(read.told.allowed_headers.as_deref(), Some(&["x-a".to_owned(), "x-b".to_owned()][..]));
         assert_eq!(read.told.offline_archive_poll, Some(Duration::from_millis(500)));
         let [production, test] = &read.environments[..] else { panic!("{:?}", read.environments) };
-        assert_eq!((&*production.name, &*production.sdk_key), ("Shop Production", "sdk-1"));
+        assert_eq!((&*production.name, &*production.sdk_key), ("Shop_Production", "sdk-1"));
         assert_eq!(production.mobile_key.as_deref(), Some("mob-1"));
         assert_eq!((production.secure_mode, production.ttl_minutes), (true, 2));
         assert_eq!(production.filters.iter().collect::<Vec<_>>(), ["mobile", "web"]);

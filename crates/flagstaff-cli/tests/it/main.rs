@@ -10,3 +10,4 @@ mod nodes;
 mod operations;
 mod place;
 mod process;
+mod relay;

@@ -257,7 +257,7 @@ fn a_backup_of_a_running_service_is_restored_elsewhere_by_commands() {
 }
 
 /// The options of a command, and the names that they have in the environment.
-fn options(command: &str) -> Vec<(String, Option<String>)> {
+pub(crate) fn options(command: &str) -> Vec<(String, Option<String>)> {
     let help = String::from_utf8(run(&[command, "--help"]).stdout).unwrap();
     let mut options: Vec<(String, Option<String>)> = Vec::new();
     for line in help.lines().map(str::trim) {
