@@ -75,6 +75,7 @@ async fn answers_have_the_published_shapes() {
     let relays = json!({"name": "Edge", "policy": [statement]});
     let flip = json!([{"op": "replace", "path": "/environments/production/on", "value": true}]);
     let no_off_variation = json!([{"op": "remove", "path": "/environments/production/offVariation"}]);
+    let click = json!({"key": "bought", "kind": "click", "selector": ".buy", "urls": [{"kind": "exact", "url": "https://shop.example/"}]});
     let rename = json!([{"op": "replace", "path": "/name", "value": "Other"}]);
     for (method, path, body, schema) in [
         ("GET", "/api/v2", None, "RootResponse"),
@@ -102,6 +103,10 @@ async fn answers_have_the_published_shapes() {
         ("PATCH", "/api/v2/segments/demo/production/s", Some(rename.clone()), "UserSegment"),
         ("POST", "/api/v2/tokens", Some(json!({"role": "reader"})), "Token"),
         ("GET", "/api/v2/tokens", None, "Tokens"),
+        ("POST", "/api/v2/metrics/demo", Some(click), "MetricRep"),
+        ("PATCH", "/api/v2/metrics/demo/bought", Some(rename.clone()), "MetricRep"),
+        ("GET", "/api/v2/metrics/demo/order-value", None, "MetricRep"),
+        ("GET", "/api/v2/metrics/demo", None, "MetricCollectionRep"),
         ("POST", "/api/v2/account/relay-auto-configs", Some(relays), "RelayAutoConfigRep"),
         ("GET", "/api/v2/account/relay-auto-configs", None, "RelayAutoConfigCollectionRep"),
         ("GET", "/api/v2/nothing", None, "NotFoundErrorRep"),

@@ -58,7 +58,7 @@ pub(crate) fn assert_refused(answer: &Answer, status: u16, code: &str, said: &st
 const SEGMENT: &str = "/api/v2/segments/demo/production/beta-testers";
 
 /// Every route with a method it has.
-const ROUTES: [(&str, &str); 34] = [
+const ROUTES: [(&str, &str); 44] = [
     ("GET", "/api/v2/caller-identity"),
     ("GET", "/api/v2/versions"),
     ("GET", "/api/v2/projects"),
@@ -73,6 +73,16 @@ const ROUTES: [(&str, &str); 34] = [
     ("DELETE", "/api/v2/projects/demo/environments/production"),
     ("POST", "/api/v2/projects/demo/environments/production/apiKey"),
     ("POST", "/api/v2/projects/demo/environments/production/mobileKey"),
+    ("GET", "/api/v2/projects/demo/payload-filters"),
+    ("POST", "/api/v2/projects/demo/payload-filters"),
+    ("GET", "/api/v2/projects/demo/payload-filters/shop"),
+    ("PATCH", "/api/v2/projects/demo/payload-filters/shop"),
+    ("DELETE", "/api/v2/projects/demo/payload-filters/shop"),
+    ("GET", "/api/v2/metrics/demo"),
+    ("POST", "/api/v2/metrics/demo"),
+    ("GET", "/api/v2/metrics/demo/order-value"),
+    ("PATCH", "/api/v2/metrics/demo/order-value"),
+    ("DELETE", "/api/v2/metrics/demo/order-value"),
     ("GET", "/api/v2/flags"),
     ("GET", "/api/v2/flags/demo"),
     ("POST", "/api/v2/flags/demo"),
@@ -125,6 +135,10 @@ async fn a_reader_reads_everything_and_changes_nothing() {
                 json!({"key": "new", "name": "New", "color": "000000"})
             }
             ("POST", "/api/v2/tokens") => json!({"role": "reader"}),
+            ("POST", "/api/v2/metrics/demo") => json!({"key": "new", "kind": "custom", "eventKey": "new"}),
+            ("POST", "/api/v2/projects/demo/payload-filters") => {
+                json!({"key": "new", "conditions": [{"attribute": "key", "values": ["a"]}]})
+            }
             ("PATCH", _) => json!([{"op": "replace", "path": "/name", "value": "Other"}]),
             _ => Value::Null,
         };
