@@ -14,6 +14,7 @@ use flagstaff_service::store::connection::sql;
 
 use crate::kills::{Chance, crashes, kills};
 use crate::place::{Place, Sessions};
+use crate::process::Folder;
 
 const SENDERS: usize = 4;
 
@@ -33,6 +34,37 @@ fn acknowledged_events_outlive_kills_and_are_counted_once_on_postgres() {
     if let Some(place) = Place::postgres("killed-while-counting") {
         run(&place);
     }
+}
+
+/// One of two nodes is killed again and again. What it took is counted by the other, to which its senders turn
+/// with what is in doubt.
+#[test]
+fn events_of_a_killed_node_are_counted_once_by_the_other_on_postgres() {
+    let Some(place) = Place::postgres("killed-beside-another") else { return };
+    let mut chance = Chance::new("killed_beside_another");
+    let mut senders: Vec<Sender> = (0..SENDERS).map(Sender::new).collect();
+    let folder = Folder::new("beside-another");
+    let other = place.start_another(&folder, &["--demo", "--log", "off"]);
+    let there = other.address().parse().unwrap();
+    let mut killed = Sessions::default();
+    for round in 0..kills() as usize {
+        let mut service = place.start(&["--demo", "--log", "off"]);
+        let here = service.address().parse().unwrap();
+        let is_killed = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for (number, sender) in senders.iter_mut().enumerate() {
+                let is_killed = &is_killed;
+                let address = if (round + number) % 2 == 0 { here } else { there };
+                scope.spawn(move || sender.send_until(address, is_killed));
+            }
+            std::thread::sleep(chance.pause(SENDING));
+            service.kill();
+            is_killed.store(true, Ordering::Release);
+        });
+        killed = place.sessions();
+    }
+    place.wait_until_ended(&killed);
+    conclude(&place, &mut senders, there, &format!("R2 postgres: one of two nodes killed {} times", kills()));
 }
 
 #[test]

@@ -56,9 +56,14 @@ impl Place {
 
     /// A service on this data.
     pub(crate) fn start(&self, arguments: &[&str]) -> Service {
-        let database = self.database.iter().flat_map(|(_, url)| ["--database-url", url]);
-        let arguments: Vec<&str> = arguments.iter().copied().chain(database).collect();
-        Service::start(&self.folder, &arguments)
+        let url = self.database.as_ref().map(|(_, url)| url.clone());
+        start_on(&self.folder, url, arguments)
+    }
+
+    /// One more node on the database, with a folder of its own.
+    pub(crate) fn start_another(&self, folder: &Folder, arguments: &[&str]) -> Service {
+        let (_, url) = self.database.as_ref().expect("the data is on a server");
+        start_on(folder, Some(format!("{url}?application_name=another")), arguments)
     }
 
     /// The database of flags, beside the service.
@@ -100,7 +105,7 @@ impl Place {
         self.server.as_mut().expect("the data is on a server").start_again();
     }
 
-    /// What the database server is doing for processes, of which some may have been killed: it goes on for a
+    /// What the database server is doing for a service that was just killed, or is there: it goes on for a
     /// moment with what it was last told.
     pub(crate) fn sessions(&self) -> Sessions {
         Sessions(self.ask("coalesce(string_agg(CAST(pid AS TEXT), ','), '')"))
@@ -120,7 +125,7 @@ impl Place {
         let (Some(server), Some((database, _))) = (&self.server, &self.database) else {
             return String::new();
         };
-        let from = "pg_stat_activity WHERE pid <> pg_backend_pid()";
+        let from = "pg_stat_activity WHERE application_name = 'flagstaff'";
         server.ask("postgres", &format!("SELECT {what} FROM {from} AND datname = '{database}'"))
     }
 
@@ -136,4 +141,10 @@ impl Place {
         }
         config
     }
+}
+
+fn start_on(folder: &Folder, url: Option<String>, arguments: &[&str]) -> Service {
+    let database = url.iter().flat_map(|url| ["--database-url", url]);
+    let arguments: Vec<&str> = arguments.iter().copied().chain(database).collect();
+    Service::start(folder, &arguments)
 }

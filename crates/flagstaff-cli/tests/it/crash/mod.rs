@@ -144,14 +144,14 @@ impl Test {
         let history = History::read(place);
         let baseline = self.baseline.get_or_insert_with(|| Baseline::of(&history));
         let Findings { lost, half_applied, taken_back } = &mut self.findings;
-        history.check_sequences(half_applied);
+        history.check_sequences(baseline, half_applied);
         for Writer { flag: key, sent, acknowledged } in &self.writers {
             let flag = history.flag(key);
             let written = flag.writes();
             lost.extend(acknowledged.difference(&written).map(|number| format!("write {number} of {key}")));
             let unknown = written.iter().filter(|number| !(1..=*sent).contains(number));
             half_applied.extend(unknown.map(|number| format!("{key}: {number} was never sent")));
-            flag.check(baseline.of_flag(key), half_applied);
+            flag.check(baseline.version(key), half_applied);
             let (status, served) =
                 service.request("GET", &format!("/sdk/latest-flags/{key}"), SDK_KEY, "").unwrap();
             assert_eq!(status, 200, "{served}");
