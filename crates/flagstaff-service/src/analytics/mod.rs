@@ -1,4 +1,4 @@
-//! What the events add up to: evaluation counts and users seen, in a database of their own.
+//! What the events add up to: evaluation counts and users seen, in tables of their own.
 //!
 //! | File | What stands there |
 //! |---|---|
@@ -246,10 +246,15 @@ impl Analytics {
     pub async fn wait_until_counted(&self, limit: Duration) -> bool {
         let counted = async {
             let mut told = self.counted.clone();
+            let own = self.writer.shared().newest.load(Ordering::Acquire);
             let newest = batch::newest(&mut *self.read().await?).await?;
             while batch::oldest_place(&mut *self.read().await?).await?.is_some_and(|oldest| oldest <= newest)
             {
                 // What another node counts is looked for.
+                let _ = tokio::time::timeout(LOOK, told.changed()).await;
+            }
+            // Whoever counts says so a moment after it is done.
+            while *told.borrow_and_update() < own {
                 let _ = tokio::time::timeout(LOOK, told.changed()).await;
             }
             Ok::<_, AnalyticsError>(())

@@ -17,6 +17,9 @@ const GENERATION: usize = 50_000;
 /// makes all but the first of them one look-up. Only hashes are kept: a *mark* of the text, and for each
 /// context in it which mark is the latest, so that a context that changes and changes back is written
 /// both times.
+///
+/// It knows only of this process: where other nodes write, too, it is kept no longer than one sum is made,
+/// and the database is asked for the rest.
 #[derive(Debug, Default)]
 pub struct Recent {
     hasher: RandomState,

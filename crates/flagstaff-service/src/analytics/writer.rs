@@ -1,10 +1,11 @@
-//! The one task that writes to the database of events.
+//! The one task of this process that writes to the database of events, but for what `aggregator` writes itself
+//! where there are other nodes.
 //!
 //! Batches are committed in groups: while one commit waits for the disk, the batches that come in
 //! meanwhile queue up and share the next. So the cost of making a batch durable is divided by the number
 //! of senders, and nobody waits for more than two commits. A batch is acknowledged after the commit that
-//! holds it; a payload id that is known, from an earlier commit or from the same group, is acknowledged
-//! and not stored again.
+//! holds it; a payload id that is known, from an earlier commit of any node or from the same group, is
+//! acknowledged and not stored again.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

@@ -1,7 +1,13 @@
-//! All SQL of events and of what they add up to, in a database of its own: see [`crate::analytics`].
+//! All SQL of events and of what they add up to: see [`crate::analytics`].
 //!
-//! Kept apart from flags so that a flood of events never makes a flag change wait, in its durability
-//! their equal: WAL with full sync, so that what was acknowledged outlives a power cut.
+//! In SQLite a database of its own, kept apart from flags so that a flood of events never makes a flag change
+//! wait, in its durability their equal: WAL with full sync, so that what was acknowledged outlives a power cut.
+//! On PostgreSQL tables beside those of flags, through connections of their own.
+//!
+//! There several nodes write at once. Rows that two of them may want are taken in the order of their keys, so
+//! that one waits for the other and never both; where they meet all the same, the server ends one of the
+//! transactions, and [`EventStore::transact`] does it again. Batches to be counted are not waited for at all:
+//! see [`EventStore::claim`].
 //!
 //! Many rows travel in one statement. Statements come in few lengths, so that the engine prepares each
 //! once: see the file `rows`.
