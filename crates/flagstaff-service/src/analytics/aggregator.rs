@@ -166,7 +166,9 @@ async fn apply_held(mut transaction: Transaction, effects: &Effects) -> Result<(
 /// Adding up is computing, which must not hold up the requests of this thread.
 async fn add_up(batches: Vec<StoredBatch>, writer: &Writer) -> Result<Arc<Effects>, AnalyticsError> {
     let shared = writer.shared().clone();
-    let effects = tokio::task::spawn_blocking(move || Arc::new(Effects::of(&batches, &shared.recent, shared.countries.as_ref())));
+    let effects = tokio::task::spawn_blocking(move || {
+        Arc::new(Effects::of(&batches, &shared.recent, shared.countries.as_ref()))
+    });
     effects.await.map_err(|_| AnalyticsError::from(StoreError::Statement(sqlx::Error::WorkerCrashed)))
 }
 

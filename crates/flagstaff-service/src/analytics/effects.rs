@@ -299,7 +299,9 @@ impl EnvironmentEffects {
         let is_latest = seen.full.as_ref().is_none_or(|full| full.seen_ms <= seen_ms);
         if is_latest {
             seen.mark = mark;
-            if let Some(countries) = countries.filter(|_| member.kind == "user" && !member.keeps_private("country")) {
+            if let Some(countries) =
+                countries.filter(|_| member.kind == "user" && !member.keeps_private("country"))
+            {
                 countries.add_to(&mut member.attributes);
             }
             let full = FullContext::of(&member, seen_ms);
