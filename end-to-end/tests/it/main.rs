@@ -12,6 +12,7 @@
 //! | [`snippets`] | the reference pages of the original Python package run line by line, and are reported |
 //! | [`doors`] | who is turned away |
 //! | [`partition`] | Redis vanishes behind a network that drops everything: memory serves, and it is whole again |
+//! | [`vanished`] | a program vanishes without a word, and its stream is noticed to be dead |
 //!
 //! [`dependencies`] is no journey: it asserts who in this workspace may depend on whom.
 
@@ -27,3 +28,4 @@ mod partition;
 mod relay;
 mod snippets;
 mod support;
+mod vanished;

@@ -1,6 +1,7 @@
 //! A network of a test's own, on this machine: what crosses it can be made to vanish.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A network namespace, joined to this one by a pair of interfaces; taken down when dropped.
 #[derive(Debug)]
@@ -8,16 +9,19 @@ pub(crate) struct Network {
     pub(crate) name: String,
     /// Its address at the far end, in the namespace.
     pub(crate) far: String,
-    near: String,
+    /// Its address at this end.
+    pub(crate) near: String,
 }
 
 impl Network {
     /// None, with a line that says so, without root or the program `ip`.
     pub(crate) fn make() -> Option<Self> {
-        let id = std::process::id();
-        let (name, here, there) = (format!("flagstaff-{id}"), format!("fs{id}a"), format!("fs{id}b"));
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (id, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!("flagstaff-{id}-{count}");
         // 198.18.0.0/15 is set aside for tests of networks.
-        let subnet = format!("198.18.{}", id % 250);
+        let (here, there) = (format!("fs{id}a{count}"), format!("fs{id}b{count}"));
+        let subnet = format!("198.{}.{}", 18 + count % 2, (id + 97 * count) % 250);
         let (near, far) = (format!("{subnet}.1"), format!("{subnet}.2"));
         if !ip(&["netns", "add", &name]) {
             super::say("skipped: a network of its own needs root and the program `ip` (iproute2)");
