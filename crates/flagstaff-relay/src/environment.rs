@@ -221,7 +221,7 @@ impl Connection {
             copy = configured.big_segments(&settings, filter)?;
         }
         if let Some(copy) = &copy {
-            client = client.big_segments(BigSegments::shared(copy.clone()));
+            client = client.big_segments(BigSegments::shared(copy.clone()).warns_when_stale(false));
         }
         let failed = |source| EnvironmentError::Client { name: settings.name.clone(), source };
         let client = Client::start(client).map_err(failed)?;
@@ -293,6 +293,10 @@ impl Feed {
 }
 
 impl Observer for Feed {
+    fn environment(&self, id: &str) {
+        self.hand_on(|live| live.is_called(id));
+    }
+
     fn everything(&self, data: &DataSet, items: &[StoredItem], availability: DataAvailability) {
         self.hand_on(|live| {
             // What was known long ago says nothing about what is known by now.

@@ -45,6 +45,12 @@ pub(crate) fn while_waiting(wait: &mut (dyn FnMut() + Send)) {
 /// brings them, while no other change can be made. So it must be quick, must not wait for anything, and must
 /// not call the client.
 pub trait Observer: Send + Sync + 'static {
+    /// Whatever comes next is of the environment with this id. Told before everything that comes, once the service
+    /// has said it.
+    fn environment(&self, id: &str) {
+        let _ = id;
+    }
+
     /// These items take the place of all others, whatever the versions. `data` is what they make together.
     /// They were received, or are those last known, from a snapshot, as `availability` says.
     fn everything(&self, data: &DataSet, items: &[StoredItem], availability: DataAvailability);

@@ -1,7 +1,7 @@
 //! What upstream sends, as it is sent on.
 
 use flagstaff_relay::config::Delivery;
-use flagstaff_testkit::{FakeService, flag};
+use flagstaff_testkit::{Answer, FakeService, flag};
 use flagstaff_wire::paths;
 use serde_json::{Value, json};
 
@@ -166,6 +166,26 @@ async fn upstream_may_be_polled_or_asked_by_second_generation_delivery() {
         service.set_flags([flag("f").version(2)], None);
         service.cut_connections();
         assert_eq!(all.expect("patch").await["data"]["version"], 2, "{delivery:?}");
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_environment_is_called_what_upstream_calls_it_unless_the_relay_is_told() {
+    for (told, called) in [(None, Some("upstream-id")), (Some("own-id"), Some("own-id"))] {
+        let service = FakeService::start([flag("f")]);
+        let mut put = Vec::new();
+        flagstaff_wire::stream::write_put(&mut put, &flagstaff_testkit::all_data([flag("f")])).unwrap();
+        let named = vec![("x-ld-envid", "upstream-id".to_owned())];
+        service.answer_always(paths::STREAM, Answer::StreamWith(named, put));
+        let mut config = config(&service);
+        config.environments[0].client_side_id = told.map(str::to_owned);
+        let running = relay(config).await;
+        let asker = Asker::new(&running);
+        asker.open("/all", SDK_KEY).await.expect("put").await;
+        let poll = asker.get("/sdk/latest-all", SDK_KEY).send().await.unwrap();
+        let id = poll.headers().get("x-ld-envid").map(|id| id.to_str().unwrap().to_owned());
+        assert_eq!(id.as_deref(), called);
         running.stop().await;
     }
 }

@@ -93,6 +93,9 @@ fn put_in_force(
 ) -> Option<(Waiting<()>, std::time::Duration)> {
     let is_first = !shared.has_received();
     let observed = shared.config.observer.as_ref().map(|observer| (observer, texts.clone()));
+    if let (Some((observer, _)), Some(id)) = (&observed, shared.environment_id.get()) {
+        observer.environment(&id);
+    }
     let mut texts = by_key(texts);
     let mut written = None;
     let next = |_: &DataSet| {

@@ -112,6 +112,9 @@ impl Snapshots {
         };
         let count = texts.len();
         let observed = shared.config.observer.as_ref().map(|observer| (observer, texts.clone()));
+        if let (Some((observer, _)), Some(id)) = (&observed, &header.environment_id) {
+            observer.environment(id);
+        }
         let mut texts = by_key(texts);
         shared.change_data(|_| {
             if let Some((observer, items)) = observed {

@@ -19,7 +19,7 @@ pub(crate) trait Subscriber: Send + 'static {
 /// The answer that sends a subscriber what there is for it.
 pub(crate) fn answer(live: &LiveEnvironment, subscriber: impl Subscriber) -> Response {
     let mut answer = of_no_environment(subscriber);
-    answer.headers_mut().extend([environment_id(live)]);
+    answer.headers_mut().extend(environment_id(live));
     answer
 }
 

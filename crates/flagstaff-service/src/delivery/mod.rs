@@ -44,9 +44,8 @@ pub fn service_router() -> Router<SharedApp> {
         .route(flagstaff_wire::relay::PATH, get(relay_auto_config::stream))
 }
 
-/// The environment's id, which SDKs pass on to their hooks.
-pub(crate) fn environment_id(live: &LiveEnvironment) -> (HeaderName, HeaderValue) {
-    let id = HeaderValue::try_from(live.about().environment.client_side_id.as_str());
-    let id = id.unwrap_or_else(|_| unreachable!("a client-side ID is plain text"));
-    (HeaderName::from_static(headers::ENVIRONMENT_ID), id)
+/// The environment's id, which SDKs pass on to their hooks; none in a relay that does not know it.
+pub(crate) fn environment_id(live: &LiveEnvironment) -> Option<(HeaderName, HeaderValue)> {
+    let id = HeaderValue::try_from(live.public_id()?).ok()?;
+    Some((HeaderName::from_static(headers::ENVIRONMENT_ID), id))
 }

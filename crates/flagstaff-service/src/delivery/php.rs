@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use sha1::{Digest as _, Sha1};
 
 use super::environment_id;
 use super::poll::missing;
@@ -23,12 +22,7 @@ pub(super) async fn flags(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let image = live.image()?;
-    let mut versions = Sha1::new();
-    for (key, version) in image.flag_versions() {
-        versions.update(format!("{key}:{version}"));
-    }
-    let digest: String = versions.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(answer(&live, &headers, &digest[..15], image.all_flags().plain()))
+    Ok(answer(&live, &headers, image.flag_versions(), image.all_flags().plain()))
 }
 
 /// `GET /sdk/flags/{key}`
@@ -62,8 +56,7 @@ fn answer(live: &LiveEnvironment, headers: &HeaderMap, version: &str, body: Byte
     let answered = response.headers_mut();
     let tag = HeaderValue::try_from(tag).unwrap_or_else(|_| unreachable!("it is digits and letters"));
     answered.insert(header::ETAG, tag);
-    let (name, id) = environment_id(live);
-    answered.insert(name, id);
+    answered.extend(environment_id(live));
     let minutes = u64::try_from(live.about().environment.default_ttl).unwrap_or_default();
     if minutes > 0 {
         let expires = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60 * minutes));

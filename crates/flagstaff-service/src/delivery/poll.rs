@@ -115,14 +115,15 @@ pub(crate) fn json(live: &LiveEnvironment, tag: &str, body: Bytes) -> Response {
 }
 
 /// What caches are to know, of a body and of one that did not change: the latter's take the former's place.
-fn about(live: &LiveEnvironment, tag: &str) -> [(header::HeaderName, HeaderValue); 4] {
-    [
+fn about(live: &LiveEnvironment, tag: &str) -> HeaderMap {
+    let mut about = HeaderMap::from_iter([
         (header::ETAG, quoted(tag)),
         (header::VARY, HeaderValue::from_static("Authorization, Accept-Encoding")),
         // Asked again each time, answered 304 if nothing changed.
         (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
-        environment_id(live),
-    ]
+    ]);
+    about.extend(environment_id(live));
+    about
 }
 
 /// As [`json`], with a body that is compressed.

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use flagstaff_eval::{DataSet, Entry, SharedDataSet, model};
 use flagstaff_wire::stream::{
@@ -65,6 +65,8 @@ pub struct LiveEnvironment {
     big_segments: BigSegments,
     goals: SharedGoals,
     loaded_at: i64,
+    /// What upstream calls it, in a relay that is not told by its configuration.
+    upstream_id: ArcSwapOption<String>,
     admitted: Admissions,
     /// Which part of an environment this is; the whole, if that says nothing.
     part: Part,
@@ -237,6 +239,7 @@ impl LiveEnvironment {
             big_segments: BigSegments::default(),
             goals: SharedGoals::default(),
             loaded_at: crate::now_ms(),
+            upstream_id: ArcSwapOption::empty(),
             admitted: Admissions::default(),
             part,
             parts: Mutex::default(),
@@ -271,6 +274,12 @@ impl LiveEnvironment {
     /// How many changes there have been.
     pub fn sequence(&self) -> u64 {
         self.state().sequence
+    }
+
+    /// The id by which SDKs know it, if that is known: its client-side ID, or what upstream calls it.
+    pub fn public_id(&self) -> Option<String> {
+        let own = self.about.load().environment.client_side_id.clone();
+        if own.is_empty() { self.upstream_id.load_full().map(|id| String::clone(&id)) } else { Some(own) }
     }
 
     /// Since when it is loaded, in Unix milliseconds.

@@ -55,6 +55,13 @@ impl LiveEnvironment {
         Self::of(Arc::new(about), part, SharedDataSet::new(DataSet::default()), state)
     }
 
+    /// Upstream calls it by this id.
+    pub fn is_called(&self, id: &str) {
+        if self.upstream_id.load().as_ref().is_none_or(|known| **known != id) {
+            self.upstream_id.store(Some(Arc::new(id.to_owned())));
+        }
+    }
+
     /// There are these items and no others. `data` is what they make together.
     ///
     /// Nothing is sent of what is known already. The rest is sent as changes if these count with everybody, and
