@@ -136,6 +136,7 @@ setup-rust: ## check the Rust toolchain
 setup-python: .venv/.ready ## Python environment for our package and its tests, in .venv
 setup-official: .venv-official-9/.ready .venv-official-6/.ready examples/official-node/node_modules/.ready ## the official SDKs
 setup-official: .tools/official-go/.ready .tools/official-java/.ready .venv-openfeature/.ready
+setup-official: .venv-daemon/.ready end-to-end/daemon/node_modules/.ready
 setup-browser: end-to-end/browser/node_modules/.ready ## the browser and its driver
 	@command -v chromium >/dev/null || scripts/debian-package chromium
 
@@ -167,6 +168,12 @@ setup-load-peer: .tools/unleash-edge/.ready ## Unleash Edge, for `make load` to 
 .venv-openfeature/.ready: end-to-end/openfeature/requirements.txt
 	@scripts/need python
 	@scripts/venv .venv-openfeature $<
+	@touch $@
+
+# The official SDKs with the databases that they read.
+.venv-daemon/.ready: end-to-end/daemon/requirements.txt
+	@scripts/need python
+	@scripts/venv .venv-daemon $<
 	@touch $@
 
 # npm says what it installed, which nobody needs to read unless it fails.

@@ -2,6 +2,8 @@
 //!
 //! | Journey | What happens |
 //! |---|---|
+//! | [`big_segments`] | a relay copies members into a database, and SDKs that look there get the right values |
+//! | [`daemon_mode`] | programs read flags from a database that a relay writes, wipes and outages included |
 //! | [`flip`] | a flag is flipped, and every example program prints the new value; users and counts are found |
 //! | [`examples`] | the other examples of the Rust SDK answer, say what is wrong, and report what they evaluated |
 //! | [`faults`] | streams are cut, events refused, Redis killed and emptied: nothing wrong is served, counts add up |
@@ -16,6 +18,8 @@
 //!
 //! [`dependencies`] is no journey: it asserts who in this workspace may depend on whom.
 
+mod big_segments;
+mod daemon_mode;
 mod dependencies;
 mod doors;
 mod examples;

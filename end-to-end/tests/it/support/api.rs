@@ -95,7 +95,7 @@ impl Service {
         answer.json()
     }
 
-    fn api(&self, method: &str, path: &str, content_type: &str, body: &str) -> Answer {
+    pub(crate) fn api(&self, method: &str, path: &str, content_type: &str, body: &str) -> Answer {
         let url = format!("{}/api/v2/{path}", self.url());
         let headers = [("Authorization", "api-demo"), ("Content-Type", content_type)];
         request(method, &url, &headers, body).unwrap_or_else(|error| panic!("{method} {url}: {error}"))

@@ -43,6 +43,8 @@ fn built() -> &'static HashMap<String, PathBuf> {
         cargo.current_dir(root()).stderr(Stdio::inherit());
         cargo.args(["build", "--quiet", "--message-format=json-render-diagnostics"]);
         cargo.args(["--package", "flagstaff-cli", "--package", "flagstaff-example"]);
+        // As releases have it.
+        cargo.args(["--features", "flagstaff-cli/dynamodb"]);
         for name in ["axum", "command-line", "sync"] {
             cargo.args(["--package", &format!("flagstaff-example-{name}")]);
         }

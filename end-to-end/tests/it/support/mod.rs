@@ -3,12 +3,14 @@
 pub(crate) mod api;
 pub(crate) mod binaries;
 pub(crate) mod counts;
+pub(crate) mod dynamodb;
 pub(crate) mod folder;
 pub(crate) mod http;
 pub(crate) mod network;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod proxy;
+pub(crate) mod reader;
 pub(crate) mod redis;
 pub(crate) mod relay;
 pub(crate) mod service;
