@@ -26,6 +26,7 @@ pub struct BigSegments {
     pub(super) status_poll_interval: Duration,
     pub(super) stale_after: Duration,
     pub(super) timeout: Duration,
+    pub(super) warns_when_stale: bool,
 }
 
 impl BigSegments {
@@ -43,6 +44,7 @@ impl BigSegments {
             status_poll_interval: Duration::from_secs(5),
             stale_after: Duration::from_secs(120),
             timeout: Duration::from_secs(1),
+            warns_when_stale: true,
         }
     }
 
@@ -74,6 +76,13 @@ impl BigSegments {
     /// How long an evaluation waits for the database at most. Default 1 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// Whether it is logged that the database is not up to date. Default true; a relay, which is who brings it up
+    /// to date, has more to say.
+    pub fn warns_when_stale(mut self, warns: bool) -> Self {
+        self.warns_when_stale = warns;
         self
     }
 }

@@ -101,7 +101,7 @@ impl Manager {
         if noted {
             self.listeners.call();
         }
-        if is_new && status.stale {
+        if is_new && status.stale && self.options.warns_when_stale {
             let age = self.options.stale_after;
             self.log.write(
                 LogLevel::Warn,
