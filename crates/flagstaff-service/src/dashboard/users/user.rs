@@ -6,7 +6,7 @@ use axum::extract::{Path, Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::values::{FlagValue, WatchedUser};
+use super::values::{FlagValue, Known, WatchedUser};
 use super::{avatar, initials, user_path};
 use crate::SharedApp;
 use crate::analytics::SeenUser;
@@ -112,11 +112,13 @@ async fn values(app: &SharedApp, place: &Place, user: &SeenUser, page: usize) ->
         flags.extend(flag::one_in_environment(&mut snapshot, place.environment().id, key).await?);
     }
     drop(snapshot);
-    let data = place.live.data().snapshot();
+    let (version, data) = (place.live.sequence(), place.live.data().snapshot());
     let watched =
         WatchedUser::new(user).map_err(|_| Trouble::not_found("a user without a key gets no flags"))?;
+    let members = place.live.known_members(version, &data, watched.context()).await;
+    let data = Known { data: &data, members: &members };
     let rows: Vec<FlagValue> =
-        flags.iter().map(|flag| watched.value_of(place, &data, flag, &segments)).collect();
+        flags.iter().map(|flag| watched.value_of(place, data, flag, &segments)).collect();
     let path = |page: usize| format!("{}?page={page}", user_path(place, &user.key));
     Ok(Values {
         range: format!(

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use flagstaff_eval::{
     AttributeRef, AttributeValue, Context, ContextError, ContextRead, DataSet, Detail, ErrorKind, ReasonKind,
-    evaluate,
+    evaluate_with_big_segments,
 };
 
 use crate::analytics::SeenUser;
 use crate::dashboard::flags::{Serves, flag_path, rule_sentence};
 use crate::dashboard::parts::{Sentence, VariationMark, Variations};
 use crate::dashboard::place::Place;
+use crate::live_environment::KnownMembers;
 use crate::store::flag::{FlagRow, TargetingRow};
 
 /// What a user gets of one flag.
@@ -27,6 +28,14 @@ pub(super) struct FlagValue {
     pub(super) reason_url: Option<String>,
     /// The condition that matched.
     pub(super) condition: Option<Sentence>,
+}
+
+/// What a user's values are made from.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'k> {
+    pub(super) data: &'k DataSet,
+    /// Which big segments the user is in.
+    pub(super) members: &'k KnownMembers,
 }
 
 /// A user as an evaluation reads it; notes which private attributes it would have liked to know.
@@ -51,17 +60,24 @@ impl WatchedUser {
         })
     }
 
+    /// The user, without a watch.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// What this user gets of a flag.
     pub(super) fn value_of(
         &self,
         place: &Place,
-        data: &DataSet,
+        known: Known<'_>,
         (flag, targeting): &(FlagRow, TargetingRow),
         segments: &HashMap<String, String>,
     ) -> FlagValue {
         self.missed.borrow_mut().clear();
-        let detail = match data.flag(&flag.key) {
-            Some(prepared) => evaluate(data, prepared, self, &mut |_| {}),
+        let detail = match known.data.flag(&flag.key) {
+            Some(prepared) => {
+                evaluate_with_big_segments(known.data, known.members.to_ask(), prepared, self, &mut |_| {})
+            }
             None => Detail::error(ErrorKind::FlagNotFound),
         };
         let url = flag_path(place, &flag.key);
