@@ -234,7 +234,8 @@ impl From<AnalyticsError> for ApiError {
             );
         }
         match error {
-            AnalyticsError::Store(_) | AnalyticsError::Countries(_) => Self::internal(error),
+            AnalyticsError::Store(error) => error.into(),
+            AnalyticsError::Countries(_) => Self::internal(error),
             AnalyticsError::NotStored { .. } => {
                 unavailable("not_stored", "the events could not be stored; send them again")
             }

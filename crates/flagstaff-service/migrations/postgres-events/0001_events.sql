@@ -32,7 +32,7 @@ CREATE TABLE set_aside_batch (
     received_at    BIGINT NOT NULL,
     unsummarised   BIGINT NOT NULL,
     body           BYTEA NOT NULL,
-    reason         TEXT NOT NULL
+    reason         TEXT COLLATE "C" NOT NULL
 );
 
 -- How often a flag served a variation. No variation, and no version of an unknown flag, is -1.
@@ -63,8 +63,8 @@ CREATE TABLE context (
     environment_id BIGINT NOT NULL,
     kind           TEXT COLLATE "C" NOT NULL,
     key            TEXT COLLATE "C" NOT NULL,
-    attributes     TEXT NOT NULL,
-    redacted       TEXT NOT NULL,
+    attributes     TEXT COLLATE "C" NOT NULL,
+    redacted       TEXT COLLATE "C" NOT NULL,
     first_seen     BIGINT NOT NULL,
     last_seen      BIGINT NOT NULL,
     UNIQUE (environment_id, kind, key)
@@ -93,9 +93,9 @@ CREATE TABLE anonymous_context (
 CREATE TABLE sdk_instance (
     environment_id BIGINT NOT NULL,
     instance_id    TEXT COLLATE "C" NOT NULL,
-    name           TEXT NOT NULL,
-    version        TEXT NOT NULL,
-    wrapper        TEXT NOT NULL,
+    name           TEXT COLLATE "C" NOT NULL,
+    version        TEXT COLLATE "C" NOT NULL,
+    wrapper        TEXT COLLATE "C" NOT NULL,
     first_seen     BIGINT NOT NULL,
     last_seen      BIGINT NOT NULL,
     PRIMARY KEY (environment_id, instance_id)

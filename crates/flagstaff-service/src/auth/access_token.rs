@@ -100,7 +100,7 @@ fn note_use(app: &SharedApp, token: &AccessToken) {
     app.tasks.clone().spawn(async move {
         let noted = async {
             let mut write = app.store.write_apart().await?;
-            access_token::used(&mut write, &id, now).await?;
+            access_token::used(&mut write, &id, now, NOTE_USE_EVERY_MS).await?;
             write.commit().await
         };
         if let Err(error) = noted.await {

@@ -107,13 +107,21 @@ pub async fn update(connection: &mut Connection, token: &AccessToken) -> Result<
     Ok(())
 }
 
-/// Notes that it was used.
-pub async fn used(connection: &mut Connection, public_id: &str, now: i64) -> Result<(), StoreError> {
-    sql("UPDATE access_token SET last_used_at = $1 WHERE public_id = $2")
-        .bind(now)
-        .bind(public_id)
-        .execute(connection)
-        .await?;
+/// Notes that it was used, unless that was noted within the last so many milliseconds: several may notice at
+/// once that it is time, on several nodes. A clock that was set back does not stop it.
+pub async fn used(
+    connection: &mut Connection,
+    public_id: &str,
+    now: i64,
+    every_ms: i64,
+) -> Result<(), StoreError> {
+    sql("UPDATE access_token SET last_used_at = $1
+         WHERE public_id = $2 AND (last_used_at IS NULL OR last_used_at <= $3 OR last_used_at > $1)")
+    .bind(now)
+    .bind(public_id)
+    .bind(now - every_ms)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -139,7 +139,7 @@ impl Transaction {
     pub async fn commit(self) -> Result<(), Error> {
         match self.0.0 {
             Link::SqliteTransaction(transaction) => figures::commit(transaction.commit()).await,
-            Link::PostgresTransaction(transaction) => figures::commit(transaction.commit()).await,
+            Link::PostgresTransaction(transaction) => figures::commit(in_time(transaction.commit())).await,
             _ => unreachable!("made of a transaction alone"),
         }
     }
@@ -148,7 +148,9 @@ impl Transaction {
     pub(super) async fn run(&mut self, text: &'static str) -> Result<(), Error> {
         match self.0.engine() {
             Engine::Sqlite(connection) => sqlx::raw_sql(text).execute(connection).await.map(drop),
-            Engine::Postgres(connection) => sqlx::raw_sql(text).execute(connection).await.map(drop),
+            Engine::Postgres(connection) => {
+                in_time(sqlx::raw_sql(text).execute(connection)).await.map(drop)
+            }
         }
     }
 }
@@ -318,7 +320,7 @@ impl<'q> Statement<'q> {
 }
 
 /// The server gives a statement up before this; a connection that broke in silence would never say so.
-async fn in_time<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(super) async fn in_time<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     const LONGEST: Duration = Duration::from_secs(40);
     let too_late = |_| Err(Error::Io(std::io::ErrorKind::TimedOut.into()));
     tokio::time::timeout(LONGEST, answer).await.unwrap_or_else(too_late)

@@ -18,7 +18,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgPool};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, Reading, Transaction};
+use super::connection::{Connection, Reading, Transaction, in_time};
 use super::{StoreError, schema};
 
 /// How many connections there are for flags. One more listens.
@@ -206,7 +206,7 @@ pub(super) async fn begin(
     statement: &'static str,
 ) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, StoreError> {
     let pool = pool.clone();
-    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
+    let begun = tokio::spawn(in_time(async move { pool.begin_with(statement).await }));
     Ok(begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
 }
 

@@ -22,6 +22,7 @@ mod ofrep;
 mod openapi;
 mod payload_filters;
 mod polls;
+mod postgres;
 mod projects;
 mod relay_auto_config;
 mod rest;

@@ -98,6 +98,13 @@ impl Service {
         Self { running: App::start(config).await.unwrap(), folder }
     }
 
+    /// One more node on the same database.
+    pub(crate) async fn another_node(&self) -> Self {
+        let folder = Folder::new();
+        folder.database.set(self.folder.database()).expect("nobody has asked for it yet");
+        Self::start(folder, |_| {}).await
+    }
+
     pub(crate) async fn restart(self) -> Self {
         self.running.stop().await;
         Self::start(self.folder, |_| {}).await
