@@ -2,10 +2,13 @@
 
 mod commands;
 mod crash;
+mod evaluating;
+mod flag_command;
 mod killed_while_counting;
 mod killed_while_migrating;
 mod kills;
 mod logs;
+mod moving;
 mod nodes;
 mod operations;
 mod place;
