@@ -11,6 +11,7 @@
 //! | [`openfeature`] | OpenFeature's own provider asks for values by its remote evaluation protocol |
 //! | [`outage`] | the service is killed and started again: nothing is lost, and programs go on |
 //! | [`relay`] | programs talk to a relay: flips, events, outages on either side |
+//! | [`relay_auto_config`] | a relay is told what to serve, by the service or by a file, and programs go on meanwhile |
 //! | [`snippets`] | the reference pages of the original Python package run line by line, and are reported |
 //! | [`doors`] | who is turned away |
 //! | [`partition`] | Redis vanishes behind a network that drops everything: memory serves, and it is whole again |
@@ -30,6 +31,7 @@ mod openfeature;
 mod outage;
 mod partition;
 mod relay;
+mod relay_auto_config;
 mod snippets;
 mod support;
 mod vanished;

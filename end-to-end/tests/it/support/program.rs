@@ -113,21 +113,26 @@ impl Program {
 
     /// The same at another address, from which the service is reached.
     pub(crate) fn start_at(example: Example, url: &str, service: &Service) -> Self {
-        Self::run(example, url, service, None)
+        Self::run(example, url, service, &[])
+    }
+
+    /// The same with another SDK key.
+    pub(crate) fn start_with_key(example: Example, url: &str, service: &Service, sdk_key: &str) -> Self {
+        Self::run(example, url, service, &[("FLAGSTAFF_SDK_KEY", sdk_key)])
     }
 
     /// The same, watching another flag.
     pub(crate) fn watch(example: Example, url: &str, service: &Service, flag: &str) -> Self {
-        Self::run(example, url, service, Some(flag))
+        Self::run(example, url, service, &[("FLAG_KEY", flag)])
     }
 
-    fn run(example: Example, url: &str, service: &Service, flag: Option<&str>) -> Self {
+    fn run(example: Example, url: &str, service: &Service, settings: &[(&str, &str)]) -> Self {
         let mut command = (example.command)();
         command.env("FLAGSTAFF_URL", url);
         for name in ["FLAGSTAFF_SDK_KEY", "FLAG_KEY", "RUN_SECONDS"] {
             command.env_remove(name);
         }
-        command.envs(flag.map(|flag| ("FLAG_KEY", flag)));
+        command.envs(settings.iter().copied());
         let log: PathBuf = service.file(&format!("{}.log", example.user));
         Self(Process::start(example.name, &mut command, log))
     }
