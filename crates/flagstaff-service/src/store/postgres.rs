@@ -8,6 +8,7 @@
 //! middle of a transaction. A commit that was answered is on disk: a server set to answer earlier is told not to.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -111,8 +112,11 @@ impl PostgresUrl {
                 Ok(Err(error)) => error,
                 Err(_) => sqlx::Error::PoolTimedOut,
             };
+            // No certificate becomes a good one by waiting.
+            let is_refused =
+                matches!(&source, sqlx::Error::Io(error) if error.kind() == ErrorKind::InvalidData);
             let error = StoreError::Open { database: self.to_string(), source };
-            if !error.is_unavailable() || since.elapsed() > START_PATIENCE {
+            if is_refused || !error.is_unavailable() || since.elapsed() > START_PATIENCE {
                 return Err(error);
             }
             tracing::warn!(error = %crate::error::chain(&error), "waiting for the database");
