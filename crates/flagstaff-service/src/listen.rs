@@ -55,9 +55,18 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(i32::MAX as u32)
 }
 
+/// For whom connections are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// Anybody, within limits.
+    Anybody,
+    /// Whoever watches the service, also when it is full.
+    Watchers,
+}
+
 /// Takes connections until the service is asked to stop. Those that are open then go on, as
 /// [`crate::Serving::tasks`], until their request is answered.
-pub(crate) async fn serve(serving: SharedServing, listener: TcpListener, router: Router) {
+pub(crate) async fn serve(serving: SharedServing, listener: TcpListener, router: Router, whom: Whom) {
     let mut complained: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
@@ -65,7 +74,7 @@ pub(crate) async fn serve(serving: SharedServing, listener: TcpListener, router:
             () = serving.stopping.cancelled() => return,
         };
         match accepted {
-            Ok((stream, peer)) => take(&serving, stream, peer, &router),
+            Ok((stream, peer)) => take(&serving, stream, peer, &router, whom),
             Err(error) => {
                 // Out of file handles, most likely: others have to close first.
                 let closed = serving.occupancy.make_room();
@@ -81,10 +90,14 @@ pub(crate) async fn serve(serving: SharedServing, listener: TcpListener, router:
 }
 
 /// Serves the connection, or refuses it.
-fn take(serving: &SharedServing, stream: TcpStream, peer: SocketAddr, router: &Router) {
+fn take(serving: &SharedServing, stream: TcpStream, peer: SocketAddr, router: &Router, whom: Whom) {
     let address = peer.ip().to_canonical();
     let is_proxy = serving.config.trusted_proxies.trusts(address);
-    match serving.occupancy.connect(address, is_proxy) {
+    let place = match whom {
+        Whom::Anybody => serving.occupancy.connect(address, is_proxy),
+        Whom::Watchers => Ok(serving.occupancy.connect_to_watch()),
+    };
+    match place {
         Ok(place) => {
             serving.tasks.spawn(connection(serving.clone(), stream, peer, router.clone(), place));
         }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Limits;
 use crate::error::ApiError;
 use crate::live_environment::Audience;
+use crate::peer::Neighbours;
 use crate::store::EnvironmentId;
 
 /// File handles that are left for databases, files and connections that are being refused.
@@ -56,14 +57,14 @@ enum Group {
 struct Connections {
     next: u64,
     open: HashMap<u64, Arc<Waiting>>,
-    by_address: HashMap<IpAddr, usize>,
+    by_address: HashMap<Neighbours, usize>,
 }
 
 /// Since when a connection waits for a request.
 #[derive(Debug)]
 struct Waiting {
     /// Whose it is; none if it counts against nobody.
-    address: Option<IpAddr>,
+    address: Option<Neighbours>,
     /// In milliseconds since the start, and 1; 0 while a request is answered.
     since: AtomicU64,
     /// Cancelled when it has to make room.
@@ -100,7 +101,7 @@ pub(crate) struct StreamPlace {
     occupancy: Arc<Occupancy>,
     key: (EnvironmentId, Group),
     /// A stream that came through a proxy counts against the address behind it.
-    address: Option<IpAddr>,
+    address: Option<Neighbours>,
 }
 
 impl Bounds {
@@ -146,7 +147,7 @@ impl Occupancy {
         is_trusted_proxy: bool,
     ) -> Result<Connection, Refusal> {
         let mut connections = self.lock();
-        let address = (!is_trusted_proxy).then_some(address);
+        let address = (!is_trusted_proxy).then(|| Neighbours::of(address));
         if address.is_some_and(|address| {
             connections.count_of(address) >= self.limits.connections_per_address
                 && connections.make_room(|own| own == Some(address)) == 0
@@ -156,6 +157,19 @@ impl Occupancy {
         if connections.open.len() >= self.limits.connections && connections.make_room(|_| true) == 0 {
             return Err(Refusal::Full);
         }
+        Ok(self.enter(connections, address))
+    }
+
+    /// Takes a connection in any case: whoever watches has to see when everything is in use.
+    pub(crate) fn connect_to_watch(self: &Arc<Self>) -> Connection {
+        self.enter(self.lock(), None)
+    }
+
+    fn enter(
+        self: &Arc<Self>,
+        mut connections: MutexGuard<'_, Connections>,
+        address: Option<Neighbours>,
+    ) -> Connection {
         let number = connections.next;
         connections.next += 1;
         let (since, closed) = (self.now().into(), CancellationToken::new());
@@ -164,8 +178,7 @@ impl Occupancy {
         if let Some(address) = address {
             *connections.by_address.entry(address).or_default() += 1;
         }
-        drop(connections);
-        Ok(Connection { occupancy: self.clone(), number, waiting })
+        Connection { occupancy: self.clone(), number, waiting }
     }
 
     /// Closes some that wait for nothing; says how many.
@@ -183,6 +196,7 @@ impl Occupancy {
         audience: Audience,
         behind_proxy: Option<IpAddr>,
     ) -> Result<StreamPlace, ApiError> {
+        let behind_proxy = behind_proxy.map(Neighbours::of);
         let (group, limit, option) = match audience {
             Audience::Server => {
                 (Group::Servers, self.limits.streams_per_environment, "max-streams-per-environment")
@@ -234,12 +248,12 @@ fn too_many(message: String) -> ApiError {
 }
 
 impl Connections {
-    fn count_of(&self, address: IpAddr) -> usize {
+    fn count_of(&self, address: Neighbours) -> usize {
         self.by_address.get(&address).copied().unwrap_or_default()
     }
 
     /// Of those at these addresses, the ones that wait longest go. They are not counted any more from now on.
-    fn make_room(&mut self, at: impl Fn(Option<IpAddr>) -> bool) -> usize {
+    fn make_room(&mut self, at: impl Fn(Option<Neighbours>) -> bool) -> usize {
         let mut waiting: Vec<(u64, u64)> = (self.open.iter())
             .filter(|(_, waiting)| at(waiting.address))
             .filter_map(|(number, waiting)| match waiting.since.load(Relaxed) {
@@ -268,7 +282,7 @@ impl Connections {
         Some(left)
     }
 
-    fn leave_address(&mut self, address: IpAddr) {
+    fn leave_address(&mut self, address: Neighbours) {
         if let Some(open) = self.by_address.get_mut(&address) {
             *open -= 1;
             if *open == 0 {
@@ -397,7 +411,7 @@ mod tests {
         let third = occupancy.connect(HERE, false).unwrap();
         assert!(both.iter().any(|connection| connection.waiting.closed.is_cancelled()));
         assert!(others.iter().all(|connection| !connection.waiting.closed.is_cancelled()));
-        assert_eq!(occupancy.lock().count_of(HERE), 2);
+        assert_eq!(occupancy.lock().count_of(Neighbours::of(HERE)), 2);
         drop((both, others, third));
         assert!(occupancy.lock().open.is_empty() && occupancy.lock().by_address.is_empty());
     }

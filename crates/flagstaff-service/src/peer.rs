@@ -29,6 +29,20 @@ pub struct Peer {
     pub encrypted: bool,
 }
 
+/// Those who are limited together: an address, or the network of 64 bits that one connection to the Internet has
+/// by IPv6, all addresses of which are its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Neighbours(IpAddr);
+
+impl Neighbours {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(address) => Self(IpAddr::V6((address.to_bits() >> 64 << 64).into())),
+            address => Self(address),
+        }
+    }
+}
+
 /// The addresses of one network, like `10.0.0.0/8`, or one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -241,6 +255,15 @@ mod tests {
         for wrong in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "proxy.example", "10.0.0.0/", "10.0.0.0/-1"] {
             assert!(wrong.parse::<Network>().unwrap_err().contains("is not a network"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn who_has_a_network_has_no_more_tries_than_who_has_an_address() {
+        let of = |address: &str| Neighbours::of(address.parse().unwrap());
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::ServingConfig;
 use crate::error::ApiError;
+use crate::listen::Whom;
 use crate::live_environment::{self, Audience, LiveEnvironment, LiveEnvironments};
 use crate::metrics::Metrics;
 use crate::occupancy::Occupancy;
@@ -156,10 +157,11 @@ impl Listening {
         let metrics_address = bound.metrics.as_ref().and_then(|listener| listener.local_addr().ok());
         serving.tasks.spawn(tls::follow(serving.clone()));
         serving.tasks.spawn(live_environment::expire_keys(serving.clone()));
-        let mut accepting = vec![tokio::spawn(listen::serve(serving.clone(), bound.requests, router))];
+        let mut accepting =
+            vec![tokio::spawn(listen::serve(serving.clone(), bound.requests, router, Whom::Anybody))];
         if let Some(listener) = bound.metrics {
             let router = metrics::router(&serving);
-            accepting.push(tokio::spawn(listen::serve(serving.clone(), listener, router)));
+            accepting.push(tokio::spawn(listen::serve(serving.clone(), listener, router, Whom::Watchers)));
         }
         Self { serving, address, metrics_address, accepting }
     }

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::secret;
+use crate::peer::Neighbours;
 
 /// Failures allowed within the window, per address and account together, so that nobody can lock
 /// somebody else out from elsewhere.
@@ -22,7 +23,7 @@ const REMEMBERED: usize = 10_000;
 
 /// An address, with the hash of an account or for all accounts together. What is typed as an account
 /// may be long; its hash is not.
-type Who = (IpAddr, Option<String>);
+type Who = (Neighbours, Option<String>);
 
 /// Counts sign-ins that failed or are under way.
 #[derive(Debug, Default)]
@@ -43,7 +44,8 @@ impl SignInLimit {
     /// How long to wait, if too many failed or are under way.
     pub fn begin(&self, address: IpAddr, account: &str) -> Result<(), Duration> {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let both = [(of_account(address, account), PER_ADDRESS_AND_ACCOUNT), ((address, None), PER_ADDRESS)];
+        let anybody = (Neighbours::of(address), None);
+        let both = [(of_account(address, account), PER_ADDRESS_AND_ACCOUNT), (anybody, PER_ADDRESS)];
         let remaining = |(who, allowed): &(Who, u32)| {
             let failed = failures.get(who).filter(|failed| failed.count >= *allowed)?;
             WINDOW.checked_sub(failed.since.elapsed())
@@ -67,14 +69,14 @@ impl SignInLimit {
     pub fn succeeded(&self, address: IpAddr, account: &str) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.remove(&of_account(address, account));
-        if let Some(failed) = failures.get_mut(&(address, None)) {
+        if let Some(failed) = failures.get_mut(&(Neighbours::of(address), None)) {
             failed.count = failed.count.saturating_sub(1);
         }
     }
 }
 
 fn of_account(address: IpAddr, account: &str) -> Who {
-    (address, Some(secret::hash(&account.to_lowercase())))
+    (Neighbours::of(address), Some(secret::hash(&account.to_lowercase())))
 }
 
 fn make_room(failures: &mut HashMap<Who, Failures>) {

@@ -122,6 +122,23 @@ async fn where_everybody_is_answered_one_more_is_asked_to_come_again() {
 }
 
 #[tokio::test]
+async fn whoever_watches_sees_when_everything_is_in_use() {
+    let service = Service::demo_with(|config| {
+        config.serving.limits.connections = Some(1);
+        config.serving.metrics_listen = Some(([127, 0, 0, 1], 0).into());
+    })
+    .await;
+    let mut stream = Stream::open(&service, "/all", "sdk-demo-production").await;
+    stream.expect("put").await;
+    let mut connection = TcpStream::connect(service.metrics_address()).await.unwrap();
+    connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, connection.read_to_string(&mut answer)).await.expect("an answer in time").unwrap();
+    assert!(answer.contains("flagstaff_connections_max 1\n"), "{answer}");
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn an_environment_has_its_share_of_streams_and_browsers_take_none_of_servers() {
     let service = Service::demo_with(|config| {
         config.serving.limits.streams_per_environment = Some(1);
