@@ -135,3 +135,167 @@ pub(super) fn segment(key: &str, segment: &Segment, part: Option<&SegmentPart>) 
 fn filled(text: &Option<String>) -> Option<String> {
     text.clone().filter(|text| !text.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::membership::sdk_segment;
+    use crate::store::targeting::{FlagDefinition, Variation, sdk_flag};
+
+    /// Through what rests here, and out again.
+    fn there_and_back(flag: &Flag) -> Flag {
+        let (values, availability) = shared(flag);
+        let variation = |value| Variation { value, ..Variation::default() };
+        let variations = values.into_iter().map(variation).collect();
+        let definition = FlagDefinition { variations, availability, ..FlagDefinition::default() };
+        sdk_flag(&flag.key, &definition, &targeting(flag, &[]), flag.version)
+    }
+
+    fn text(choices: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+        proptest::sample::select(choices)
+    }
+
+    fn any_clauses() -> impl Strategy<Value = Value> {
+        let values = proptest::collection::vec(
+            prop_oneof![Just(json!("x")), Just(json!(1.5)), Just(json!(null))],
+            0..3,
+        );
+        let kind = proptest::option::of(text(&["user", "org"]));
+        let clause = (
+            kind,
+            text(&["a", "/b/c", ""]),
+            text(&["in", "matches", "segmentMatch", "new"]),
+            values,
+            any::<bool>(),
+        );
+        let clause = clause.prop_map(|(kind, attribute, op, values, negate)| {
+            json!({"contextKind": kind, "attribute": attribute, "op": op, "values": values, "negate": negate})
+        });
+        proptest::collection::vec(clause, 0..3).prop_map(Value::from)
+    }
+
+    fn any_served() -> impl Strategy<Value = Value> {
+        let share = (0..4_i64, 0..100_001_i64, any::<bool>());
+        let share = share.prop_map(|(variation, weight, untracked)| {
+            json!({"variation": variation, "weight": weight, "untracked": untracked})
+        });
+        let rollout = (
+            text(&["rollout", "experiment"]),
+            proptest::option::of(text(&["user", "org"])),
+            proptest::option::of(text(&["plan", "/a/b"])),
+            proptest::option::of(any::<i64>()),
+            proptest::collection::vec(share, 0..3),
+        );
+        prop_oneof![
+            (0..4_i64).prop_map(|variation| json!({"variation": variation})),
+            rollout.prop_map(|(kind, context, by, seed, shares)| json!({"rollout": {
+                "kind": kind, "contextKind": context, "bucketBy": by, "seed": seed, "variations": shares}})),
+        ]
+    }
+
+    /// Lists of targets as services send them: users apart, their places held among those of other kinds.
+    fn any_targets() -> impl Strategy<Value = (Value, Value)> {
+        let list =
+            (text(&["user", "org", "device"]), 0..4_i64, proptest::collection::vec("[a-z]{1,3}", 1..3));
+        proptest::collection::vec(list, 0..4).prop_map(|mut lists| {
+            lists.sort_by_key(|(kind, variation, _)| (*variation, *kind));
+            lists.dedup_by_key(|(kind, variation, _)| (*variation, *kind));
+            let target = |(kind, variation, values): (&str, i64, Vec<String>)| model::Target {
+                context_kind: Some(kind.to_owned()),
+                variation,
+                values,
+            };
+            let lists: Vec<_> = lists.into_iter().map(target).collect();
+            let (users, all) = crate::store::targeting::split_targets(&lists);
+            (json!(users), json!(all))
+        })
+    }
+
+    prop_compose! {
+        fn any_flag()(
+            bits in any::<[bool; 8]>(),
+            values in proptest::collection::vec(prop_oneof![Just(json!(true)), Just(json!({"a": [1, null]})), Just(json!("x"))], 0..4),
+            off in proptest::option::of(0..4_i64),
+            numbers in any::<(Option<i32>, Option<i32>, Option<u32>)>(),
+            salt in "[a-z0-9]{0,8}",
+            targets in any_targets(),
+            rules in proptest::collection::vec((any_clauses(), any_served(), any::<bool>()), 0..3),
+            fallthrough in any_served(),
+            needs in proptest::collection::vec(("[a-z]{1,3}", 0..3_i64), 0..3),
+        ) -> Value {
+            let rule = |(place, (clauses, mut rule, track)): (usize, (Value, Value, bool))| {
+                rule["id"] = json!(format!("id-{place}"));
+                rule["clauses"] = clauses;
+                rule["trackEvents"] = json!(track);
+                rule
+            };
+            let need = |(key, variation)| json!({"key": key, "variation": variation});
+            json!({
+                "key": "f", "version": 5, "on": bits[0], "salt": salt, "variations": values, "offVariation": off,
+                "trackEvents": bits[1], "trackEventsFallthrough": bits[2], "excludeFromSummaries": bits[3],
+                "clientSide": bits[4],
+                "clientSideAvailability": bits[5].then(|| json!({"usingEnvironmentId": bits[6], "usingMobileKey": bits[7]})),
+                "samplingRatio": numbers.0, "migration": numbers.1.map(|ratio| json!({"checkRatio": ratio})),
+                "debugEventsUntilDate": numbers.2, "targets": targets.0, "contextTargets": targets.1,
+                "rules": rules.into_iter().enumerate().map(rule).collect::<Vec<_>>(), "fallthrough": fallthrough,
+                "prerequisites": needs.into_iter().map(need).collect::<Vec<_>>(),
+            })
+        }
+    }
+
+    prop_compose! {
+        fn any_segment()(
+            users in proptest::collection::vec(proptest::collection::vec("[a-z]{1,3}", 0..3), 4),
+            rules in proptest::collection::vec((any_clauses(), any::<Option<u16>>(), any::<bool>()), 0..3),
+            big in any::<bool>(),
+            generation in any::<Option<i32>>(),
+        ) -> Value {
+            let rule = |(place, (clauses, weight, more)): (usize, (Value, Option<u16>, bool))| json!({
+                "id": format!("id-{place}"), "clauses": clauses, "weight": weight,
+                "bucketBy": more.then_some("plan"), "rolloutContextKind": more.then_some("org"),
+            });
+            json!({
+                "key": "s", "version": 3, "salt": "x", "included": users[0], "excluded": users[1],
+                "includedContexts": [{"contextKind": "org", "values": users[2]}],
+                "excludedContexts": [{"contextKind": "org", "values": users[3]}],
+                "rules": rules.into_iter().enumerate().map(rule).collect::<Vec<_>>(),
+                "unbounded": big, "unboundedContextKind": big.then_some("org"), "generation": generation,
+            })
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn nothing_that_an_sdk_could_see_of_a_flag_is_lost(json in any_flag()) {
+            let flag: Flag = serde_json::from_value(json).unwrap();
+            // Availability is written in both its forms, whichever was read.
+            prop_assert_eq!(json!(there_and_back(&flag)), json!(flag));
+        }
+
+        #[test]
+        fn nothing_that_an_sdk_could_see_of_a_segment_is_lost(json in any_segment()) {
+            let sent: Segment = serde_json::from_value(json).unwrap();
+            let definition = segment("s", &sent, None);
+            prop_assert_eq!(sdk_segment("s", &definition.membership, 3), sent);
+        }
+    }
+
+    #[test]
+    fn a_list_of_users_that_was_never_looked_at_does_not_begin_to_count() {
+        let flag: Flag = serde_json::from_value(json!({
+            "targets": [{"variation": 0, "values": ["ann"]}, {"variation": 1, "values": ["bob"]}],
+            "contextTargets": [
+                {"contextKind": "org", "variation": 0, "values": ["acme"]},
+                {"contextKind": "user", "variation": 1, "values": []},
+            ],
+        }))
+        .unwrap();
+        let kept: Vec<_> = targeting(&flag, &[]).targets.iter().map(|target| target.values.clone()).collect();
+        assert_eq!(kept, [["acme"], ["bob"]]);
+    }
+}
