@@ -69,6 +69,7 @@ async fn unknown_path(OriginalUri(uri): OriginalUri) -> ApiError {
     ApiError::not_found(format!("there is nothing at `{}`", uri.path().escape_debug()))
 }
 
-async fn wrong_method(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
+/// Where pages ask, it is said to them as well: there it is a route's own, inside what lets them read answers.
+pub(crate) async fn wrong_method(method: Method, OriginalUri(uri): OriginalUri) -> ApiError {
     ApiError::wrong_method(format!("`{method}` is not possible at `{}`", uri.path().escape_debug()))
 }

@@ -16,7 +16,7 @@ static TURNS: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(available_parallelism().map_or(1, usize::from)));
 
 /// Does `work` on so many flags.
-pub(super) async fn of_flags<T: Send + 'static>(
+pub(crate) async fn of_flags<T: Send + 'static>(
     count: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {

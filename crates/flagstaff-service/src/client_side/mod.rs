@@ -24,7 +24,7 @@
 
 pub(crate) mod context;
 pub(crate) mod cors;
-mod evaluation;
+pub(crate) mod evaluation;
 mod ofrep;
 mod poll;
 mod stream;
@@ -41,6 +41,7 @@ use crate::SharedServing;
 use crate::auth::BrowserEnvironment;
 use crate::client_side::cors::{By, for_pages};
 use crate::delivery::poll::{json, matches, unchanged};
+use crate::router::wrong_method;
 
 /// The paths of this room.
 pub fn router(serving: &SharedServing) -> Router<SharedServing> {
@@ -72,8 +73,11 @@ fn browsers(serving: &SharedServing) -> Router<SharedServing> {
         .merge(values)
         .route("/eval/{environment}", for_pages(serving, By::Report, any(stream::values)))
         .route("/eval/{environment}/{context}", for_pages(serving, By::Get, any(stream::values)))
-        .route("/ping/{environment}", for_pages(serving, By::Get, get(stream::pings_for_browsers)))
-        .route("/sdk/goals/{environment}", for_pages(serving, By::Get, get(goals)))
+        .route(
+            "/ping/{environment}",
+            for_pages(serving, By::Get, get(stream::pings_for_browsers).fallback(wrong_method)),
+        )
+        .route("/sdk/goals/{environment}", for_pages(serving, By::Get, get(goals).fallback(wrong_method)))
 }
 
 fn mobile_programs() -> Router<SharedServing> {

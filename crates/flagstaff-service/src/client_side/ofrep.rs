@@ -35,6 +35,7 @@ use crate::error::ApiError;
 use crate::extract::{Asked, Keys, whole_body};
 use crate::live_environment::{Audience, LiveEnvironment};
 use crate::peer::Peer;
+use crate::router::wrong_method;
 
 /// A context is never longer.
 const LONGEST_CONTEXT: usize = 1024 * 1024;
@@ -44,9 +45,15 @@ const INACTIVITY_SECONDS: u32 = 120;
 /// The paths of this protocol. Pages of other origins may ask.
 pub(super) fn router(serving: &SharedServing) -> Router<SharedServing> {
     Router::new()
-        .route("/ofrep/v1/evaluate/flags", for_pages(serving, By::Post, post(all)))
-        .route("/ofrep/v1/evaluate/flags/{key}", for_pages(serving, By::Post, post(one)))
-        .route("/ofrep/v1/event-streams/{environment}", for_pages(serving, By::Get, get(stream::refetches)))
+        .route("/ofrep/v1/evaluate/flags", for_pages(serving, By::Post, post(all).fallback(wrong_method)))
+        .route(
+            "/ofrep/v1/evaluate/flags/{key}",
+            for_pages(serving, By::Post, post(one).fallback(wrong_method)),
+        )
+        .route(
+            "/ofrep/v1/event-streams/{environment}",
+            for_pages(serving, By::Get, get(stream::refetches).fallback(wrong_method)),
+        )
 }
 
 /// Whose flags are asked for, and which of them may be seen.

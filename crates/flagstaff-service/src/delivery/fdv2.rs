@@ -22,9 +22,10 @@ use super::stay::{End, Stay};
 use super::stream::until;
 use crate::SharedServing;
 use crate::auth::{Lasting, SdkEnvironment};
+use crate::client_side::evaluation;
 use crate::error::ApiError;
 use crate::extract::Asked;
-use crate::live_environment::{Audience, LiveEnvironment, MOST_BEHIND, News};
+use crate::live_environment::{Audience, LiveEnvironment, MOST_BEHIND, News, Transfer};
 use crate::metrics::StreamKind;
 use crate::peer::Peer;
 
@@ -50,7 +51,10 @@ pub(super) async fn poll(
         return Ok(unchanged(&live, &tag));
     }
     let transfer = live.transfer(basis.held())?;
-    let body = transfer.poll();
+    let body = match transfer.poll_if_written() {
+        Some(body) => body,
+        None => evaluation::of_flags(live.flag_count(), move || transfer.poll()).await?,
+    };
     if body.plain().len() < WORTH_COMPRESSING || !takes_gzip(&headers) {
         return Ok(json(&live, &tag, body.plain()));
     }
@@ -69,7 +73,7 @@ pub(super) async fn stream(
     Asked(basis): Asked<Basis>,
 ) -> Result<Response, ApiError> {
     let stay = Stay::begin(&serving, &live, (StreamKind::Transfers, Audience::Server), revoked, peer)?;
-    let subscriber = Subscriber::new(serving, live.clone(), stay, &basis);
+    let subscriber = Subscriber::new(serving, live.clone(), stay, &basis).await?;
     Ok(event_stream::answer(&live, subscriber))
 }
 
@@ -85,10 +89,18 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    fn new(serving: SharedServing, live: Arc<LiveEnvironment>, stay: Stay, basis: &Basis) -> Self {
+    async fn new(
+        serving: SharedServing,
+        live: Arc<LiveEnvironment>,
+        stay: Stay,
+        basis: &Basis,
+    ) -> Result<Self, ApiError> {
         let (transfer, news) = live.subscribe_after_transfer(basis.held());
-        let first = transfer.map(|transfer| transfer.stream());
-        Self { serving, live, news, stay, first, is_over: false }
+        let first = match transfer {
+            Some(transfer) => Some(begin(&live, transfer).await?),
+            None => None,
+        };
+        Ok(Self { serving, live, news, stay, first, is_over: false })
     }
 
     /// When to come back, and goodbye.
@@ -132,7 +144,8 @@ impl event_stream::Subscriber for Subscriber {
                 // Whatever it held before does not count.
                 let (transfer, news) = self.live.subscribe_after_transfer(None);
                 self.news = news;
-                Some(transfer.map_or_else(heart_beat, |transfer| transfer.stream()))
+                let Some(transfer) = transfer else { return Some(heart_beat()) };
+                begin(&self.live, transfer).await.map_err(|error| error.report()).ok()
             }
             Err(RecvError::Lagged(_)) => {
                 // It comes again, and is told what it missed.
@@ -142,6 +155,14 @@ impl event_stream::Subscriber for Subscriber {
             }
             Err(RecvError::Closed) => None,
         }
+    }
+}
+
+/// As a stream begins: written once for all, off the threads that serve everybody where it is much.
+async fn begin(live: &LiveEnvironment, transfer: Transfer) -> Result<Bytes, ApiError> {
+    match transfer.stream_if_written() {
+        Some(written) => Ok(written),
+        None => evaluation::of_flags(live.flag_count(), move || transfer.stream()).await,
     }
 }
 

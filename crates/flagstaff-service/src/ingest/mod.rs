@@ -38,16 +38,20 @@ use self::diagnostic::diagnostic;
 use crate::SharedServing;
 use crate::auth::{BrowserEnvironment, MobileEnvironment, SdkEnvironment};
 use crate::client_side::cors::{By, for_pages};
+use crate::router::wrong_method;
 
 /// The paths of this room.
 pub fn router(serving: &SharedServing) -> Router<SharedServing> {
     let browsers = Router::new()
-        .route("/events/bulk/{environment}", for_pages(serving, By::Post, post(bulk::<BrowserEnvironment>)))
+        .route(
+            "/events/bulk/{environment}",
+            for_pages(serving, By::Post, post(bulk::<BrowserEnvironment>).fallback(wrong_method)),
+        )
         .route(
             "/events/diagnostic/{environment}",
-            for_pages(serving, By::Post, post(diagnostic::<BrowserEnvironment>)),
+            for_pages(serving, By::Post, post(diagnostic::<BrowserEnvironment>).fallback(wrong_method)),
         )
-        .route("/a/{file}", for_pages(serving, By::Get, get(image::image)));
+        .route("/a/{file}", for_pages(serving, By::Get, get(image::image).fallback(wrong_method)));
     Router::new()
         .route(paths::EVENTS, post(bulk::<SdkEnvironment>))
         .route(paths::DIAGNOSTIC, post(diagnostic::<SdkEnvironment>))

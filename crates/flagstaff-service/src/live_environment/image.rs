@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use sha1::{Digest as _, Sha1};
 
 use super::Item;
 use super::transfer::WhyEverything;
@@ -24,6 +25,7 @@ pub struct Image {
     /// By why everything is sent.
     transfer_streams: [OnceLock<Bytes>; 2],
     transfer_polls: [OnceLock<Arc<Packed>>; 2],
+    flag_versions: OnceLock<String>,
 }
 
 /// A body, and its compressed form once somebody asked for it.
@@ -52,6 +54,7 @@ impl Image {
             all_segments: OnceLock::new(),
             transfer_streams: Default::default(),
             transfer_polls: Default::default(),
+            flag_versions: OnceLock::new(),
         }
     }
 
@@ -97,6 +100,14 @@ impl Image {
         self.transfer_polls[why as usize].get_or_init(write).clone()
     }
 
+    pub(super) fn transfer_stream_if_written(&self, why: WhyEverything) -> Option<Bytes> {
+        self.transfer_streams[why as usize].get().cloned()
+    }
+
+    pub(super) fn transfer_poll_if_written(&self, why: WhyEverything) -> Option<Arc<Packed>> {
+        self.transfer_polls[why as usize].get().cloned()
+    }
+
     pub(super) fn flags(&self) -> &[(Arc<str>, Item)] {
         &self.flags
     }
@@ -110,9 +121,17 @@ impl Image {
         find(&self.flags, key)
     }
 
-    /// Every flag's key and version, in the order of the keys.
-    pub fn flag_versions(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.flags.iter().map(|(key, item)| (&**key, item.version))
+    /// A sum of every flag's key and version, as the PHP SDK's tags have it: 15 hex digits.
+    pub fn flag_versions(&self) -> &str {
+        self.flag_versions.get_or_init(|| {
+            let mut sum = Sha1::new();
+            for (key, item) in &self.flags {
+                sum.update(format!("{key}:{}", item.version));
+            }
+            let mut digits: String = sum.finalize()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            digits.truncate(15);
+            digits
+        })
     }
 
     /// One segment and its version.

@@ -89,8 +89,7 @@ impl State {
             let changed = Changed { kind: *kind, key: key.clone(), version: deleted.version, json: None };
             (deleted.sequence, changed)
         });
-        let mut changes: Vec<_> =
-            put(ItemKind::Flag).chain(put(ItemKind::Segment)).chain(deleted).collect();
+        let mut changes: Vec<_> = put(ItemKind::Flag).chain(put(ItemKind::Segment)).chain(deleted).collect();
         changes.sort_by_key(|(sequence, _)| *sequence);
         changes.into_iter().map(|(_, changed)| changed).collect()
     }
@@ -102,7 +101,19 @@ impl Transfer {
         matches!(self.contents, Contents::Nothing)
     }
 
-    /// As a stream begins.
+    /// As a stream begins, if somebody was sent just that before.
+    pub fn stream_if_written(&self) -> Option<Bytes> {
+        let Contents::Everything { image, why } = &self.contents else { return None };
+        image.transfer_stream_if_written(*why)
+    }
+
+    /// As the answer to a poll, if somebody was sent just that before.
+    pub fn poll_if_written(&self) -> Option<Arc<Packed>> {
+        let Contents::Everything { image, why } = &self.contents else { return None };
+        image.transfer_poll_if_written(*why)
+    }
+
+    /// As a stream begins. The first call takes its time: off the async threads, for many flags.
     pub fn stream(&self) -> Bytes {
         if let Contents::Everything { image, why } = &self.contents {
             return image.transfer_stream(*why, || self.write_stream());
@@ -110,7 +121,7 @@ impl Transfer {
         self.write_stream()
     }
 
-    /// As the answer to a poll.
+    /// As the answer to a poll. The first call takes its time.
     pub fn poll(&self) -> Arc<Packed> {
         if let Contents::Everything { image, why } = &self.contents {
             return image.transfer_poll(*why, || self.write_poll());
@@ -186,7 +197,8 @@ impl Change {
             let mut result = Ok(());
             for Changed { kind, key, version, json } in changed {
                 write_item(kind.on_the_wire(), key, *version, json.as_ref(), &mut |event| {
-                    result = std::mem::replace(&mut result, Ok(())).and_then(|()| write_event(&mut *out, &event));
+                    result =
+                        std::mem::replace(&mut result, Ok(())).and_then(|()| write_event(&mut *out, &event));
                 });
             }
             result?;

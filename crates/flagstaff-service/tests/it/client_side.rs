@@ -427,3 +427,24 @@ async fn events_of_browsers_and_mobile_programs_are_counted() {
     assert_eq!(service.sdk_instances("production").await.len(), 2);
     service.stop().await;
 }
+
+#[tokio::test]
+async fn pages_may_read_that_they_asked_by_a_wrong_method() {
+    let service = Service::demo().await;
+    for (method, path) in [
+        ("POST", "/ping/demo-production".to_owned()),
+        ("DELETE", "/sdk/goals/demo-production".to_owned()),
+        ("PUT", format!("/sdk/evalx/demo-production/contexts/{}", encoded(&ann()))),
+        ("GET", "/events/bulk/demo-production".to_owned()),
+        ("POST", "/a/demo-production.gif".to_owned()),
+        ("GET", "/ofrep/v1/evaluate/flags".to_owned()),
+        ("GET", "/ofrep/v1/evaluate/flags/wish-lists".to_owned()),
+        ("PUT", "/sdk/poll/eval".to_owned()),
+    ] {
+        let headers = [SERVER, ("origin", "https://shop.example")];
+        let answer = service.request(method, &path, &headers, b"").await;
+        assert_eq!((answer.status, &answer.json()["code"]), (405, &json!("method_not_allowed")), "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some("https://shop.example"), "{path}");
+    }
+    service.stop().await;
+}
