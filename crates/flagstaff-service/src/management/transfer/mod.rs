@@ -12,5 +12,5 @@ mod kept;
 
 pub use document::Document;
 pub use export::{Scope, export};
-pub use kept::Kept;
 pub use import::{Import, OnConflict, Outcome, Report, ReportItem, import, import_live};
+pub use kept::Kept;

@@ -13,8 +13,8 @@ mod segments;
 use serde::{Deserialize, Serialize};
 
 use super::document::Document;
-use crate::auth::{Action, Actor};
 use crate::App;
+use crate::auth::{Action, Actor};
 use crate::management::{ChangeError, name, publish};
 use crate::store::Store;
 

@@ -216,7 +216,8 @@ async fn take_metrics(
     for (key, part) in &part.metrics {
         let wanted = new_metric(project, key, part);
         let same = known.iter().find(|metric| metric.key == *key).map(|metric| {
-            let (public_id, version, created_at) = (metric.public_id.clone(), metric.version, metric.created_at);
+            let (public_id, version, created_at) =
+                (metric.public_id.clone(), metric.version, metric.created_at);
             *metric == Metric { public_id, version, created_at, ..wanted.clone() }
         });
         match how.on_conflict.decide(same.is_some(), same == Some(true)) {
