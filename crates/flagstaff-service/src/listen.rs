@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -179,7 +180,9 @@ async fn serve_http(
         let answering = place.answer();
         let known = serving.config.trusted_proxies.peer(peer, serving.tls.is_some(), request.headers());
         request.extensions_mut().insert(known);
-        let answer = call(router.clone(), request.map(|body| Arriving::new(body, request_timeout)));
+        let pace = Pace::default();
+        request.extensions_mut().insert(pace.clone());
+        let answer = call(router.clone(), request.map(|body| Arriving::new(body, request_timeout, pace)));
         async move { Ok::<_, Infallible>(answer.await.map(|body| Answer { body, _answering: answering })) }
     });
     let connection = http1::Builder::new()
@@ -224,18 +227,20 @@ async fn refuse(serving: SharedServing, stream: TcpStream, peer: SocketAddr, ref
     }
 }
 
-/// A request's body, which has to come to its end in time.
+/// A request's body, which has to come to its end in time; or piece by piece, if whoever reads it said so.
 struct Arriving {
     body: Incoming,
     longest: Duration,
     /// None if there is no body.
     end: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
+    is_waiting: bool,
 }
 
 impl Arriving {
-    fn new(body: Incoming, longest: Duration) -> Self {
+    fn new(body: Incoming, longest: Duration, pace: Pace) -> Self {
         let end = (!body.is_end_stream()).then(|| Box::pin(tokio::time::sleep(longest)));
-        Self { body, longest, end }
+        Self { body, longest, end, pace, is_waiting: false }
     }
 }
 
@@ -248,8 +253,17 @@ impl http_body::Body for Arriving {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
         match Pin::new(&mut self.body).poll_frame(context) {
-            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
+            Poll::Ready(frame) => {
+                self.is_waiting = false;
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
             Poll::Pending => {
+                let begins_to_wait = !std::mem::replace(&mut self.is_waiting, true);
+                let anew = begins_to_wait && self.pace.is_by_the_piece();
+                let then = Instant::now() + self.longest;
+                if let Some(end) = self.end.as_mut().filter(|_| anew) {
+                    end.as_mut().reset(then);
+                }
                 let is_late = self.end.as_mut().is_some_and(|end| end.as_mut().poll(context).is_ready());
                 if is_late { Poll::Ready(Some(Err(TooSlow(self.longest).into()))) } else { Poll::Pending }
             }
@@ -262,6 +276,22 @@ impl http_body::Body for Arriving {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// Whether a body may take as long as it takes, as long as something of it comes: in the request's extensions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pace(Arc<AtomicBool>);
+
+impl Pace {
+    /// Has the limit count for each piece of the body, and not for all of it. For bodies that are worked on while
+    /// they come: whoever reads slowly makes the sender slow.
+    pub(crate) fn by_the_piece(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_by_the_piece(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

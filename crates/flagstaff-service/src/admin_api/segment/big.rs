@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::multipart::{Field, MultipartError};
-use axum::extract::{DefaultBodyLimit, Multipart, State};
+use axum::extract::{DefaultBodyLimit, Extension, Multipart, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
@@ -18,6 +18,7 @@ use crate::admin_api::link::{link, part};
 use crate::auth::{Action, Caller};
 use crate::error::ApiError;
 use crate::extract::Keys;
+use crate::listen::Pace;
 use crate::management::big_segment::{self as rules, Import, Mode, Place};
 
 /// A file has at most so many bytes: ten million keys of UUIDs.
@@ -117,6 +118,7 @@ async fn import(
     State(app): State<SharedApp>,
     caller: Caller,
     Keys(path): Path,
+    pace: Option<Extension<Pace>>,
     form: Multipart,
 ) -> Result<Response, ApiError> {
     caller.actor.may(Action::ChangeFlags)?;
@@ -128,6 +130,9 @@ async fn import(
         part(&place.segment_key)
     );
     let mut import = Import::begin(&app, &caller.actor, place).await?;
+    if let Some(Extension(pace)) = pace {
+        pace.by_the_piece();
+    }
     let mut said = Form::default();
     let taken = take(form, &mut import, &mut said).await;
     let (mode, name) = (said.mode.unwrap_or_default(), said.file_name.unwrap_or_default());
