@@ -60,9 +60,8 @@ struct Connection {
     client: Client,
     feed: Feed,
     database: Option<Described>,
-    /// Since when the database is as it is.
-    database_since: i64,
-    database_status: DataStoreStatus,
+    /// How the database is, and since when.
+    database_status: Arc<Mutex<(DataStoreStatus, i64)>>,
     big_segments: Option<Copying>,
 }
 
@@ -133,18 +132,14 @@ impl Environment {
 
     /// How it is doing.
     pub fn state(&self) -> State {
-        let mut connection = self.connection();
-        let status = connection.client.data_store_status();
-        if status != connection.database_status {
-            connection.database_status = status;
-            connection.database_since = now_ms();
-        }
+        let connection = self.connection();
         let database = connection.database.clone();
+        let (status, since) = *connection.database_status.lock().unwrap_or_else(PoisonError::into_inner);
         State {
             settings: connection.settings.clone(),
             filter: self.filter.clone(),
             source: connection.client.data_source_status(),
-            database: database.map(|database| (database, status, connection.database_since)),
+            database: database.map(|database| (database, status, since)),
             big_segments: connection.big_segments.as_ref().and_then(Copying::state),
         }
     }
@@ -235,9 +230,12 @@ impl Connection {
                 Some(Copying::start(upstream, sdk_key, live, &client, copy, name).map_err(failed)?)
             }
         };
-        let database_status = client.data_store_status();
-        let database_since = now_ms();
-        Ok(Self { settings, client, feed, database, database_since, database_status, big_segments })
+        let database_status = Arc::new(Mutex::new((client.data_store_status(), now_ms())));
+        let noted = database_status.clone();
+        client.data_store_status_provider().add_listener(move |status| {
+            *noted.lock().unwrap_or_else(PoisonError::into_inner) = (*status, now_ms());
+        });
+        Ok(Self { settings, client, feed, database, database_status, big_segments })
     }
 
     /// Whether an environment with these settings comes from where this one does, and goes where it goes.
