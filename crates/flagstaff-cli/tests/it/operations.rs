@@ -248,6 +248,14 @@ fn a_backup_of_a_running_service_is_restored_elsewhere_by_commands() {
     assert!(output.status.success() && said.contains("versions start"), "{output:?}");
     let output = flagstaff(&["migrate"]).env("FLAGSTAFF_DATA", there).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains("is up to date: step"), "{output:?}");
+    // R10: everything that people decide about is the same, keys and all.
+    let export = |data: &str| {
+        let output = run(&["export", "--keys", "--data", data]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(export(data).contains("sdk-demo-production"));
+    assert_eq!(export(there), export(data));
     let restored = Service::start(&elsewhere, &["--demo", "--log", "off"]);
     let on = |all: &Value| all["flags"]["checkout-redesign"]["on"].clone();
     let (before, after) = (all(&service), all(&restored));
