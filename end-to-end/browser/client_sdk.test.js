@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createHmac } from 'node:crypto';
-import { eventually, openPage, rest, startBrowser, startRelay, startService, turn } from './support.js';
+import { counted, eventually, openPage, rest, startBrowser, startRelay, startService, turn } from './support.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const FILES = {
@@ -151,5 +151,74 @@ for (const [through, at] of places) for (const version of [3, 4]) {
     await page.evaluate(([context, bootstrap]) => window.start(context, { bootstrap }), [ANN, bootstrap]);
     assert.equal(await value(page), 'from the server');
     await page.context().close();
+  });
+}
+
+test('official SDK for browsers, 4.x, by second-generation delivery: values, changes by stream, another user, secure mode', async () => {
+  const asked = [];
+  await flip('checkout-redesign', 'production', false, service);
+  const page = await pageOf(4, service);
+  page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+  await page.evaluate((context) => window.start(context, { dataSystem: {} }), ANN);
+  assert.equal(await value(page), false);
+  assert.equal(await value(page, 'there-is-none'), 'no value');
+  await page.evaluate(() => {
+    window.changed = [];
+    window.client.on('change:checkout-redesign', () => window.changed.push(window.client.variation('checkout-redesign')));
+  });
+  await eventually('the stream is open', () => asked.some((path) => path.startsWith('/sdk/stream/eval/')));
+  for (const on of [true, false, true]) {
+    await flip('checkout-redesign', 'production', on, service);
+    await page.waitForFunction((on) => window.changed.at(-1) === on, on);
+  }
+  await page.evaluate(() => window.client.identify({ kind: 'user', key: 'bob-in-a-browser', name: 'Bob' }));
+  assert.equal(await value(page), true);
+  await flip('checkout-redesign', 'production', false, service);
+  await page.waitForFunction(() => window.client.variation('checkout-redesign') === false);
+  assert.ok(asked.some((path) => path.startsWith('/sdk/poll/eval/')), 'it begins with a poll');
+  assert.ok(!asked.some((path) => path.startsWith('/sdk/evalx/') || path.startsWith('/eval/')), asked.join(' '));
+  assert.deepEqual(complaints(page, service), []);
+  await page.context().close();
+
+  await rest(service, 'PATCH', '/projects/demo/environments/staging', [{ op: 'replace', path: '/secureMode', value: true }]);
+  const hash = createHmac('sha256', 'sdk-demo-staging').update(ANN.key).digest('hex');
+  const proven = await pageOf(4, service);
+  const options = { environment: 'demo-staging', hash, dataSystem: {} };
+  await proven.evaluate(([context, options]) => window.start(context, options), [ANN, options]);
+  assert.notEqual(await value(proven), 'no value');
+  await proven.context().close();
+});
+
+for (const version of [3, 4]) {
+  test(`official SDK for browsers, ${version}.x: reports the clicks and page views that metrics count`, async () => {
+    const [bought, looked] = [`bought-${version}`, `looked-${version}`];
+    const urls = [{ kind: 'substring', substring: `/${version}` }];
+    await rest(service, 'POST', '/metrics/demo', { key: bought, kind: 'click', selector: 'button.buy', urls });
+    await rest(service, 'POST', '/metrics/demo', { key: looked, kind: 'pageview', urls });
+    const elsewhere = [{ kind: 'exact', url: 'https://elsewhere.example/' }];
+    await rest(service, 'POST', '/metrics/demo', { key: `other-${version}`, kind: 'pageview', urls: elsewhere });
+    const page = await pageOf(version, service);
+    await page.evaluate(() => {
+      document.body.innerHTML = '<button class="buy">Buy</button><button class="look">Look</button>';
+    });
+    const told = page.waitForResponse((response) => response.url().includes('/sdk/goals/'));
+    await page.evaluate((context) => window.start(context), ANN);
+    assert.equal((await told).status(), 200);
+    // The page is known to be viewed once the SDK has read the goals; from then on it hears of clicks.
+    const flushed = async (key) => {
+      await page.evaluate(() => window.client.flush());
+      return counted(service, key);
+    };
+    await eventually('the page view is counted', async () => (await flushed(looked)) === 1);
+    // 3.x also says that a page was seen on which something may be clicked.
+    const before = await flushed(bought);
+    await page.locator('button.look').click();
+    await page.locator('button.buy').click();
+    await page.locator('button.buy').click();
+    await eventually('the clicks are counted', async () => (await flushed(bought)) === before + 2);
+    assert.equal(counted(service, `other-${version}`), 0);
+    assert.deepEqual(complaints(page, service), []);
+    await page.context().close();
+    for (const key of [bought, looked, `other-${version}`]) await rest(service, 'DELETE', `/metrics/demo/${key}`);
   });
 }

@@ -184,6 +184,13 @@ export async function turn(service, flag, environment, on, place = service) {
   await eventually(`${flag} is turned`, async () => (await flagsOf(place, environment))[flag].on === on);
 }
 
+/** How often a custom event, a click or a page view is counted, as far as the service has added it up. */
+export function counted(service, event) {
+  const ask = `import sqlite3, sys; found = sqlite3.connect(sys.argv[1]).execute(
+    'SELECT coalesce(sum(count), 0) FROM custom_count WHERE event_key = ?', sys.argv[2:]); print(found.fetchone()[0])`;
+  return Number(execFileSync('python3', ['-c', ask, join(service.data, 'events.sqlite'), event], { encoding: 'utf8' }));
+}
+
 /** Waits until `check` gives something. */
 export async function eventually(what, check) {
   const end = Date.now() + PATIENCE_MS;
