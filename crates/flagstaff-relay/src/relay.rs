@@ -159,7 +159,10 @@ impl Relay {
                     || (own.client_side_id.is_some() && own.client_side_id == one.client_side_id)
             });
             if clashes {
-                tracing::warn!("the environment `{}` is configured here, what is said of it elsewhere does not count", one.name);
+                tracing::warn!(
+                    "the environment `{}` is configured here, what is said of it elsewhere does not count",
+                    one.name
+                );
             }
             !clashes
         };

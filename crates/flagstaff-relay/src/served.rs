@@ -41,7 +41,10 @@ pub(crate) struct Served {
 /// Without secrets.
 impl fmt::Debug for Served {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Served").field("environments", &self.now.environments.len()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Served")
+            .field("environments", &self.now.environments.len())
+            .finish_non_exhaustive()
     }
 }
 

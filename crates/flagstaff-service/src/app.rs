@@ -161,7 +161,8 @@ impl App {
         // Before anything is written: an address that is taken should leave no trace.
         let mut bound = Bound::to(address).map_err(|source| StartError::Listen { address, source })?;
         if let Some(address) = config.serving.metrics_listen {
-            bound = bound.with_metrics_at(address).map_err(|source| StartError::Listen { address, source })?;
+            bound =
+                bound.with_metrics_at(address).map_err(|source| StartError::Listen { address, source })?;
         }
         let (app, first_start) = Self::open(config, lock).await?;
         app.tasks.spawn(crate::live_environment::follow(app.clone()));

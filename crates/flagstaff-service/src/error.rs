@@ -204,9 +204,10 @@ impl From<ChangeError> for ApiError {
         match error {
             ChangeError::Forbidden(_) => Self::forbidden(message),
             ChangeError::Unknown { .. } => Self::not_found(message),
-            ChangeError::Duplicate { .. } | ChangeError::InUse { .. } | ChangeError::ImportGoesOn { .. } | ChangeError::TestFailed { .. } => {
-                Self::conflict(message)
-            }
+            ChangeError::Duplicate { .. }
+            | ChangeError::InUse { .. }
+            | ChangeError::ImportGoesOn { .. }
+            | ChangeError::TestFailed { .. } => Self::conflict(message),
             ChangeError::VersionConflict { current, .. } => {
                 Self::new(StatusCode::CONFLICT, "optimistic_locking_error", message)
                     .with_current(serde_json::json!({"version": current}))

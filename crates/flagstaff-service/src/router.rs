@@ -20,7 +20,9 @@ use axum::{Router, middleware};
 
 use crate::error::ApiError;
 use crate::extract::whole_body;
-use crate::{SharedApp, SharedServing, admin_api, big_segments, client_side, dashboard, delivery, ingest, metrics};
+use crate::{
+    SharedApp, SharedServing, admin_api, big_segments, client_side, dashboard, delivery, ingest, metrics,
+};
 
 /// The whole service as one router.
 pub fn router(app: SharedApp) -> Router {

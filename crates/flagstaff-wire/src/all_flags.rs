@@ -467,8 +467,9 @@ mod tests {
     fn client_side_evaluations_carry_their_values() {
         let data = data();
         let context = Context::from_key("u").unwrap();
-        let all =
-            AllFlags::of_those(&data, None, &context, AllFlagsOptions::default(), NOW, |flag| flag.key() == "base");
+        let all = AllFlags::of_those(&data, None, &context, AllFlagsOptions::default(), NOW, |flag| {
+            flag.key() == "base"
+        });
         assert_eq!(
             serde_json::to_value(all.evaluations(70)).unwrap(),
             json!({"base": {"value": true, "variation": 0, "version": 70, "flagVersion": 1, "trackEvents": true,

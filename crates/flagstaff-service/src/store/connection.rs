@@ -148,9 +148,7 @@ impl Transaction {
     pub(super) async fn run(&mut self, text: &'static str) -> Result<(), Error> {
         match self.0.engine() {
             Engine::Sqlite(connection) => sqlx::raw_sql(text).execute(connection).await.map(drop),
-            Engine::Postgres(connection) => {
-                in_time(sqlx::raw_sql(text).execute(connection)).await.map(drop)
-            }
+            Engine::Postgres(connection) => in_time(sqlx::raw_sql(text).execute(connection)).await.map(drop),
         }
     }
 }

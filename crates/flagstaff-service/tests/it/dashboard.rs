@@ -41,7 +41,13 @@ impl Visitor {
         service.request("GET", path, &headers, b"").await
     }
 
-    pub(crate) async fn post(&self, service: &Service, path: &str, form: &str, more: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post(
+        &self,
+        service: &Service,
+        path: &str,
+        form: &str,
+        more: &[(&str, &str)],
+    ) -> Answer {
         let own = [("cookie", self.cookie.as_str()), ("content-type", "application/x-www-form-urlencoded")];
         let headers: Vec<_> = own.iter().chain(more).copied().collect();
         service.request("POST", path, &headers, form.as_bytes()).await

@@ -2,8 +2,8 @@
 
 mod analytics;
 mod avatars;
-mod big_segments;
 mod backups;
+mod big_segments;
 mod client_side;
 mod dashboard;
 mod engine;
@@ -35,5 +35,5 @@ mod streams;
 mod support;
 mod tls;
 mod tokens;
-mod value_transfers;
 mod transfer;
+mod value_transfers;

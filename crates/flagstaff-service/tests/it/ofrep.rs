@@ -1,7 +1,7 @@
 //! OpenFeature's remote evaluation protocol.
 
-use flagstaff_wire::secure_mode;
 use flagstaff_service::peer::TrustedProxies;
+use flagstaff_wire::secure_mode;
 use serde_json::{Value, json};
 
 use crate::streams::Stream;
@@ -100,8 +100,7 @@ async fn behind_a_proxy_changes_are_heard_of_as_the_proxy_was_asked() {
         })
         .await;
         for (forwarded, scheme) in ["https", "http", "other"].into_iter().zip(schemes) {
-            let answer =
-                ask(&service, ALL, &[SERVER, ("x-forwarded-proto", forwarded)], &ann()).await.json();
+            let answer = ask(&service, ALL, &[SERVER, ("x-forwarded-proto", forwarded)], &ann()).await.json();
             let url = answer["eventStreams"][0]["url"].as_str().unwrap();
             assert!(url.starts_with(&format!("{scheme}://localhost/")), "{url} for {forwarded}");
         }

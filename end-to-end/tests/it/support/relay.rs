@@ -54,7 +54,8 @@ impl Relay {
     /// Starts it again where it was, with what it kept.
     pub(crate) fn start_again(&mut self) {
         let address = self.url.strip_prefix("http://").expect("the URL is http").to_owned();
-        let (process, url) = relay(self.folder.path(), &address, &self.upstream, &self.more, self.environments);
+        let (process, url) =
+            relay(self.folder.path(), &address, &self.upstream, &self.more, self.environments);
         assert_eq!(url, self.url);
         self.process = process;
     }

@@ -130,10 +130,8 @@ async fn use_link(
 ) -> Result<Response, Trouble> {
     session::check_origin(&headers)?;
     match session::use_link(&app, &token, chosen.email.trim(), chosen.password).await {
-        Ok(session) => {
-            Ok(([(header::SET_COOKIE, session.set_cookie(peer.encrypted))], Redirect::to("/ui/"))
-                .into_response())
-        }
+        Ok(session) => Ok(([(header::SET_COOKIE, session.set_cookie(peer.encrypted))], Redirect::to("/ui/"))
+            .into_response()),
         Err(
             error @ (SignInError::ShortPassword
             | SignInError::NoEmail { .. }
