@@ -4,6 +4,7 @@ mod commands;
 mod crash;
 mod evaluating;
 mod flag_command;
+mod full_disk;
 mod killed_while_counting;
 mod killed_while_migrating;
 mod kills;

@@ -5,6 +5,7 @@ mod avatars;
 mod backups;
 mod big_segments;
 mod client_side;
+mod credentials;
 mod dashboard;
 mod engine;
 mod event_nodes;
