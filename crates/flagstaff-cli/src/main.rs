@@ -37,7 +37,7 @@ enum Command {
     /// Run the service
     Serve(options::Serve),
     /// Serve environments of another service on, and forward what SDKs report
-    Relay(relay::Options),
+    Relay(Box<relay::Options>),
     /// Write what a service has to a file that relays serve without one
     Archive(archive::Archive),
     /// Make a one-time link with which the owner signs in and sets a password
@@ -71,7 +71,7 @@ type Failure = String;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(options) => serve::run(options),
-        Command::Relay(options) => relay::run(options),
+        Command::Relay(options) => relay::run(*options),
         Command::Archive(options) => archive::run(options),
         Command::OwnerLink(options) => owner_link::run(options),
         Command::Backup(options) => upkeep::backup(options),

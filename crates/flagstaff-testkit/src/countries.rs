@@ -69,7 +69,10 @@ enum Record {
     Data(usize),
 }
 
-fn map(out: &mut Vec<u8>, entries: &[(&str, &dyn Fn(&mut Vec<u8>))]) {
+/// Writes the value of an entry.
+type Write<'a> = &'a dyn Fn(&mut Vec<u8>);
+
+fn map(out: &mut Vec<u8>, entries: &[(&str, Write<'_>)]) {
     out.push(7 << 5 | entries.len() as u8);
     for (name, value) in entries {
         text(out, name);

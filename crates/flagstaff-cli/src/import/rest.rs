@@ -13,6 +13,8 @@ use flagstaff_service::management::transfer::document::{
 use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
+use std::collections::btree_map::Entry;
+
 
 use crate::remote::{Api, Network, part, stream_once};
 use crate::{Failure, document};
@@ -137,8 +139,8 @@ impl Reading<'_> {
             if !rules.is_empty() {
                 own.rules.insert(flag_key.clone(), rules);
             }
-            if !shared.flags.contains_key(&flag_key) {
-                shared.flags.insert(flag_key, flag_part(flag)?);
+            if let Entry::Vacant(place) = shared.flags.entry(flag_key) {
+                place.insert(flag_part(flag)?);
             }
         }
         for segment in &segments {

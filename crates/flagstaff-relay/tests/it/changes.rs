@@ -71,7 +71,7 @@ async fn an_upstream_that_comes_back_with_newer_and_new_flags_is_followed_by_pat
     let service = FakeService::start([flag("a"), flag("b")]);
     let (running, _, mut all) = following(&service).await;
     come_back(&service, [flag("a").version(5), flag("b"), flag("c")]);
-    let mut patched = vec![all.expect("patch").await, all.expect("patch").await];
+    let mut patched = [all.expect("patch").await, all.expect("patch").await];
     patched.sort_by_key(|patch| patch["path"].to_string());
     assert_eq!((&patched[0]["path"], &patched[0]["data"]["version"]), (&json!("/flags/a"), &json!(5)));
     assert_eq!(patched[1]["path"], "/flags/c");

@@ -144,9 +144,7 @@ impl Subscriber {
                 Ok(None) => return None,
                 Err(error) => {
                     tracing::error!(error = %chain(&error), "could not look up what a relay serves; trying again");
-                    if self.told.is_none() {
-                        return None;
-                    }
+                    self.told.as_ref()?;
                 }
             }
         }

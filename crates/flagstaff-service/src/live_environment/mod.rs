@@ -418,7 +418,7 @@ impl LiveEnvironment {
                 Changed { kind, key, version, json: None }
             }
         };
-        Some(Change::of(&[changed.clone()], &self.payload_id(), changed.version, subject))
+        Some(Change::of(std::slice::from_ref(&changed), &self.payload_id(), changed.version, subject))
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {

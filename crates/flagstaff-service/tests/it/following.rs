@@ -49,7 +49,7 @@ async fn the_change_log_keeps_what_live_environments_can_need() {
     assert_eq!(before.sequence(), last);
     let kept: Vec<i64> = sql("SELECT sequence FROM change_log WHERE environment_id = $1 ORDER BY sequence")
         .bind(before.id().0)
-        .fetch_scalars(&mut *service.app().store.read().await.unwrap())
+        .fetch_scalars(&mut service.app().store.read().await.unwrap())
         .await
         .unwrap();
     assert_eq!(kept, ((last - KEPT + 1) as i64..=last as i64).collect::<Vec<_>>());

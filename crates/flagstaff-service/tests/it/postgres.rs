@@ -21,7 +21,7 @@ async fn texts_are_compared_byte_by_byte_whatever_the_server_does_by_itself() {
         sql("SELECT CAST(table_name || '.' || column_name AS TEXT) FROM information_schema.columns
          WHERE table_schema = current_schema() AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'
            AND table_name NOT LIKE '\\_sqlx%'")
-        .fetch_scalars(&mut *service.app().store.read().await.unwrap())
+        .fetch_scalars(&mut service.app().store.read().await.unwrap())
         .await
         .unwrap();
     assert!(columns.is_empty(), "these need COLLATE \"C\": {columns:?}");

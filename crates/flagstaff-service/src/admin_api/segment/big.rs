@@ -157,12 +157,7 @@ async fn take(mut form: Multipart, import: &mut Import, said: &mut Form) -> Resu
                 take_keys(field, import).await?;
             }
             "mode" => said.mode = Some(mode(&text(field).await?)?),
-            "waitOnApprovals" => {
-                if text(field).await? == "true" {
-                    let message = "waitOnApprovals: there are no approvals here; leave it out";
-                    return Err(ApiError::bad_request(message));
-                }
-            }
+            "waitOnApprovals" => no_approvals(&text(field).await?)?,
             _ => {}
         }
     }
@@ -172,6 +167,13 @@ async fn take(mut form: Multipart, import: &mut Import, said: &mut Form) -> Resu
             Err(ApiError::bad_request("file: the form has none; send the keys as a file, one on each line"))
         }
     }
+}
+
+fn no_approvals(wait_for_them: &str) -> Result<(), ApiError> {
+    if wait_for_them == "true" {
+        return Err(ApiError::bad_request("waitOnApprovals: there are no approvals here; leave it out"));
+    }
+    Ok(())
 }
 
 async fn take_keys(mut field: Field<'_>, import: &mut Import) -> Result<(), ApiError> {

@@ -15,6 +15,8 @@ pub(super) struct KeysFile {
     /// What of it was given.
     start: usize,
     lines: usize,
+    /// Whether the last line ended with `\r`, which a `\n` may belong to.
+    after_return: bool,
 }
 
 impl KeysFile {
@@ -43,18 +45,16 @@ impl KeysFile {
             let key = if self.lines == 0 { key.trim_start_matches('\u{feff}') } else { key };
             let key = unquoted(key.trim()).map_err(|problem| self.wrong(problem))?.into_owned();
             // The two of `\r\n` end one line.
-            if !(line.is_empty() && self.ended_with_return() && rest[0] == b'\n') {
+            let ending = rest.get(line.len()).copied();
+            if !(line.is_empty() && self.after_return && ending == Some(b'\n')) {
                 self.lines += 1;
             }
+            self.after_return = ending == Some(b'\r');
             self.start += length;
             if !key.is_empty() {
                 return Ok(Some((self.lines, key)));
             }
         }
-    }
-
-    fn ended_with_return(&self) -> bool {
-        self.start > 0 && self.bytes[self.start - 1] == b'\r'
     }
 
     fn wrong(&self, problem: &str) -> String {

@@ -105,7 +105,8 @@ mod tests {
         let known = RAISED.iter().chain(&NOT_RAISED);
         let mut known: Vec<_> =
             known.map(|(table, column)| (table.to_string(), column.to_string())).collect();
-        (found.sort(), known.sort());
+        found.sort();
+        known.sort();
         assert_eq!(found, known);
         connection.close().await.unwrap();
         std::fs::remove_dir_all(folder).unwrap();

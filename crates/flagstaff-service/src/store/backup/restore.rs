@@ -132,7 +132,7 @@ fn scratch_file(folder: &Path) -> PathBuf {
 async fn into_folder(backup: &mut Backup, config: &Config) -> Result<Restored, BackupError> {
     let files = [EVENTS_FILE, DATABASE_FILE];
     let is_taken = |file: &&str| fs::metadata(config.data.join(file)).is_ok_and(|about| about.len() > 0);
-    if files.iter().any(|file| is_taken(file)) {
+    if files.iter().any(is_taken) {
         return Err(BackupError::NotEmpty { database: config.database_name() });
     }
     let folder = Scratch::inside(&config.data)?;
@@ -148,7 +148,8 @@ async fn into_folder(backup: &mut Backup, config: &Config) -> Result<Restored, B
     let mut write = events.write().await?;
     let of_events = fill(backup, Part::Events, &mut write, &last).await?;
     write.commit().await?;
-    (store.close().await, events.close().await);
+    store.close().await;
+    events.close().await;
     summary = Summary { tables: summary.tables + of_events.tables, rows: summary.rows + of_events.rows };
     for file in files {
         let path = config.data.join(file);
