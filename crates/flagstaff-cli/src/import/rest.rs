@@ -4,6 +4,8 @@
 //! not tell everything that decides evaluations, such as the salts of segments; where the token may see an
 //! environment's SDK key, its stream is read for that, and otherwise a note says what could not be known.
 
+use std::collections::btree_map::Entry;
+
 use flagstaff_eval::model::{Flag, Segment};
 use flagstaff_service::management::transfer::Document;
 use flagstaff_service::management::transfer::document::{
@@ -13,8 +15,6 @@ use flagstaff_service::management::transfer::document::{
 use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use std::collections::btree_map::Entry;
-
 
 use crate::remote::{Api, Network, part, stream_once};
 use crate::{Failure, document};
