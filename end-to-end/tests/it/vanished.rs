@@ -34,11 +34,14 @@ fn a_stream_whose_reader_vanished_is_closed_within_twice_the_heartbeat() {
 
     let (host, port) = url.strip_prefix("http://").unwrap().rsplit_once(':').unwrap();
     let read = format!(
-        "exec 3<>/dev/tcp/{host}/{port}; printf 'GET /all HTTP/1.0\\r\\nauthorization: {key}\\r\\n\\r\\n' >&3; cat <&3"
+        "exec 3<>/dev/tcp/{host}/{port}; printf 'GET /all HTTP/1.0\\r\\nauthorization: {key}\\r\\n\\r\\n' >&3; exec cat <&3"
     );
     let mut reader = Command::new("ip")
         .args(["netns", "exec", &network.name, "bash", "-c", &read])
+        // Whoever waits for the end of the tests' output is not to wait for it.
+        .stdin(Stdio::null())
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .expect("a reader in the network");
     eventually(PATIENCE, || if streams() == "1" { Ok(()) } else { Err("no stream".to_owned()) });
