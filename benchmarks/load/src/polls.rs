@@ -25,7 +25,8 @@ pub async fn run(asked: &Asked) {
     let flags = 1_000;
     let during = Duration::from_secs_f64(if asked.small { 0.2 } else { 10.0 });
     let service = Service::start(&asked.flagstaff, &[]);
-    service.make_flags(flags, 20).await;
+    // So long that the answer to an evaluation is as long as the peer's shortest.
+    service.make_flags(flags, 88).await;
 
     let poll = request("GET", "/sdk/latest-all", &[("Authorization", SDK_KEY)], b"");
     let eval = request("GET", &format!("/sdk/evalx/{CLIENT_SIDE_ID}/contexts/{ADA}"), &[], b"");
