@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::flag::project_by_key;
-use super::{ChangeError, name, publish};
+use super::{ChangeError, finish, name};
 use crate::auth::{Action, Actor};
-use crate::store::audit::{self, AuditEntry};
+use crate::store::audit::AuditEntry;
 use crate::store::connection::Connection;
 use crate::store::metric::{self, Metric};
+use crate::store::new_public_id;
 use crate::store::project::Project;
-use crate::store::{environment, new_public_id};
 use crate::{App, now_ms};
 
 /// The kinds of metrics, in the wire spelling.
@@ -49,10 +49,7 @@ pub async fn create(app: &App, actor: &Actor, project_key: &str, new: Metric) ->
         ChangeError::duplicate(error, "metric", &new.key, format!("project `{project_key}`"))
     })?;
     let entry = AuditEntry { action: "create", after: Some(shown(&new)), ..entry(project_key, &new.key) };
-    audit::append(&mut write, actor, now_ms(), entry).await?;
-    environment::touch_all(&mut write, project.id).await?;
-    write.commit().await?;
-    publish(app).await;
+    finish(app, write, actor, project.id, entry).await?;
     get(app, project_key, &new.key).await
 }
 
@@ -79,10 +76,7 @@ pub async fn update(
             after: Some(shown(&after)),
             ..entry(project_key, key)
         };
-        audit::append(&mut write, actor, now_ms(), entry).await?;
-        environment::touch_all(&mut write, project.id).await?;
-        write.commit().await?;
-        publish(app).await;
+        finish(app, write, actor, project.id, entry).await?;
     }
     get(app, project_key, key).await
 }
@@ -94,11 +88,7 @@ pub async fn delete(app: &App, actor: &Actor, project_key: &str, key: &str) -> R
     let (project, before) = load(&mut write, project_key, key).await?;
     metric::delete(&mut write, project.id, key).await?;
     let entry = AuditEntry { action: "delete", before: Some(shown(&before)), ..entry(project_key, key) };
-    audit::append(&mut write, actor, now_ms(), entry).await?;
-    environment::touch_all(&mut write, project.id).await?;
-    write.commit().await?;
-    publish(app).await;
-    Ok(())
+    finish(app, write, actor, project.id, entry).await
 }
 
 async fn load(

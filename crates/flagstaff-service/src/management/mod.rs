@@ -25,7 +25,9 @@ pub mod user;
 pub use error::ChangeError;
 
 use crate::App;
-use crate::store::{EnvironmentId, Write};
+use crate::auth::Actor;
+use crate::store::audit::{self, AuditEntry};
+use crate::store::{EnvironmentId, Write, environment as environments};
 
 /// Has the live environments take over what was just committed. If that fails, they do it on their
 /// own a moment later: the change is saved all the same.
@@ -33,6 +35,22 @@ async fn publish(app: &App) {
     if let Err(error) = app.catch_up().await {
         tracing::warn!(error = %crate::error::chain(&error), "a change is saved and reaches SDKs a moment later");
     }
+}
+
+/// Commits a change of something that all environments of a project share, and that is no flag: with its audit
+/// entry, and so that every environment looks at its settings again.
+async fn finish(
+    app: &App,
+    mut write: Write,
+    actor: &Actor,
+    project_id: i64,
+    entry: AuditEntry<'_>,
+) -> Result<(), ChangeError> {
+    audit::append(&mut write, actor, crate::now_ms(), entry).await?;
+    environments::touch_all(&mut write, project_id).await?;
+    write.commit().await?;
+    publish(app).await;
+    Ok(())
 }
 
 /// Commits the deletion of environments, of which nothing that was counted may be left: the ids of

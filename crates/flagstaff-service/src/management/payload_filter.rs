@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::flag::project_by_key;
-use super::{ChangeError, name, publish};
+use super::{ChangeError, finish, name};
 use crate::auth::{Action, Actor};
-use crate::store::audit::{self, AuditEntry};
+use crate::store::audit::AuditEntry;
 use crate::store::connection::Connection;
+use crate::store::new_public_id;
 use crate::store::payload_filter::{self, Condition, PayloadFilter};
 use crate::store::project::Project;
-use crate::store::{environment, new_public_id};
 use crate::{App, now_ms};
 
 /// The most filters of a project: each is a copy of the maps of every environment that it is asked for in.
@@ -74,10 +74,7 @@ pub async fn create(
         ChangeError::duplicate(error, "payload filter", &new.key, format!("project `{project_key}`"))
     })?;
     let entry = AuditEntry { action: "create", after: Some(shown(&filter)), ..entry(project_key, &new.key) };
-    audit::append(&mut write, actor, now_ms(), entry).await?;
-    environment::touch_all(&mut write, project.id).await?;
-    write.commit().await?;
-    publish(app).await;
+    finish(app, write, actor, project.id, entry).await?;
     get(app, project_key, &new.key).await
 }
 
@@ -104,10 +101,7 @@ pub async fn update(
             after: Some(shown(&after)),
             ..entry(project_key, key)
         };
-        audit::append(&mut write, actor, now_ms(), entry).await?;
-        environment::touch_all(&mut write, project.id).await?;
-        write.commit().await?;
-        publish(app).await;
+        finish(app, write, actor, project.id, entry).await?;
     }
     get(app, project_key, key).await
 }
@@ -119,11 +113,7 @@ pub async fn delete(app: &App, actor: &Actor, project_key: &str, key: &str) -> R
     let (project, filter) = load(&mut write, project_key, key).await?;
     payload_filter::delete(&mut write, filter.id).await?;
     let entry = AuditEntry { action: "delete", before: Some(shown(&filter)), ..entry(project_key, key) };
-    audit::append(&mut write, actor, now_ms(), entry).await?;
-    environment::touch_all(&mut write, project.id).await?;
-    write.commit().await?;
-    publish(app).await;
-    Ok(())
+    finish(app, write, actor, project.id, entry).await
 }
 
 async fn load(
