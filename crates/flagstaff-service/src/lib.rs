@@ -8,6 +8,7 @@
 //! | [`auth`] | who asks: SDK key, access token, session; what they may |
 //! | [`admin_api`] | the JSON face, `/api/v2` |
 //! | [`dashboard`] | the HTML face, `/ui/` |
+//! | [`avatars`] | pictures of users for it, asked for on the browser's behalf |
 //! | [`management`] | the rules for changing flags; both faces call it, nothing else changes one |
 //! | [`store`] | all SQL of flags, one file per entity |
 //! | [`live_environment`] | one environment as it is now: its data set and its subscribers |
