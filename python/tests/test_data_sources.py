@@ -17,6 +17,7 @@ from ldclient.interfaces import (
 )
 from ldclient.util import UnsuccessfulResponseException
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
+from waiting import eventually, wait_for_message
 
 USER = {"key": "u"}
 
@@ -429,20 +430,13 @@ def poll(request, monkeypatch):
     return poll
 
 
-def eventually(condition):
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def test_a_requester_is_asked_again_and_again(poll, caplog):
     caplog.set_level("INFO")
     client = poll(data(flag()), data(flag("b", 2)))
     assert client.is_initialized()
     eventually(lambda: client.variation("f", USER, None) == "b")
     assert client.data_source_status_provider.status.state == DataSourceState.VALID
-    assert "PollingUpdateProcessor initialized ok" in caplog.messages
+    wait_for_message(caplog, "PollingUpdateProcessor initialized ok")
     client.close()
     while requesters[0].asked.acquire(blocking=False):
         pass
@@ -452,8 +446,8 @@ def test_a_requester_is_asked_again_and_again(poll, caplog):
 def test_a_requester_that_raises_is_asked_again(poll, caplog):
     client = poll(ValueError("on purpose"), UnsuccessfulResponseException(503), None, data(flag()))
     assert client.variation("f", USER, None) == "a"
-    assert "Received HTTP error 503 for polling request - will retry" in caplog.messages
-    assert any("on purpose" in message for message in caplog.messages)
+    wait_for_message(caplog, "Received HTTP error 503 for polling request - will retry")
+    wait_for_message(caplog, "on purpose")
     error = client.data_source_status_provider.status.error
     assert (error.kind, error.status_code) == (DataSourceErrorKind.ERROR_RESPONSE, 503)
 

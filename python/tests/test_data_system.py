@@ -29,6 +29,7 @@ from ldclient.interfaces import (
     Update,
 )
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
+from waiting import eventually
 
 USER = {"key": "u"}
 STREAM, POLL, FDV1 = "/sdk/stream", "/sdk/poll", "/sdk/latest-all"
@@ -41,15 +42,6 @@ def flag(value, version=1):
 def transfer(value, version=1, state="", code=IntentCode.TRANSFER_FULL):
     change = Change(ChangeType.PUT, ObjectKind.FLAG, "own", version, flag(value, version))
     return ChangeSet(code, [change], Selector(state, version))
-
-
-def eventually(condition):
-    deadline = threading.Event()
-    for _ in range(int(TIMEOUT / 0.01)):
-        if condition():
-            return
-        deadline.wait(0.01)
-    assert condition()
 
 
 def asked(service, *paths):

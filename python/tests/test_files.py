@@ -14,6 +14,7 @@ from ldclient.file_data_source import FileDataSource
 from ldclient.integrations import Files
 from ldclient.interfaces import DataSourceErrorKind, DataSourceState
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
+from waiting import eventually
 
 USER = {"key": "u"}
 
@@ -61,13 +62,6 @@ def make(request):
         return client
 
     return make
-
-
-def until(condition):
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def unable(caplog):
@@ -152,19 +146,19 @@ def test_files_that_change_are_read_again(make, write, caplog):
     assert changed.acquire(timeout=TIMEOUT)
     assert client.all_flags_state(USER).to_values_map() == {"v": 2}
     write('{"flagValues": {"v": ')
-    until(lambda: unable(caplog))
+    eventually(lambda: unable(caplog))
     assert client.variation("v", USER, None) == 2 and client.is_initialized()
-    until(lambda: client.data_source_status_provider.status.state == DataSourceState.INTERRUPTED)
+    eventually(lambda: client.data_source_status_provider.status.state == DataSourceState.INTERRUPTED)
     write('{"flagValues": {"v": 3}}')
-    until(lambda: client.variation("v", USER, None) == 3)
-    until(lambda: client.data_source_status_provider.status.state == DataSourceState.VALID)
+    eventually(lambda: client.variation("v", USER, None) == 3)
+    eventually(lambda: client.data_source_status_provider.status.state == DataSourceState.VALID)
 
 
 def test_a_file_that_comes_later_initializes_the_client(make, write, tmp_path, caplog):
     client = make(str(tmp_path / "flags"), auto_update=True, poll_interval=0.02, force_polling=True)
     assert not client.is_initialized()
     write('{"flagValues": {"v": 1}}')
-    until(client.is_initialized)
+    eventually(client.is_initialized)
     assert client.variation("v", USER, None) == 1
 
 
@@ -204,4 +198,4 @@ def test_the_second_generation_is_a_source_of_a_data_system(write, request):
     request.addfinalizer(client.close)
     assert client.variation("v", USER, None) == 1
     write('{"flagValues": {"v": 2}}')
-    until(lambda: client.variation("v", USER, None) == 2)
+    eventually(lambda: client.variation("v", USER, None) == 2)

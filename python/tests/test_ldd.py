@@ -7,7 +7,8 @@ from ldclient.feature_store import CacheConfig, InMemoryFeatureStore
 from ldclient.integrations import Redis
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
 from servers import redis, redis_server
-from test_python_stores import OwnStore, eventually, flag
+from test_python_stores import OwnStore, flag
+from waiting import eventually
 
 USER = Context.create("user-1")
 

@@ -9,21 +9,13 @@ import pytest
 from fake_service import TIMEOUT, FakeService
 from ldclient import Config, Context, LDClient
 from ldclient.util import check_uwsgi, log
+from waiting import wait_for_message
 
 
 @pytest.fixture
 def at_info(caplog):
     with caplog.at_level(logging.INFO, "ldclient.util"):
         yield caplog
-
-
-def wait_for_message(caplog, part):
-    for _ in range(TIMEOUT * 100):
-        found = [record for record in caplog.records if part in record.getMessage()]
-        if found:
-            return found
-        time.sleep(0.01)
-    raise AssertionError("nothing like %r in %r" % (part, caplog.messages))
 
 
 def test_a_good_start_is_told_in_the_familiar_words(service, make_client, at_info):

@@ -11,6 +11,7 @@ from ldclient import Config, Context, LDClient
 from ldclient.feature_store import InMemoryFeatureStore
 from ldclient.interfaces import DataStoreStatus, FeatureStore
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
+from waiting import eventually, wait_for_message
 
 USER = Context.create("user-1")
 
@@ -62,14 +63,6 @@ def flag(key, value="value", version=1, **more):
     """A flag that serves one value."""
     return {"key": key, "version": version, "on": True, "variations": [value, "other"],
             "fallthrough": {"variation": 0}, "offVariation": 1, **more}
-
-
-def eventually(condition):
-    """Waits until something holds; for what nothing tells of."""
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to pass"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -359,6 +352,7 @@ def test_a_store_that_failed_is_filled_again_when_it_recovers(make_client, servi
     eventually(lambda: len(statuses) > 1)
     assert statuses[-1] == DataStoreStatus(True, False)
     assert any(call[0] == "init" for call in store.calls), "everything is written again"
+    wait_for_message(caplog, "MonitoredStore answers again")
     said = [record.message for record in caplog.records if "MonitoredStore" in record.message]
     assert said == ["MonitoredStore does not answer: could not write an item: OSError('gone')",
                     "MonitoredStore answers again"]

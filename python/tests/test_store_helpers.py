@@ -10,7 +10,8 @@ from ldclient.feature_store import CacheConfig, _FeatureStoreDataSetSorter
 from ldclient.feature_store_helpers import CachingStoreWrapper
 from ldclient.interfaces import FeatureStoreCore
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS, VersionedDataKind
-from test_python_stores import eventually, flag
+from test_python_stores import flag
+from waiting import eventually
 
 USER = Context.create("user-1")
 

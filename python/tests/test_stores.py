@@ -17,7 +17,8 @@ from ldclient.interfaces import DataStoreStatus
 from ldclient.redis_feature_store import RedisFeatureStore
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
 from servers import TABLE, consul, dynamodb, free_port, redis, redis_server
-from test_python_stores import eventually, flag
+from test_python_stores import flag
+from waiting import eventually
 
 USER = Context.create("user-1")
 #: A certificate for `localhost`, and the authority that signed it.
