@@ -55,13 +55,15 @@ const POSTGRES_WRITERS: u32 = 2;
 const CONFLICTS: u32 = 10;
 
 /// The schema, step by step. A step that was released is never edited.
-const STEPS: [(i64, &str, &str); 2] = [
+const STEPS: [(i64, &str, &str); 3] = [
     (1, "events", include_str!("../../../migrations/sqlite-events/0001_events.sql")),
     (2, "reasons", include_str!("../../../migrations/sqlite-events/0002_reasons.sql")),
+    (3, "by age", include_str!("../../../migrations/sqlite-events/0003_by_age.sql")),
 ];
-const POSTGRES_STEPS: [(i64, &str, &str); 2] = [
+const POSTGRES_STEPS: [(i64, &str, &str); 3] = [
     (1, "events", include_str!("../../../migrations/postgres-events/0001_events.sql")),
     (2, "reasons", include_str!("../../../migrations/postgres-events/0002_reasons.sql")),
+    (3, "by age", include_str!("../../../migrations/postgres-events/0003_by_age.sql")),
 ];
 
 /// Where PostgreSQL notes the steps that were taken, beside those of flags.
