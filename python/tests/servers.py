@@ -5,6 +5,7 @@ Where a server is not installed its tests are skipped, unless ``FLAGSTAFF_REQUIR
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -57,10 +58,23 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+#: Ports given out before: they may be between two servers.
+_GIVEN = set()
+
+
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """A port that nobody listens on, below those that systems give to whoever asks for any: nobody gets it by
+    chance, neither while a server is starting nor while it is down."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as one:
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
 
 
 def find(what, variable, *places):

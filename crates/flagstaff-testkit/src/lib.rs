@@ -6,6 +6,7 @@
 //! - [`FlagBuilder`], [`user`]: flags and contexts in one line
 //! - [`country_database`]: which country an address is in, as a file
 //! - [`Postgres`]: a real PostgreSQL server, for as long as a test
+//! - [`free_port`]: where a server can be started, and started again
 //! - [`eventually`]: waits for what another thread is about to do
 
 mod countries;
@@ -13,6 +14,7 @@ mod fake_service;
 mod fdv2;
 mod flags;
 mod http;
+mod ports;
 mod postgres;
 mod wait;
 
@@ -21,5 +23,6 @@ pub use fake_service::{Answer, FakeService};
 pub use fdv2::Fdv2Events;
 pub use flags::{FlagBuilder, all_data, flag, user};
 pub use http::Request;
+pub use ports::free_port;
 pub use postgres::{End, Postgres, new_database_at};
 pub use wait::{PATIENCE, eventually};

@@ -3,13 +3,14 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::ports::free_port;
 
 /// How long it may take to be there. Ten times what is expected.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -235,11 +236,6 @@ fn programs() -> Option<PathBuf> {
     })
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
-}
-
 fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
@@ -280,6 +276,6 @@ mod tests {
         let (folder, port) = (server.folder.clone(), server.port);
         drop(server);
         assert!(!folder.exists());
-        assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());
+        assert!(std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
     }
 }

@@ -32,7 +32,8 @@ fn a_wrong_command_line_ends_with_2() {
 #[test]
 fn a_demo_says_where_it_is_and_with_which_keys_and_stops_when_asked() {
     let folder = Folder::new("demo");
-    let mut service = Service::start(&folder, &["--demo"]);
+    let mut service = Service::start_at("127.0.0.1:0", &folder, &["--demo"], |command| command);
+    assert!(!service.address().ends_with(":0"), "which port it is, is said");
     let (status, body) = service.request("GET", "/sdk/latest-all", "sdk-demo-production", "").unwrap();
     assert_eq!((status, body["flags"]["checkout-redesign"]["on"].as_bool()), (200, Some(false)));
     let address = service.address().to_owned();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
+use flagstaff_testkit::free_port;
 use serde_json::Value;
 
 /// Ten times what is expected.
@@ -66,8 +67,19 @@ impl Service {
         arguments: &[&str],
         change: impl FnOnce(&mut Command) -> &mut Command,
     ) -> Self {
+        // Requests to one that was killed meet nobody, not another test's that has its port.
+        Self::start_at(&format!("127.0.0.1:{}", free_port()), folder, arguments, change)
+    }
+
+    /// At this address.
+    pub(crate) fn start_at(
+        listen: &str,
+        folder: &Folder,
+        arguments: &[&str],
+        change: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Self {
         let data = folder.path().to_str().unwrap();
-        let mut command = flagstaff(&["serve", "--listen", "127.0.0.1:0", "--data", data]);
+        let mut command = flagstaff(&["serve", "--listen", listen, "--data", data]);
         let mut process = change(command.args(arguments)).stdout(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(process.stdout.take().unwrap());
         let mut first = String::new();

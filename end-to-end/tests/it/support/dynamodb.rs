@@ -1,9 +1,9 @@
 //! Amazon's local edition of DynamoDB, with one table.
 
-use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
+use flagstaff_testkit::free_port;
 use serde_json::{Value as Json, json};
 
 use super::folder::Folder;
@@ -33,9 +33,7 @@ impl DynamoDb {
             say("skipped: DynamoDB Local is not installed (`make setup-stores`)");
             return None;
         }
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let port = listener.local_addr().expect("it has an address").port();
-        drop(listener);
+        let port = free_port();
         let folder = Folder::new();
         let mut command = Command::new("java");
         command.arg(format!("-Djava.library.path={}", program.display()));

@@ -1,8 +1,10 @@
 //! A real Redis that keeps nothing: started, ended as a crash would, and started again where it was, empty.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
+
+use flagstaff_testkit::free_port;
 
 use super::eventually;
 use super::folder::Folder;
@@ -43,9 +45,7 @@ impl Redis {
             super::say("skipped: redis-server is not installed (`make setup-stores`)");
             return None;
         }
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let port = listener.local_addr().expect("it has an address").port();
-        drop(listener);
+        let port = free_port();
         let (folder, place) = (Folder::new(), Place::Here);
         let process = serve(&folder, &place, port);
         Some(Self { process, place, port, folder })

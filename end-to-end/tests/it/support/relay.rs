@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use flagstaff_testkit::free_port;
 use serde_json::Value as Json;
 
 use super::binaries;
@@ -42,7 +43,8 @@ impl Relay {
 
     fn start_on(upstream: &str, more: Vec<String>, environments: &'static [&'static str]) -> Self {
         let folder = Folder::new();
-        let (process, url) = relay(folder.path(), "127.0.0.1:0", upstream, &more, environments);
+        let listen = format!("127.0.0.1:{}", free_port());
+        let (process, url) = relay(folder.path(), &listen, upstream, &more, environments);
         Self { process, url, upstream: upstream.to_owned(), more, environments, folder }
     }
 

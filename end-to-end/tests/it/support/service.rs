@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use flagstaff_testkit::free_port;
+
 use super::binaries;
 use super::folder::Folder;
 use super::process::Process;
@@ -20,7 +22,7 @@ impl Service {
     /// Starts on a free port with an empty folder.
     pub(crate) fn start() -> Self {
         let folder = Folder::new();
-        let (process, url) = serve(folder.path(), "127.0.0.1:0");
+        let (process, url) = serve(folder.path(), &format!("127.0.0.1:{}", free_port()));
         Self { process, url, folder }
     }
 

@@ -6,13 +6,13 @@
 #![allow(dead_code, reason = "not every server needs all of it")]
 
 use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use flagstaff_testkit::PATIENCE;
+use flagstaff_testkit::{PATIENCE, free_port};
 
 /// Runs a server in a folder of its own, until its standard input ends: that is when the test, or
 /// whatever happened to it, is over.
@@ -92,10 +92,6 @@ impl Drop for Server {
         drop(self.supervisor.stdin.take());
         let _ = self.supervisor.wait();
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Whether something takes connections, and says `expected` somewhere in its answer to `question`.
