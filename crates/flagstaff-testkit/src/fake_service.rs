@@ -222,36 +222,43 @@ fn serve(connection: TcpStream, state: &Mutex<State>) {
     lock(state).connections.push(connection);
     let mut reading = BufReader::new(reading);
     while let Ok(Some(request)) = read_request(&mut reading) {
-        let answer = {
-            let mut state = lock(state);
-            let answer = state.answer(&request);
-            state.requests.push(request);
-            answer
-        };
+        let mut state = lock(state);
+        let answer = state.answer(&request);
+        state.requests.push(request);
         let goes_on = match answer {
-            Answer::Status(status, headers, body) => {
-                write_answer(&mut writing, status, &headers, body.as_bytes())
-            }
-            Answer::Compressed(body) => {
-                let encoding = [("content-encoding", "gzip".to_owned())];
-                write_answer(&mut writing, 200, &encoding, &compress(&body))
-            }
-            Answer::Slowly(body, pause) => write_slowly(&mut writing, &body, pause),
-            Answer::Stream(bytes) => open_stream(&mut writing, &[], &bytes, state),
-            Answer::StreamWith(headers, bytes) => open_stream(&mut writing, &headers, &bytes, state),
-            Answer::Cut => false,
-            Answer::Silence(time) => {
-                std::thread::sleep(time);
-                false
-            }
-            Answer::Late(time, status) => {
-                std::thread::sleep(time);
-                write_answer(&mut writing, status, &[], b"")
+            // Under the lock: whoever knows of the request can send to the stream.
+            Answer::Stream(bytes) => state.open_stream(&mut writing, &[], &bytes),
+            Answer::StreamWith(headers, bytes) => state.open_stream(&mut writing, &headers, &bytes),
+            answer => {
+                drop(state);
+                give(answer, &mut writing)
             }
         };
         if !goes_on {
             let _ = writing.shutdown(Shutdown::Both);
             return;
+        }
+    }
+}
+
+/// Whether the connection stays open.
+fn give(answer: Answer, to: &mut TcpStream) -> bool {
+    match answer {
+        Answer::Status(status, headers, body) => write_answer(to, status, &headers, body.as_bytes()),
+        Answer::Compressed(body) => {
+            let encoding = [("content-encoding", "gzip".to_owned())];
+            write_answer(to, 200, &encoding, &compress(&body))
+        }
+        Answer::Slowly(body, pause) => write_slowly(to, &body, pause),
+        Answer::Stream(_) | Answer::StreamWith(..) => unreachable!("streams are opened under the lock"),
+        Answer::Cut => false,
+        Answer::Silence(time) => {
+            std::thread::sleep(time);
+            false
+        }
+        Answer::Late(time, status) => {
+            std::thread::sleep(time);
+            write_answer(to, status, &[], b"")
         }
     }
 }
@@ -286,6 +293,23 @@ impl State {
 }
 
 impl State {
+    /// The stream ends with its connection, so there is no length to give.
+    fn open_stream(&mut self, to: &mut TcpStream, headers: &[(&str, String)], bytes: &[u8]) -> bool {
+        let mut head =
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n".to_owned();
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        let Ok(stream) = to.try_clone() else { return false };
+        let written = to.write_all(head.as_bytes()).and_then(|()| to.write_all(sse::HEARTBEAT));
+        if written.and_then(|()| to.write_all(bytes)).is_err() {
+            return false;
+        }
+        self.streams.push(stream);
+        true
+    }
+
     /// Everything, or word that whoever asks has it already: a state of the data is called by its number.
     fn fdv2(&self, request: &Request) -> Fdv2Events {
         let held = request.query.split('&').find_map(|parameter| parameter.strip_prefix("basis="));
@@ -323,24 +347,6 @@ fn write_slowly(to: &mut TcpStream, body: &[u8], pause: Duration) -> bool {
 fn compress(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(body).and_then(|()| encoder.finish()).expect("memory can be written to")
-}
-
-/// The stream ends with its connection, so there is no length to give.
-fn open_stream(to: &mut TcpStream, headers: &[(&str, String)], bytes: &[u8], state: &Mutex<State>) -> bool {
-    let mut head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n".to_owned();
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    head.push_str("\r\n");
-    let Ok(stream) = to.try_clone() else { return false };
-    // Under the lock: what is sent to all streams comes after what a stream begins with.
-    let mut state = lock(state);
-    let written = to.write_all(head.as_bytes()).and_then(|()| to.write_all(sse::HEARTBEAT));
-    if written.and_then(|()| to.write_all(bytes)).is_err() {
-        return false;
-    }
-    state.streams.push(stream);
-    true
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
