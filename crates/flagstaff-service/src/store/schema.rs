@@ -22,13 +22,14 @@ macro_rules! step {
     };
 }
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     step!(1, "flags", "0001_flags.sql"),
     step!(2, "segment_changes", "0002_segment_changes.sql"),
     step!(3, "relays", "0003_relays.sql"),
     step!(4, "payload_filters", "0004_payload_filters.sql"),
     step!(5, "metric_pages", "0005_metric_pages.sql"),
     step!(6, "big_segments", "0006_big_segments.sql"),
+    step!(7, "stamps", "0007_stamps.sql"),
 ];
 
 /// The last of them.
