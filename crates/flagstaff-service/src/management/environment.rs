@@ -247,8 +247,17 @@ pub(super) async fn insert(
         version: 1,
         created_at: now,
     };
+    let container = format!("project `{}`", project.key);
+    if environment::by_key(connection, project.id, &new.key).await?.is_some() {
+        return Err(ChangeError::Duplicate { kind: "environment", key: new.key.clone(), container });
+    }
+    // What is left of which there can be only one: keys that were given.
     environment.id = environment::insert(connection, &environment).await.map_err(|error| {
-        ChangeError::duplicate(error, "environment", &new.key, format!("project `{}`", project.key))
+        if error.is_duplicate() {
+            let what = format!("the SDK key, mobile key or client-side ID for environment `{}`", new.key);
+            return ChangeError::InUse { what, by: "another environment here".to_owned() };
+        }
+        error.into()
     })?;
     for flag in flag::of_project(connection, project.id).await? {
         let row = TargetingRow {

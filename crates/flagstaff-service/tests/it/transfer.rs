@@ -284,7 +284,109 @@ async fn a_flag_that_others_need_keeps_the_variations_they_need() {
     let report = service.take_in("/demo/production?onConflict=replace", &fewer).await.json();
     assert_eq!(
         refusals(&report),
-        ["base: flag `needs` needs a variation of it in `production` that would be gone"]
+        [
+            "base: flag `needs` needs a variation of it in `production` that would be gone, or in another place"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn environments_that_the_file_says_nothing_of_serve_what_they_served() {
+    let service = Service::demo().await;
+    let colours = json!({"key": "banner", "name": "Banner", "variations": [
+        {"value": "red"}, {"value": "green"}, {"value": "blue"}], "isFlagOn": true});
+    assert_eq!(service.rest("POST", "/api/v2/flags/demo", Some(colours)).await.status, 201);
+    let share = |variation, weight| json!({"variation": variation, "weight": weight});
+    let rollout = json!({"rollout": {"variations": [share(1, 30_000), share(0, 70_000)]}});
+    let split = json!([
+        {"op": "replace", "path": "/environments/production/fallthrough", "value": rollout},
+        {"op": "replace", "path": "/environments/production/offVariation", "value": 1},
+    ]);
+    let path = "/api/v2/flags/demo/banner";
+    assert_eq!(service.rest("PATCH", path, Some(split)).await.status, 200);
+    let before = service.sdk_flag("banner").await;
+
+    // Another order, in staging alone: production serves the same shares of the same values as before.
+    let mut sent = json!({"key": "banner", "on": true, "salt": "s", "variations": ["blue", "green", "red"],
+        "offVariation": 0, "fallthrough": {"variation": 2}});
+    let into = "/demo/staging?onConflict=replace";
+    service.imported(into, &plain(json!({"banner": sent}))).await;
+    let after = service.sdk_flag("banner").await;
+    let expected = json!({"rollout": {"variations": [share(1, 30_000), share(2, 70_000)]}});
+    for (place, share) in expected["rollout"]["variations"].as_array().unwrap().iter().enumerate() {
+        let now = &after["fallthrough"]["rollout"]["variations"][place];
+        assert_eq!((&now["variation"], &now["weight"]), (&share["variation"], &share["weight"]));
+    }
+    assert_eq!((&after["offVariation"], &after["salt"]), (&json!(1), &before["salt"]));
+    assert!(
+        after["version"].as_u64() > before["version"].as_u64(),
+        "SDKs of production hear of the new order"
+    );
+    let defaults = &service.flag("banner").await["defaults"];
+    assert_eq!(
+        *defaults,
+        json!({"onVariation": 2, "offVariation": 0}),
+        "a new environment starts with the same values"
+    );
+
+    // What production serves cannot be taken away, nor become another flag's prerequisite by accident.
+    sent["variations"] = json!(["blue", "green"]);
+    sent["fallthrough"] = json!({"variation": 1});
+    let report = service.take_in(into, &plain(json!({"banner": sent}))).await.json();
+    assert_eq!(
+        refusals(&report),
+        [
+            "banner: in `production`, of which the document says nothing, the default rule serves \"red\", which \
+          would be gone; change that first"
+        ]
+    );
+    let mut needs = boolean("needs");
+    needs["prerequisites"] = json!([{"key": "banner", "variation": 2}]);
+    service.imported("/demo/production", &plain(json!({"needs": needs}))).await;
+    sent["variations"] = json!(["red", "green", "blue"]);
+    let report = service.take_in(into, &plain(json!({"banner": sent}))).await.json();
+    assert_eq!(
+        refusals(&report),
+        [
+            "banner: flag `needs` needs a variation of it in `production` that would be gone, or in another place"
+        ]
+    );
+
+    // A value that is edited is edited everywhere, as by hand, and that is said.
+    sent["variations"] = json!(["blue", "green", "crimson"]);
+    let report = service.take_in(into, &plain(json!({"banner": sent}))).await.json();
+    assert_eq!(report["saved"], true, "{report:#}");
+    assert_eq!(
+        report["notes"],
+        json!([
+            "flag `banner`: \"red\" becomes \"crimson\", also in `production`, of which the document says nothing"
+        ])
+    );
+}
+
+#[tokio::test]
+async fn an_environment_that_wants_to_know_why_is_told_why() {
+    let service = Service::demo().await;
+    let path = "/api/v2/projects/demo/environments/production";
+    let patch = json!([{"op": "replace", "path": "/requireComments", "value": true}]);
+    assert_eq!(service.rest("PATCH", path, Some(patch)).await.status, 200);
+    let document = plain(json!({"plain": boolean("plain")}));
+    let refused = service.take_in("/demo/production?comment=%20", &document).await;
+    assert_refused(&refused, 400, "invalid_request", "environment `production` requires a comment");
+    service.imported("/demo/production?comment=moving", &document).await;
+    service.imported("/demo/production?comment=", &document).await;
+}
+
+#[tokio::test]
+async fn keys_that_another_environment_has_are_not_given_twice() {
+    let service = Service::demo().await;
+    let text = service.export("?keys=true").await.replace("\"demo\": {", "\"copy\": {");
+    let refused = service.take_in("", &serde_json::from_str(&text).unwrap()).await;
+    assert_refused(
+        &refused,
+        409,
+        "conflict",
+        "client-side ID for environment `production` is used by another",
     );
 }
 

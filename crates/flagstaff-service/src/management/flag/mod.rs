@@ -19,6 +19,7 @@ pub(super) use apply::new_clause;
 pub use change::FlagChange;
 pub(super) use checks::require_comment;
 use checks::{check, check_maintainer, dependents};
+pub(super) use remove_variation::{renumber, user_of};
 pub(super) use rules::{check_attribute, check_clause};
 pub(super) use save::save;
 use save::write_targeting;

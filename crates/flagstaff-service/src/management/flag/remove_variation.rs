@@ -1,4 +1,4 @@
-//! Removing a variation: the indexes behind it shift, everywhere they are used.
+//! Variations that get another place: the indexes change everywhere they are used.
 
 use flagstaff_eval::model::Rollout;
 
@@ -21,17 +21,18 @@ pub(super) fn remove_variation(draft: &mut Draft, place: &str, removed: i64) -> 
         let problem = "the variation is a default of new environments; change that first";
         return Err(ChangeError::invalid(place, problem));
     }
-    shift(&mut defaults.on_variation, removed);
-    shift(&mut defaults.off_variation, removed);
+    let shifted = |index: i64| if index > removed { index - 1 } else { index };
+    defaults.on_variation = shifted(defaults.on_variation);
+    defaults.off_variation = shifted(defaults.off_variation);
     draft.definition.variations.remove(removed as usize);
     for targeting in draft.environments.values_mut() {
-        shift_all(targeting, removed);
+        renumber(targeting, shifted);
     }
     Ok(())
 }
 
 /// What serves the variation, in words.
-fn user_of(targeting: &Targeting, variation: i64) -> Option<String> {
+pub(in crate::management) fn user_of(targeting: &Targeting, variation: i64) -> Option<String> {
     let splits = |rollout: &Option<Rollout>| {
         rollout
             .as_ref()
@@ -51,26 +52,21 @@ fn user_of(targeting: &Targeting, variation: i64) -> Option<String> {
     Some(format!("rule {}", rule + 1))
 }
 
-fn shift(index: &mut i64, removed: i64) {
-    if *index > removed {
-        *index -= 1;
-    }
-}
-
-fn shift_all(targeting: &mut Targeting, removed: i64) {
-    let shift_rollout = |rollout: &mut Option<Rollout>| {
+/// Has targeting name the variations by other indexes.
+pub(in crate::management) fn renumber(targeting: &mut Targeting, new: impl Fn(i64) -> i64) {
+    let renumber_rollout = |rollout: &mut Option<Rollout>| {
         for share in rollout.iter_mut().flat_map(|rollout| &mut rollout.variations) {
-            shift(&mut share.variation, removed);
+            share.variation = new(share.variation);
         }
     };
-    targeting.off_variation.iter_mut().for_each(|index| shift(index, removed));
-    targeting.fallthrough.variation.iter_mut().for_each(|index| shift(index, removed));
-    shift_rollout(&mut targeting.fallthrough.rollout);
+    targeting.off_variation = targeting.off_variation.map(&new);
+    targeting.fallthrough.variation = targeting.fallthrough.variation.map(&new);
+    renumber_rollout(&mut targeting.fallthrough.rollout);
     for target in &mut targeting.targets {
-        shift(&mut target.variation, removed);
+        target.variation = new(target.variation);
     }
     for rule in &mut targeting.rules {
-        rule.variation.iter_mut().for_each(|index| shift(index, removed));
-        shift_rollout(&mut rule.rollout);
+        rule.variation = rule.variation.map(&new);
+        renumber_rollout(&mut rule.rollout);
     }
 }

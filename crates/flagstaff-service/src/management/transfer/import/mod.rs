@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::document::Document;
 use crate::App;
 use crate::auth::{Action, Actor};
+use crate::management::flag::require_comment;
 use crate::management::{ChangeError, name, publish};
 use crate::store::Store;
 
@@ -126,12 +127,17 @@ pub async fn import(
     let (mut all_segments, mut all_flags) = (Vec::new(), Vec::new());
     for incoming in incoming::read(document, how)? {
         let place = places::prepare(&mut write, actor, incoming, how, &mut report).await?;
+        let mut changes = false;
         for (environment, incoming) in &place.environments {
             let planned =
                 segments::plan(&mut write, &place.project, environment, incoming, how, &mut report).await?;
+            changes |= !planned.is_empty();
             all_segments.push((place.project.clone(), environment.clone(), planned));
         }
         let planned = flags::plan(&mut write, &place, how, &mut report).await?;
+        if changes || !planned.is_empty() {
+            place.environments.iter().try_for_each(|(known, _)| require_comment(known, &how.comment))?;
+        }
         all_flags.push((place.project, planned));
     }
     let refused = report.count(Outcome::Refused) > 0;

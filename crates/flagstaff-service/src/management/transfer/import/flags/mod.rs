@@ -4,17 +4,21 @@
 //! document says of it in each of its environments, and, in those that the document does not speak of, what
 //! is here.
 
+mod moves;
+mod needs;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use flagstaff_eval::Value;
 use flagstaff_eval::model::{ClientSideAvailability, Flag};
 
-use super::super::document::{FlagPart, RulePart};
-use super::super::from_sdk;
+use self::moves::Moves;
 use super::places::Place;
 use super::{Decision, Import, Outcome, Report, other_name};
 use crate::auth::Actor;
 use crate::management::flag::{self as flags, Draft, FlagState, NewFlag, first_targeting, rules};
+use crate::management::transfer::document::{FlagPart, RulePart};
+use crate::management::transfer::from_sdk;
 use crate::management::{ChangeError, name};
 use crate::now_ms;
 use crate::store::connection::Connection;
@@ -111,6 +115,15 @@ async fn states(
     Ok(states)
 }
 
+/// What is to become of a flag.
+struct Drafted {
+    new: Draft,
+    /// Why it cannot.
+    problem: Option<String>,
+    /// What somebody should know if it does.
+    notes: Vec<String>,
+}
+
 struct Planning<'p, 'd> {
     place: &'p Place<'d>,
     how: &'p Import,
@@ -147,10 +160,13 @@ impl Planning<'_, '_> {
             return report.refuse("flag", project, None, key, reason);
         }
         let before = self.known.get(key);
-        let new = self.draft(key, before, shared, &sent, report);
+        let Drafted { new, problem, notes } = self.draft(key, before, shared, &sent);
         let same = before.is_some_and(|before| self.is_same(key, before, &new));
         if let Decision::Leave(outcome) = self.how.on_conflict.decide(before.is_some(), same) {
             return report.add("flag", project, None, key, outcome);
+        }
+        if let Some(problem) = problem {
+            return report.refuse("flag", project, None, key, problem);
         }
         if let Err(problem) = self.check(key, before, &new) {
             return report.refuse("flag", project, None, key, problem.to_string());
@@ -161,6 +177,7 @@ impl Planning<'_, '_> {
                 report.notes.push(problem.to_string());
             }
         }
+        report.notes.extend(notes);
         let created_at = self.part(key).and_then(|part| part.created_at);
         let mut before = before.cloned();
         if let (Some(before), Some(created_at)) = (&mut before, created_at) {
@@ -181,10 +198,31 @@ impl Planning<'_, '_> {
         before: Option<&FlagState>,
         (values, availability): (Vec<Value>, ClientSideAvailability),
         sent: &[(&str, &Flag)],
-        report: &mut Report,
-    ) -> Draft {
+    ) -> Drafted {
         let known = before.map(Draft::of);
-        let mut environments = known.as_ref().map(|known| known.environments.clone()).unwrap_or_default();
+        let mut notes = Vec::new();
+        let old_definition = known.as_ref().map(|known| &known.definition);
+        let definition = self.definition(key, old_definition, values, availability, sent, &mut notes);
+        let mut environments = BTreeMap::new();
+        let mut problem = None;
+        if let Some(known) = &known {
+            environments.clone_from(&known.environments);
+            let moves = Moves::between(&known.definition.variations, &definition.variations);
+            let is_sent = |key: &str| sent.iter().any(|(sent, _)| *sent == key);
+            for (environment, targeting) in environments.iter_mut().filter(|(key, _)| !is_sent(key)) {
+                for (old, new) in moves.edited_in(targeting) {
+                    notes.push(format!(
+                        "flag `{key}`: {} becomes {}, also in `{environment}`, of which the document says nothing",
+                        old.value, new.value
+                    ));
+                }
+                if let Err(gone) = moves.follow(targeting) {
+                    problem = Some(format!(
+                        "in `{environment}`, of which the document says nothing, {gone}; change that first"
+                    ));
+                }
+            }
+        }
         for (environment, flag) in sent {
             let parts = self.rule_parts(key, environment);
             let parts = parts
@@ -193,9 +231,7 @@ impl Planning<'_, '_> {
             let targeting = from_sdk::targeting(flag, &parts.unwrap_or_default());
             environments.insert((*environment).to_owned(), targeting);
         }
-        let definition =
-            self.definition(key, known.map(|known| known.definition), values, availability, sent, report);
-        Draft { definition, environments }
+        Drafted { new: Draft { definition, environments }, problem, notes }
     }
 
     fn rule_parts(&self, key: &str, environment: &str) -> Option<&[RulePart]> {
@@ -207,21 +243,25 @@ impl Planning<'_, '_> {
     fn definition(
         &self,
         key: &str,
-        known: Option<FlagDefinition>,
+        known: Option<&FlagDefinition>,
         values: Vec<Value>,
         availability: ClientSideAvailability,
         sent: &[(&str, &Flag)],
-        report: &mut Report,
+        notes: &mut Vec<String>,
     ) -> FlagDefinition {
         let part = self.part(key);
         let variations = match part {
             Some(part) => with_parts(values, part),
-            None => like_known(values, known.as_ref().map_or(&[], |known| &known.variations)),
+            None => like_known(values, known.map_or(&[], |known| &known.variations)),
         };
         let last = variations.len() as i64 - 1;
+        // One that is not there is found where it is served.
+        let there = |index: Option<i64>, usual: i64| {
+            index.filter(|index| (0..=last).contains(index)).unwrap_or(usual)
+        };
         let usual = || Defaults {
-            on_variation: sent.first().and_then(|(_, flag)| flag.fallthrough.variation).unwrap_or(0),
-            off_variation: sent.first().and_then(|(_, flag)| flag.off_variation).unwrap_or(last),
+            on_variation: there(sent.first().and_then(|(_, flag)| flag.fallthrough.variation), 0),
+            off_variation: there(sent.first().and_then(|(_, flag)| flag.off_variation), last),
         };
         match (part, known) {
             (Some(part), known) => FlagDefinition {
@@ -231,17 +271,17 @@ impl Planning<'_, '_> {
                 variations,
                 temporary: part.temporary,
                 availability,
-                maintainer_id: self.maintainer(key, part, known, report),
+                maintainer_id: self.maintainer(key, part, known, notes),
                 defaults: part.defaults.unwrap_or_else(usual),
             },
             (None, Some(known)) => {
-                let within = |index: i64, usual: i64| if index > last { usual } else { index };
+                let moves = Moves::between(&known.variations, &variations);
                 let (old, usual) = (known.defaults, usual());
                 let defaults = Defaults {
-                    on_variation: within(old.on_variation, usual.on_variation),
-                    off_variation: within(old.off_variation, usual.off_variation),
+                    on_variation: moves.of(old.on_variation).unwrap_or(usual.on_variation),
+                    off_variation: moves.of(old.off_variation).unwrap_or(usual.off_variation),
                 };
-                FlagDefinition { variations, availability, defaults, ..known }
+                FlagDefinition { variations, availability, defaults, ..known.clone() }
             }
             (None, None) => FlagDefinition {
                 name: key.to_owned(),
@@ -258,17 +298,17 @@ impl Planning<'_, '_> {
         &self,
         key: &str,
         part: &FlagPart,
-        known: Option<FlagDefinition>,
-        report: &mut Report,
+        known: Option<&FlagDefinition>,
+        notes: &mut Vec<String>,
     ) -> Option<String> {
         let email = part.maintainer.as_ref()?;
         let found = self.members.get(email).cloned();
         if found.is_none() {
-            report.notes.push(format!(
+            notes.push(format!(
                 "flag `{key}` is looked after by {}, who is no member here; it keeps whom it has, or has nobody",
                 email.escape_debug()
             ));
-            return known?.maintainer_id;
+            return known?.maintainer_id.clone();
         }
         found
     }
@@ -299,81 +339,6 @@ impl Planning<'_, '_> {
             }
         }
         Ok(())
-    }
-
-    /// Refuses those whose prerequisites are not there, also because they were refused themselves; and those
-    /// that would take from another flag what it needs of them.
-    fn drop_those_without_prerequisites(&mut self, report: &mut Report) {
-        loop {
-            let mut refused = BTreeMap::new();
-            for (environment, _) in &self.place.environments {
-                let others = self.as_it_would_be(&environment.key);
-                let planned = self.planned.values();
-                refused.extend(
-                    planned.filter_map(|planned| self.problem_of(planned, &environment.key, &others)),
-                );
-            }
-            if refused.is_empty() {
-                return;
-            }
-            for (key, reason) in refused {
-                self.planned.remove(&key);
-                report.refuse("flag", &self.place.project.key, None, &key, reason);
-            }
-        }
-    }
-
-    /// For each flag of an environment: how many variations it would have, and its prerequisites.
-    fn as_it_would_be(&self, environment: &str) -> HashMap<String, (usize, Vec<String>)> {
-        let entry = |variations: usize, targeting: Option<&Targeting>| {
-            let keys = targeting.into_iter().flat_map(|targeting| &targeting.prerequisites);
-            (variations, keys.map(|known| known.key.clone()).collect())
-        };
-        let mut all = HashMap::new();
-        for (key, state) in &self.known {
-            let row = state.environments.iter().find(|(known, _)| known.key == environment);
-            let targeting = row.map(|(_, row)| &row.targeting);
-            all.insert(key.clone(), entry(state.flag.definition.variations.len(), targeting));
-        }
-        for (key, planned) in &self.planned {
-            let targeting = planned.new.environments.get(environment);
-            all.insert(key.clone(), entry(planned.new.definition.variations.len(), targeting));
-        }
-        all
-    }
-
-    fn problem_of(
-        &self,
-        planned: &Planned,
-        environment: &str,
-        others: &HashMap<String, (usize, Vec<String>)>,
-    ) -> Option<(String, String)> {
-        let key = &planned.key;
-        if let Some(targeting) = planned.new.environments.get(environment) {
-            let place = format!("environments.{environment}");
-            if let Err(problem) = rules::check_prerequisites(&place, key, targeting, others) {
-                return Some((key.clone(), problem.to_string()));
-            }
-        }
-        let count = planned.new.definition.variations.len() as i64;
-        let before = planned.before.as_ref()?;
-        if before.flag.definition.variations.len() as i64 <= count {
-            return None;
-        }
-        // Somebody else may need one of those that would be gone, in whatever environment.
-        self.known.iter().filter(|(other, _)| !self.planned.contains_key(*other)).find_map(
-            |(other, state)| {
-                let (known, _) = state.environments.iter().find(|(_, row)| {
-                    row.targeting
-                        .prerequisites
-                        .iter()
-                        .any(|known| known.key == *key && known.variation >= count)
-                })?;
-                let reason =
-                    format!("flag `{other}` needs a variation of it in `{}` that would be gone", known.key);
-                Some((key.clone(), reason))
-            },
-        )
     }
 }
 
