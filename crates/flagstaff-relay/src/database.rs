@@ -109,6 +109,15 @@ impl Database {
         })
     }
 
+    /// Whether each environment needs a table of its own.
+    pub fn needs_table(&self) -> bool {
+        match self {
+            Self::Redis { .. } | Self::Consul { .. } => false,
+            #[cfg(feature = "dynamodb")]
+            Self::DynamoDb { table, .. } => table.is_none(),
+        }
+    }
+
     /// How it is said in `/status`.
     pub fn describe(&self, environment: &Environment, filter: Option<&str>) -> Described {
         let prefix = prefix(environment, filter);
@@ -216,14 +225,17 @@ fn prefix(environment: &Environment, filter: Option<&str>) -> String {
     }
 }
 
-/// An address without what stands before its `@`, and after its `?`.
+/// An address without what stands before its `@`, and after its `?`. Where it cannot be told where a secret
+/// ends, nothing of it is said.
 fn without_secrets(url: &str) -> String {
-    let url = url.split('?').next().unwrap_or(url);
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-        (None, Some((_, host))) => host.to_owned(),
-        (_, None) => url.to_owned(),
-    }
+    let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
+    let (place, more) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
+    let place = match place.rsplit_once('@') {
+        Some((_, place)) => place,
+        None if more.contains('@') => "…",
+        None => place,
+    };
+    scheme.map_or_else(|| place.to_owned(), |scheme| format!("{scheme}://{place}"))
 }
 
 #[cfg(test)]
@@ -237,6 +249,8 @@ mod tests {
             ("redis://host", "redis://host"),
             ("user:secret@host:8500", "host:8500"),
             ("redis://host?password=secret", "redis://host"),
+            ("redis://:sec?ret@host", "redis://…"),
+            ("redis://:sec#ret@host", "redis://…"),
         ] {
             assert_eq!(without_secrets(url), said, "{url}");
         }

@@ -1,5 +1,6 @@
 //! `flagstaff relay`: environments of another service, served on.
 
+mod database;
 pub(crate) mod options;
 mod told;
 mod variables;

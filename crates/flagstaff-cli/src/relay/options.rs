@@ -14,12 +14,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 use flagstaff_relay::Config;
 use flagstaff_relay::config::{Delivery, Environment, EventMode, Names, Upstream};
-use flagstaff_relay::database::Database;
 use serde::Deserialize;
 
+use super::database::InDatabase;
 use super::told::{Told, ToldFile};
 use super::variables::{Variables, split};
 use crate::Failure;
@@ -34,7 +35,8 @@ pub(crate) struct Relay {
     serving: Serving,
     /// The folder that keeps what is known of each environment, to start from while upstream is away; empty keeps
     /// nothing [default: ./flagstaff-relay-data]
-    #[arg(long, env = "FLAGSTAFF_DATA", value_name = "FOLDER")]
+    #[arg(long, env = "FLAGSTAFF_DATA", value_parser = OsStringValueParser::new().map(PathBuf::from),
+        value_name = "FOLDER")]
     data: Option<PathBuf>,
     /// The service to relay, like https://flags.example [default: LaunchDarkly's]
     #[arg(long, env = "FLAGSTAFF_UPSTREAM", value_name = "URL")]
@@ -66,9 +68,14 @@ pub(crate) struct Relay {
     /// An environment to relay, as name=NAME,sdk-key=KEY and if need be mobile-key=, client-side-id=,
     /// secure-mode=true, ttl-minutes=, prefix=, table=, project=, filters=A+B; again for more, in the environment
     /// with `;` between. Others see command lines, so say keys in the environment or in the file
-    #[arg(long = "environment", env = "FLAGSTAFF_ENVIRONMENTS", hide_env_values = true, value_delimiter = ';',
-        value_parser = environment, value_name = "SETTINGS")]
-    environments: Option<Vec<Environment>>,
+    #[arg(
+        long = "environment",
+        env = "FLAGSTAFF_ENVIRONMENTS",
+        hide_env_values = true,
+        value_delimiter = ';',
+        value_name = "SETTINGS"
+    )]
+    environments: Option<Vec<String>>,
     #[command(flatten)]
     told: Told,
     /// What becomes of events: forwarded upstream, refused with 503, or discarded [default: forward]
@@ -77,21 +84,8 @@ pub(crate) struct Relay {
     /// How many events of one environment may wait to be forwarded [default: 10000]
     #[arg(long, env = "FLAGSTAFF_EVENTS_CAPACITY", value_name = "COUNT")]
     events_capacity: Option<usize>,
-    /// Write flags to Redis, for programs in daemon mode: redis://host:6379
-    #[arg(long, env = "FLAGSTAFF_REDIS_URL", hide_env_values = true, value_name = "URL")]
-    redis_url: Option<String>,
-    /// Write flags to Consul, for programs in daemon mode: its address, host:8500
-    #[arg(long, env = "FLAGSTAFF_CONSUL", value_name = "ADDRESS")]
-    consul: Option<String>,
-    /// What lets us in there
-    #[arg(long, env = "FLAGSTAFF_CONSUL_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    consul_token: Option<String>,
-    /// Write flags to DynamoDB, for programs in daemon mode: the table of environments that have none of their own
-    #[arg(long, env = "FLAGSTAFF_DYNAMODB_TABLE", value_name = "TABLE")]
-    dynamodb_table: Option<String>,
-    /// Another address than Amazon's
-    #[arg(long, env = "FLAGSTAFF_DYNAMODB_URL", value_name = "URL")]
-    dynamodb_url: Option<String>,
+    #[command(flatten)]
+    database: InDatabase,
     /// For so long an environment counts as connected after its connection was lost, in seconds [default: 60]
     #[arg(long, env = "FLAGSTAFF_DISCONNECTED_AFTER", value_name = "SECONDS")]
     disconnected_after: Option<u64>,
@@ -181,7 +175,10 @@ impl Relay {
     /// The relay's configuration, what is logged, and which variables of other relays are set that mean nothing
     /// here.
     pub(crate) fn resolve(mut self) -> Result<(Config, Logging, Vec<String>), Failure> {
-        let set = Variables::read(std::env::vars())?;
+        // Those that are no text can be nothing of ours.
+        let texts = std::env::vars_os()
+            .filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
+        let set = Variables::read(texts)?;
         self.serving.or_else(&set);
         let (serving, logging, file) = self.serving.resolve()?;
         let file = file.relay.unwrap_or_default();
@@ -190,12 +187,12 @@ impl Relay {
         config.data = Some(self.data.or(file.data).unwrap_or_else(|| DATA.into()))
             .filter(|folder| !folder.as_os_str().is_empty());
 
+        let is_said = self.upstream.is_some();
         let base = self.upstream.or(file.upstream);
         let mut upstream = base.as_deref().map_or_else(Upstream::default, Upstream::at);
-        let of = |said: Option<String>, set, in_file: Option<String>, into: &mut String| {
-            // What is said of the whole counts before what is set for a part of it by other names.
-            let set = if base.is_some() { None } else { set };
-            if let Some(url) = said.or(set).or(in_file) {
+        let of = |said: Option<String>, set: Option<String>, in_file: Option<String>, into: &mut String| {
+            // What is said of the whole counts before what is set for a part of it elsewhere.
+            if let Some(url) = said.or(set.or(in_file).filter(|_| !is_said)) {
                 *into = url;
             }
         };
@@ -237,19 +234,17 @@ impl Relay {
         let said = self.big_segments_stale_as_degraded.or(set.big_segments_stale_as_degraded);
         config.big_segments_stale_as_degraded =
             said.or(file.big_segments_stale_as_degraded).unwrap_or(config.big_segments_stale_as_degraded);
-        let (redis, consul, dynamo) = (self.redis_url, (self.consul, self.consul_token), self.dynamodb_table);
-        config.database = match database(redis, consul, (dynamo, self.dynamodb_url))? {
-            Some(database) => Some(database),
-            None if set.database.is_some() => set.database,
-            None => database(
-                file.redis_url,
-                (file.consul, file.consul_token),
-                (file.dynamodb_table, file.dynamodb_url),
-            )?,
+        let database_in_file = InDatabase {
+            redis_url: file.redis_url,
+            consul: file.consul,
+            consul_token: file.consul_token,
+            dynamodb_table: file.dynamodb_table,
+            dynamodb_url: file.dynamodb_url,
         };
+        config.database = self.database.resolve(set.database, database_in_file)?;
         let in_file = file.environments.into_iter().map(|(name, environment)| environment.named(name));
         config.environments = match self.environments {
-            Some(said) => said,
+            Some(said) => said.iter().map(|text| environment(text)).collect::<Result<_, _>>()?,
             None if !set.environments.is_empty() => set.environments,
             None => in_file.collect::<Result<_, _>>()?,
         };
@@ -274,35 +269,6 @@ fn mode(what: What) -> EventMode {
     }
 }
 
-/// One database at most.
-fn database(
-    redis: Option<String>,
-    (consul, token): (Option<String>, Option<String>),
-    (table, endpoint): (Option<String>, Option<String>),
-) -> Result<Option<Database>, Failure> {
-    match (redis, consul, table.is_some() || endpoint.is_some()) {
-        (None, None, false) => Ok(None),
-        (Some(url), None, false) => Ok(Some(Database::Redis { url, user: None, password: None })),
-        (None, Some(address), false) => Ok(Some(Database::Consul { address, token })),
-        (None, None, true) => dynamodb(table, endpoint).map(Some),
-        _ => {
-            Err("flags can be written to one database: give one of redis-url, consul and dynamodb-table"
-                .into())
-        }
-    }
-}
-
-/// DynamoDB, if this executable has it.
-pub(crate) fn dynamodb(table: Option<String>, endpoint: Option<String>) -> Result<Database, Failure> {
-    #[cfg(feature = "dynamodb")]
-    return Ok(Database::DynamoDb { table, endpoint });
-    #[cfg(not(feature = "dynamodb"))]
-    {
-        let _ = (table, endpoint);
-        Err("this executable was built without DynamoDB; build it with --features dynamodb".into())
-    }
-}
-
 impl EnvironmentInFile {
     fn named(self, name: String) -> Result<Environment, Failure> {
         let origins = self.allowed_origins.iter().map(|origin| origin.parse());
@@ -323,7 +289,7 @@ impl EnvironmentInFile {
 }
 
 /// `name=production,sdk-key=sdk-…,…`. What is wrong is said without the keys.
-fn environment(text: &str) -> Result<Environment, String> {
+fn environment(text: &str) -> Result<Environment, Failure> {
     let mut environment = Environment::default();
     for setting in split(text) {
         let (name, value) = setting.split_once('=').ok_or("give settings like name=NAME,sdk-key=KEY")?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use flagstaff_relay::config::OfflineArchive;
+use flagstaff_relay::database::Database;
 use flagstaff_relay::{AutoConfig, Config};
 use flagstaff_service::config::Origin;
 use serde::Deserialize;
@@ -105,6 +106,12 @@ impl Told {
         if is_told && config.database.is_some() && !has_id(&template.prefix) && !has_id(&template.table) {
             return Err("several environments would be written over each other in the database; \
                         give told-prefix with $CID in it, which stands for an environment's ID"
+                .into());
+        }
+        if is_told && template.table.is_none() && config.database.as_ref().is_some_and(Database::needs_table)
+        {
+            return Err("no table is named for the environments that this relay is told of; \
+                        give dynamodb-table, or told-table with $CID in it"
                 .into());
         }
         Ok(())

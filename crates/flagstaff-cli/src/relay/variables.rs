@@ -43,7 +43,7 @@ pub(crate) struct Variables {
 }
 
 /// Those that mean nothing here.
-const UNUSED: [&str; 16] = [
+const UNUSED: [&str; 15] = [
     "CLIENT_SIDE_BASE_URI",
     "EXIT_ON_ERROR",
     "EXIT_ALWAYS",
@@ -59,11 +59,26 @@ const UNUSED: [&str; 16] = [
     "USE_DATADOG",
     "USE_STACKDRIVER",
     "PROXY_AUTH_DOMAIN",
-    "LD_LOG_LEVEL",
 ];
 
 /// What all environments begin with.
 const ENVIRONMENT: &str = "LD_ENV_";
+/// What their settings begin with.
+const SETTINGS: [&str; 9] = [
+    "LD_MOBILE_KEY_",
+    "LD_CLIENT_SIDE_ID_",
+    "LD_SECURE_MODE_",
+    "LD_PREFIX_",
+    "LD_TABLE_NAME_",
+    "LD_ALLOWED_ORIGIN_",
+    "LD_ALLOWED_HEADER_",
+    "LD_TTL_",
+    "LD_PROJ_KEY_",
+];
+/// What the filters of a project begin with.
+const FILTERS: &str = "LD_FILTER_KEYS_";
+/// What means nothing here, of any environment.
+const LOG_LEVEL: &str = "LD_LOG_LEVEL_";
 
 /// The environment, asked by name.
 struct Set(BTreeMap<String, String>);
@@ -102,8 +117,7 @@ impl Variables {
         read.database = set.database()?;
         read.environments = set.environments()?;
         read.told = set.told()?;
-        read.unused =
-            UNUSED.iter().filter(|name| set.0.contains_key(**name)).map(|name| (*name).to_owned()).collect();
+        read.unused = set.unused(&read.environments);
         Ok(read)
     }
 }
@@ -159,7 +173,17 @@ impl Set {
 
     fn database(&self) -> Result<Option<Database>, Failure> {
         let named = |names: &[&str]| names.iter().any(|name| self.0.contains_key(*name));
-        if self.is_on("USE_REDIS")? || named(&["REDIS_URL", "REDIS_HOST"]) {
+        let wanted =
+            |switch, by: &[&str]| Ok::<_, Failure>(self.switch(switch)?.unwrap_or_else(|| named(by)));
+        let redis = wanted("USE_REDIS", &["REDIS_URL", "REDIS_HOST"])?;
+        let (consul, dynamodb) = (wanted("USE_CONSUL", &["CONSUL_HOST"])?, self.is_on("USE_DYNAMODB")?);
+        if [redis, consul, dynamodb].iter().filter(|wanted| **wanted).count() > 1 {
+            return Err(
+                "flags can be written to one database: set one of USE_REDIS, USE_CONSUL and USE_DYNAMODB"
+                    .into(),
+            );
+        }
+        if redis {
             let url = self.text("REDIS_URL").map_or_else(
                 || {
                     let scheme = if self.is_on("REDIS_TLS")? { "rediss" } else { "redis" };
@@ -172,7 +196,7 @@ impl Set {
             let (user, password) = (self.text("REDIS_USERNAME"), self.text("REDIS_PASSWORD"));
             return Ok(Some(Database::Redis { url, user, password }));
         }
-        if self.is_on("USE_CONSUL")? || named(&["CONSUL_HOST"]) {
+        if consul {
             let address = self.text("CONSUL_HOST").unwrap_or_else(|| "localhost:8500".to_owned());
             let token = match (self.text("CONSUL_TOKEN"), self.text("CONSUL_TOKEN_FILE")) {
                 (Some(token), _) => Some(token),
@@ -181,11 +205,24 @@ impl Set {
             };
             return Ok(Some(Database::Consul { address, token }));
         }
-        if self.is_on("USE_DYNAMODB")? {
-            return super::options::dynamodb(self.text("DYNAMODB_TABLE"), self.text("DYNAMODB_URL"))
+        if dynamodb {
+            return super::database::dynamodb(self.text("DYNAMODB_TABLE"), self.text("DYNAMODB_URL"))
                 .map(Some);
         }
         Ok(None)
+    }
+
+    /// Those that are set and mean nothing here, also because there is no environment that they are about.
+    fn unused(&self, environments: &[Environment]) -> Vec<String> {
+        let is_unused = |variable: &str| {
+            let setting_of = SETTINGS.iter().find_map(|setting| variable.strip_prefix(setting));
+            let filters_of = variable.strip_prefix(FILTERS);
+            UNUSED.contains(&variable)
+                || variable.starts_with(LOG_LEVEL)
+                || setting_of.is_some_and(|of| environments.iter().all(|known| known.name != of))
+                || filters_of.is_some_and(|of| environments.iter().all(|known| known.names.project_key != of))
+        };
+        self.0.keys().filter(|variable| is_unused(variable)).cloned().collect()
     }
 
     fn told(&self) -> Result<ToldVariables, Failure> {
@@ -225,7 +262,7 @@ impl Set {
             environment.ttl_minutes = i64::try_from(ttl.as_secs().div_ceil(60)).unwrap_or(i64::MAX);
         }
         if let Some(project) = own("PROJ_KEY") {
-            let filters = self.text(&format!("LD_FILTER_KEYS_{project}"));
+            let filters = self.text(&format!("{FILTERS}{project}"));
             environment.filters = filters.map(|list| split(&list)).unwrap_or_default().into_iter().collect();
         }
         Ok(environment)
@@ -247,8 +284,8 @@ fn secret_in(file: &str) -> Result<String, Failure> {
 /// `1h30m`, `90s`, `500ms`; `:30` is seconds and `5:00` minutes and seconds; bare numbers are none.
 fn duration(text: &str) -> Option<Duration> {
     if let Some((minutes, seconds)) = text.split_once(':') {
-        let minutes = if minutes.is_empty() { 0 } else { minutes.parse().ok()? };
-        return Some(Duration::from_secs(60 * minutes + seconds.parse::<u64>().ok()?));
+        let minutes: u64 = if minutes.is_empty() { 0 } else { minutes.parse().ok()? };
+        return Some(Duration::from_secs(minutes.checked_mul(60)?.checked_add(seconds.parse().ok()?)?));
     }
     if text == "0" {
         return Some(Duration::ZERO);
@@ -266,7 +303,8 @@ fn duration(text: &str) -> Option<Duration> {
             "h" => 3600.0,
             _ => return None,
         };
-        sum += Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+        let part = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+        sum = sum.checked_add(part)?;
         rest = after;
     }
     (!text.is_empty()).then_some(sum)
@@ -328,6 +366,9 @@ mod tests {
             ("FILE_DATA_SOURCE_MONITORING_INTERVAL", "500ms"),
             ("LD_ENV_Test", "sdk-2"),
             ("LD_MOBILE_KEY_Test", " "),
+            ("LD_LOG_LEVEL_Test", "debug"),
+            ("LD_TTL_Tset", "5m"),
+            ("LD_FILTER_KEYS_toys", "web"),
         ])
         .unwrap();
         assert_eq!(read.listen.unwrap().to_string(), "0.0.0.0:9000");
@@ -339,7 +380,7 @@ mod tests {
         assert_eq!(read.big_segments_stale_as_degraded, Some(true));
         assert_eq!(read.log.as_deref(), Some("off"));
         assert_eq!(read.proxy.as_deref(), Some("http://me:p%40ss@proxy:3128"));
-        assert_eq!(read.unused, ["INIT_TIMEOUT"]);
+        assert_eq!(read.unused, ["INIT_TIMEOUT", "LD_FILTER_KEYS_toys", "LD_LOG_LEVEL_Test", "LD_TTL_Tset"]);
         assert!(matches!(
             read.database,
             Some(Database::Redis { ref url, password: Some(_), .. }) if url == "redis://cache:6379"
@@ -373,6 +414,16 @@ mod tests {
     }
 
     #[test]
+    fn there_is_one_database_at_most_and_none_that_is_switched_off() {
+        let none = read(&[("USE_REDIS", "false"), ("REDIS_HOST", "cache")]).unwrap();
+        assert!(none.database.is_none());
+        let consul = read(&[("USE_REDIS", "false"), ("REDIS_HOST", "cache"), ("CONSUL_HOST", "h")]).unwrap();
+        assert!(matches!(consul.database, Some(Database::Consul { .. })));
+        let said = read(&[("USE_REDIS", "true"), ("USE_CONSUL", "true")]).unwrap_err();
+        assert!(said.contains("one database"), "{said}");
+    }
+
+    #[test]
     fn nothing_set_is_nothing_said() {
         let read = read(&[("HOME", "/root"), ("PORT", "")]).unwrap();
         assert!(read.listen.is_none() && read.database.is_none() && read.environments.is_empty());
@@ -385,7 +436,10 @@ mod tests {
         {
             assert_eq!(duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
-        for text in ["", "3", "s", "3 m", "3d", "-1s", "1:x"] {
+        let most = format!("{0}s{0}s", u64::MAX);
+        for text in
+            ["", "3", "s", "3 m", "3d", "-1s", "1:x", &most, "999999999999999999:0", "1:18446744073709551615"]
+        {
             assert_eq!(duration(text), None, "{text}");
         }
     }

@@ -1,7 +1,7 @@
 //! `flagstaff relay` from outside: how it is told what to do.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -23,6 +23,10 @@ impl Relay {
         let data = folder.path().join("relay");
         let mut command = flagstaff(&["relay", "--data", data.to_str().unwrap()]);
         command.args(arguments).envs(variables.iter().copied());
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut first = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut first).unwrap();
@@ -105,6 +109,8 @@ fn a_relay_that_cannot_do_what_it_is_told_says_so_without_keys() {
     for (arguments, said) in [
         (&["relay"][..], "there is no environment to relay"),
         (&["relay", "--environment", "name=a,sdk-key=secret key"], "has characters that no key has"),
+        (&["relay", "--environment", "name=a,sdk-key=secret,colour=red"], "has no setting `colour`"),
+        (&["relay", "--environment", "secret"], "give settings like name=NAME"),
         (&["relay", "--environment", "sdk-key=secret"], "needs a name"),
         (
             &["relay", "--environment", "name=a,sdk-key=secret", "--environment", "name=b,sdk-key=secret"],
@@ -128,9 +134,42 @@ fn a_relay_that_cannot_do_what_it_is_told_says_so_without_keys() {
         let output = run(&arguments.concat());
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && error.contains(said), "{error}");
-        let last = error.lines().last().unwrap_or_default();
-        assert!(!last.contains("secret"), "{last}");
+        assert!(!error.contains("secret"), "{error}");
     }
+}
+
+#[test]
+fn a_relay_that_is_to_keep_nothing_keeps_nothing_whatever_else_is_set() {
+    let folder = Folder::new("relay-without-folder");
+    let service = Service::start(&folder, &["--demo", "--log", "off"]);
+    let upstream = format!("http://{}", service.address());
+    let mut command = flagstaff(&["relay", "--data", "", "--listen", "127.0.0.1:0", "--upstream", &upstream]);
+    command.args(["--environment", "name=a,sdk-key=sdk-demo-production"]).current_dir(folder.path());
+    // Not text: nothing of ours, and no reason to stop.
+    command.env("STRANGE", std::os::unix::ffi::OsStrExt::from_bytes(b"\xff") as &std::ffi::OsStr);
+    let relay = Relay::of(command);
+    relay.until_healthy();
+    let made = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let made: Vec<_> = made.filter(|name| name.to_string_lossy().contains("relay")).collect();
+    assert!(made.is_empty(), "{made:?}");
+}
+
+#[test]
+fn the_address_upstream_is_taken_from_where_it_counts_most() {
+    let folder = Folder::new("relay-upstream");
+    let service = Service::start(&folder, &["--demo", "--log", "off"]);
+    let here = format!("http://{}", service.address());
+    let nowhere = "http://127.0.0.1:9";
+    let file = folder.path().join("relay.toml");
+    let text = format!(
+        "listen = '127.0.0.1:0'\n[relay]\nupstream = '{nowhere}'\nupstream-stream = '{nowhere}'\n\
+         [relay.environments.production]\nsdk-key = 'sdk-demo-production'\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    let file = ["--config", file.to_str().unwrap()];
+    Relay::start(&folder, &file, &[("STREAM_URI", &here)]).until_healthy();
+    Relay::start(&folder, &[&file[..], &["--upstream", &here]].concat(), &[]).until_healthy();
+    Relay::start(&folder, &file, &[("FLAGSTAFF_UPSTREAM", &here), ("STREAM_URI", nowhere)]).until_healthy();
 }
 
 #[test]
