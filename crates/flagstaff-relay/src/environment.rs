@@ -12,6 +12,7 @@
 //! | back, with newer versions and new items | these are sent |
 //! | back, with anything else | everything is sent anew |
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -50,6 +51,9 @@ pub struct Environment {
     members: Arc<Lookup>,
     /// The payload filter, if this is a part.
     filter: Option<String>,
+    /// Held while it is connected anew or closed, which may take a moment.
+    changing: Mutex<()>,
+    /// Never held for long: whoever asks how it is going must not wait for that.
     connection: Mutex<Connection>,
 }
 
@@ -117,7 +121,13 @@ impl Environment {
         let live = Arc::new(LiveEnvironment::awaiting(about, filter).with_members(members.clone()));
         let connection = Connection::open(config, settings, filter, &live)?;
         members.ask_through(&connection.client);
-        Ok(Self { live, members, filter: filter.map(str::to_owned), connection: Mutex::new(connection) })
+        Ok(Self {
+            live,
+            members,
+            filter: filter.map(str::to_owned),
+            changing: Mutex::default(),
+            connection: Mutex::new(connection),
+        })
     }
 
     /// What is served downstream.
@@ -154,16 +164,15 @@ impl Environment {
         config: &Config,
         settings: config::Environment,
     ) -> Result<Option<About>, EnvironmentError> {
-        let mut connection = self.connection();
-        if connection.comes_from(&settings) {
-            connection.settings = settings.clone();
-        } else {
+        let _one_at_a_time = self.changing();
+        if !self.goes_on_with(&settings) {
             // First: both keep the same snapshot, and write the same database.
-            connection.close();
-            *connection = Connection::open(config, settings.clone(), self.filter.as_deref(), &self.live)?;
-            self.members.ask_through(&connection.client);
+            self.disconnect();
+            let opened = Connection::open(config, settings.clone(), self.filter.as_deref(), &self.live)?;
+            self.members.ask_through(&opened.client);
+            let before = std::mem::replace(&mut *self.connection(), opened);
+            drop(before);
         }
-        drop(connection);
         let known = self.live.about();
         let about = about(&settings, self.live.id(), known.environment.lineage.clone());
         Ok((about != *known).then_some(about))
@@ -171,7 +180,43 @@ impl Environment {
 
     /// Receives nothing any more. What was not written yet is, which may take a moment.
     pub fn close(&self) {
-        self.connection().close();
+        let _one_at_a_time = self.changing();
+        self.disconnect();
+    }
+
+    /// Removes what was kept of it, once it is closed for good.
+    pub(crate) fn forget(&self, folder: &Path) {
+        let settings = self.settings();
+        let file = snapshot_file(folder, &settings.name, self.filter.as_deref());
+        if let Err(error) = std::fs::remove_file(&file)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            let file = file.display();
+            tracing::error!(%error, "could not remove `{file}`, which holds flags that are not served any more");
+        }
+    }
+
+    /// Takes over settings that need no other connection.
+    fn goes_on_with(&self, settings: &config::Environment) -> bool {
+        let mut connection = self.connection();
+        let goes_on = connection.comes_from(settings);
+        if goes_on {
+            connection.settings = settings.clone();
+        }
+        goes_on
+    }
+
+    fn disconnect(&self) {
+        let (client, feed) = {
+            let connection = self.connection();
+            (connection.client.clone(), connection.feed.clone())
+        };
+        feed.end();
+        client.close();
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -246,15 +291,10 @@ impl Connection {
             _ => false,
         };
         same_source
+            && !self.feed.has_ended()
             && self.settings.sdk_key == settings.sdk_key
             && self.settings.prefix == settings.prefix
             && self.settings.table == settings.table
-    }
-
-    fn close(&self) {
-        // Whoever comes after it says what there is from now on.
-        *self.feed.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.client.close();
     }
 }
 
@@ -283,10 +323,23 @@ impl Feed {
     }
 
     fn hand_on(&self, hand_on: impl FnOnce(&LiveEnvironment)) {
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = self.ended();
         if !*ended {
             hand_on(&self.live);
         }
+    }
+
+    /// Whoever comes after it says what there is from now on.
+    fn end(&self) {
+        *self.ended() = true;
+    }
+
+    fn has_ended(&self) -> bool {
+        *self.ended()
+    }
+
+    fn ended(&self) -> MutexGuard<'_, bool> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

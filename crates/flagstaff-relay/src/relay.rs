@@ -5,13 +5,15 @@ use std::fs::DirBuilder;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use flagstaff_sdk::ConfigError;
 use flagstaff_service::error::chain;
-use flagstaff_service::live_environment::LiveEnvironments;
+use flagstaff_service::live_environment::{About, LiveEnvironments};
 use flagstaff_service::router::{finish, sdk_paths};
 use flagstaff_service::serving::{Bound, Listening, Serving, SharedServing};
 use flagstaff_service::store::EnvironmentId;
@@ -40,18 +42,16 @@ pub struct Relay {
     pub forwarder: Arc<Forwarder>,
     /// How being told goes, if upstream says what to serve.
     pub configuration: Option<ConfigurationStatus>,
+    /// By name, each with its parts by payload filter. Never held for long: who is served is asked all the time.
     environments: Mutex<Environments>,
+    /// Held while these are changed, which may take a moment: how many there ever were. Each has a number of its
+    /// own.
+    numbered: Mutex<i64>,
 }
 
-#[derive(Debug, Default)]
-struct Environments {
-    /// By name, each with its parts by payload filter.
-    by_name: BTreeMap<String, Relayed>,
-    /// How many there ever were; each has a number of its own.
-    numbered: i64,
-}
+type Environments = BTreeMap<String, Relayed>;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Relayed {
     whole: Arc<Environment>,
     parts: BTreeMap<String, Arc<Environment>>,
@@ -130,6 +130,7 @@ impl Relay {
             forwarder,
             configuration,
             environments: Mutex::default(),
+            numbered: Mutex::default(),
         });
         relay.set_environments(relay.beside(told.environments())).await?;
         let paths = status::router(&relay).merge(sdk_paths(&relay.serving)).merge(pass_on::router(&relay));
@@ -187,52 +188,47 @@ impl Relay {
         let set = tokio::task::spawn_blocking(move || relay.set_environments_waiting(&wanted));
         match set.await {
             Ok(set) => set,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => resume_unwind(error.into_panic()),
         }
     }
 
     fn set_environments_waiting(&self, wanted: &[config::Environment]) -> Result<(), EnvironmentError> {
-        let mut environments = self.environments();
-        let mut numbered = environments.numbered;
-        let mut described = Vec::new();
-        let mut failed = None;
-        let mut next = BTreeMap::new();
+        let mut numbered = self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.environments().clone();
+        let mut steps = Vec::new();
         for settings in wanted {
-            let known = environments.by_name.get(&settings.name);
-            let (known_whole, known_parts) = match known {
-                Some(known) => (Some(known.whole.clone()), known.parts.clone()),
-                None => (None, BTreeMap::new()),
-            };
-            let mut one = |known: Option<Arc<Environment>>, filter: Option<&str>| match known {
-                Some(known) => {
-                    match known.set(&self.config, settings.clone()) {
-                        Ok(about) => described.extend(about.map(|about| (known.live().clone(), about))),
-                        Err(error) => failed = Some(error),
-                    }
-                    Some(known)
+            let known = before.get(&settings.name);
+            let parts = settings.filters.iter().map(|filter| Some(&**filter));
+            for filter in std::iter::once(None).chain(parts) {
+                let known = known.and_then(|known| known.of(filter)).cloned();
+                if known.is_none() {
+                    *numbered += 1;
                 }
-                None => {
-                    numbered += 1;
-                    let id = EnvironmentId(numbered);
-                    let started = Environment::start(&self.config, settings.clone(), filter, id);
-                    started.map_err(|error| failed = Some(error)).ok().map(Arc::new)
-                }
-            };
-            let Some(whole) = one(known_whole, None) else { continue };
-            let mut parts = BTreeMap::new();
-            for filter in &settings.filters {
-                if let Some(part) = one(known_parts.get(filter).cloned(), Some(filter)) {
-                    parts.insert(filter.clone(), part);
-                }
+                steps.push(Step { settings, filter, known, id: EnvironmentId(*numbered) });
             }
-            next.insert(settings.name.clone(), Relayed { whole, parts });
         }
-        environments.numbered = numbered;
-        let before = std::mem::replace(&mut environments.by_name, next);
-        let now = &environments.by_name;
-        let live: Vec<_> = now.values().map(|relayed| relayed.whole.live().clone()).collect();
+        let (mut described, mut failed, mut next) = (Vec::new(), None, Environments::new());
+        for (step, (environment, done)) in
+            steps.iter().zip(side_by_side(&steps, |step| step.take(&self.config)))
+        {
+            match done {
+                Ok(about) => described
+                    .extend(about.zip(environment.as_ref()).map(|(about, of)| (of.live().clone(), about))),
+                Err(error) => failed = Some(error),
+            }
+            let Some(environment) = environment else { continue };
+            let name = step.settings.name.clone();
+            match (step.filter, next.get_mut(&name)) {
+                (None, _) => _ = next.insert(name, Relayed { whole: environment, parts: BTreeMap::new() }),
+                (Some(filter), Some(relayed)) => _ = relayed.parts.insert(filter.to_owned(), environment),
+                // A part of what could not be relayed.
+                (Some(_), None) => environment.close(),
+            }
+        }
+        let live: Vec<_> = next.values().map(|relayed| relayed.whole.live().clone()).collect();
+        *self.environments() = next.clone();
         self.serving.live.replace(live, described);
-        for (name, relayed) in now {
+        for (name, relayed) in &next {
             let served = before.get(name).map(|before| &before.parts);
             for (filter, part) in &relayed.parts {
                 // Whoever is served another one is sent away.
@@ -246,17 +242,21 @@ impl Relay {
                 relayed.whole.live().serve_filtered(filter, None);
             }
         }
-        let still: Vec<_> = now.values().flat_map(Relayed::all).cloned().collect();
-        drop(environments);
-        let gone =
-            before.values().flat_map(Relayed::all).filter(|one| !still.iter().any(|it| Arc::ptr_eq(it, one)));
-        gone.for_each(|environment| environment.close());
+        let still: Vec<_> = next.values().flat_map(Relayed::all).collect();
+        let is_gone = |one: &&Arc<Environment>| !still.iter().any(|it| Arc::ptr_eq(it, one));
+        let gone: Vec<_> = before.values().flat_map(Relayed::all).filter(is_gone).collect();
+        side_by_side(&gone, |environment| {
+            environment.close();
+            if let Some(folder) = &self.config.data {
+                environment.forget(folder);
+            }
+        });
         failed.map_or(Ok(()), Err)
     }
 
     /// Every environment that is relayed, and its parts, in the order of their names.
     pub fn environments_now(&self) -> Vec<Arc<Environment>> {
-        self.environments().by_name.values().flat_map(Relayed::all).cloned().collect()
+        self.environments().values().flat_map(Relayed::all).cloned().collect()
     }
 
     fn environments(&self) -> MutexGuard<'_, Environments> {
@@ -264,7 +264,60 @@ impl Relay {
     }
 }
 
+/// One environment, or a part of one, that is to be relayed.
+struct Step<'a> {
+    settings: &'a config::Environment,
+    filter: Option<&'a str>,
+    known: Option<Arc<Environment>>,
+    /// Its number, if it is new.
+    id: EnvironmentId,
+}
+
+impl Step<'_> {
+    /// Gives the environment as far as there is one, and what is to be said of it downstream.
+    fn take(&self, config: &Config) -> (Option<Arc<Environment>>, Result<Option<About>, EnvironmentError>) {
+        let settings = self.settings.clone();
+        match &self.known {
+            Some(known) => (Some(known.clone()), known.set(config, settings)),
+            None => match Environment::start(config, settings, self.filter, self.id) {
+                Ok(started) => (Some(Arc::new(started)), Ok(None)),
+                Err(error) => (None, Err(error)),
+            },
+        }
+    }
+}
+
+/// Does this with each, several at a time: one that takes long holds up few. On a thread of a runtime's.
+fn side_by_side<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let runtime = tokio::runtime::Handle::current();
+    let mut done = Vec::with_capacity(all.len());
+    for some in all.chunks(AT_ONCE) {
+        thread::scope(|scope| {
+            let begun: Vec<_> = (some.iter())
+                .map(|one| {
+                    scope.spawn(|| {
+                        let _on_runtime = runtime.enter();
+                        work(one)
+                    })
+                })
+                .collect();
+            let ended =
+                begun.into_iter().map(|work| work.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            done.extend(ended);
+        });
+    }
+    done
+}
+
 impl Relayed {
+    /// The whole, or a part.
+    fn of(&self, filter: Option<&str>) -> Option<&Arc<Environment>> {
+        match filter {
+            None => Some(&self.whole),
+            Some(filter) => self.parts.get(filter),
+        }
+    }
+
     fn all(&self) -> impl Iterator<Item = &Arc<Environment>> {
         std::iter::once(&self.whole).chain(self.parts.values())
     }
@@ -292,11 +345,7 @@ impl Running {
         let (began, limit) = (Instant::now(), self.relay.config.serving.drain);
         let environments = self.relay.environments_now();
         let closed = tokio::task::spawn_blocking(move || {
-            std::thread::scope(|scope| {
-                for environment in &environments {
-                    scope.spawn(|| environment.close());
-                }
-            });
+            side_by_side(&environments, |environment| environment.close());
         });
         self.listening.stop().await;
         self.relay.forwarder.finish(limit.saturating_sub(began.elapsed()).max(LEAST)).await;
@@ -306,6 +355,8 @@ impl Running {
     }
 }
 
+/// So many environments are connected or closed at a time.
+const AT_ONCE: usize = 32;
 /// There is always so much time for the events that wait.
 const LEAST: Duration = Duration::from_millis(500);
 

@@ -1,10 +1,11 @@
 //! Environments that come, go and change while the relay runs.
 
 use flagstaff_relay::config::Environment;
-use flagstaff_testkit::{Answer, FakeService, flag};
+use flagstaff_relay::database::Database;
+use flagstaff_testkit::{Answer, FakeService, eventually, flag};
 use flagstaff_wire::paths;
 
-use crate::support::{Asker, SDK_KEY, config, environment, relay};
+use crate::support::{Asker, Folder, SDK_KEY, config, environment, relay};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn environments_come_and_go_while_the_relay_runs() {
@@ -108,4 +109,56 @@ async fn parts_of_an_environment_are_asked_of_upstream() {
     assert_eq!(part.next().await, None);
     assert_eq!(asker.status("/sdk/latest-all?filter=web", SDK_KEY).await, 404);
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_it_is_going_can_be_asked_while_an_environment_takes_long_to_change() {
+    // A database that never answers: what was not written yet is waited for.
+    let mute = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let service = FakeService::start([flag("f")]);
+    let mut config = config(&service);
+    config.database = Some(Database::Redis {
+        url: format!("redis://{}", mute.local_addr().unwrap()),
+        user: None,
+        password: None,
+    });
+    let running = relay(config).await;
+    let asker = Asker::new(&running);
+    asker.open("/all", SDK_KEY).await.expect("put").await;
+    let relay = running.relay().clone();
+    let rekeyed = Environment { sdk_key: "sdk-new".to_owned(), ..environment() };
+    let set = tokio::spawn(async move { relay.set_environments(vec![rekeyed]).await });
+    let mut answered = 0;
+    while !set.is_finished() {
+        assert_eq!(asker.status("/status", "").await, 200);
+        answered += 1;
+    }
+    set.await.unwrap().unwrap();
+    assert!(answered > 10, "{answered} answers while it took long");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_kept_of_an_environment_goes_with_it() {
+    let (service, folder) = (FakeService::start([flag("f")]), Folder::new());
+    let filtered = Environment { filters: ["web".to_owned()].into(), ..environment() };
+    let two = Environment::new("two", "sdk-two");
+    let mut config = config(&service);
+    config.data = Some(folder.path().to_owned());
+    config.environments = vec![filtered, two.clone()];
+    let running = relay(config).await;
+    let kept = || {
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.retain(|name| name.ends_with(".json"));
+        names.sort();
+        names
+    };
+    eventually("all are kept", || (kept() == ["one.json", "one~web.json", "two.json"]).then_some(()));
+    running.relay().set_environments(vec![environment(), two.clone()]).await.unwrap();
+    assert_eq!(kept(), ["one.json", "two.json"]);
+    running.relay().set_environments(vec![two]).await.unwrap();
+    assert_eq!(kept(), ["two.json"]);
+    running.stop().await;
+    assert_eq!(kept(), ["two.json"]);
 }
