@@ -23,9 +23,10 @@ pub(crate) fn run(options: options::Serve) -> Result<(), Failure> {
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     let data = config.data.clone();
-    let running = App::start(config).await.map_err(|error| chain(&error))?;
+    let Some(started) = signals.unless_stopped(App::start(config)).await else { return Ok(()) };
+    let running = started.map_err(|error| chain(&error))?;
     let base = running.base_url();
     print(&format!("listening on {base}\n"))?;
     if let Some(address) = running.metrics_address() {
@@ -38,7 +39,8 @@ async fn serve(config: Config) -> Result<(), Failure> {
         _ => {}
     }
     notify::tell(notify::READY);
-    signals.then(|| running.stop()).await
+    let tls = running.app().serving.clone();
+    signals.then(|| tls.look_at_certificate(), || running.stop()).await
 }
 
 /// The link goes to whoever sits at the terminal, else into a file that only its owner reads.
@@ -55,7 +57,12 @@ fn hand_over(data: &Path, link: &str) -> Result<(), Failure> {
         let mut file = open.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         writeln!(file, "{link}")
     };
-    write().map_err(|error| format!("could not write the sign-in link to `{}`: {error}", path.display()))?;
+    write().map_err(|error| {
+        let shown = path.display();
+        format!(
+            "could not write the sign-in link to `{shown}`: {error}; `flagstaff owner-link` makes another"
+        )
+    })?;
     tracing::info!("the owner's one-time sign-in link is in `{}`", path.display());
     Ok(())
 }

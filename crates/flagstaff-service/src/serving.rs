@@ -113,6 +113,13 @@ impl Serving {
             tasks: TaskTracker::new(),
         }
     }
+
+    /// Takes a certificate that was replaced over now, which would happen by itself a little later.
+    pub fn look_at_certificate(&self) {
+        if let Some(tls) = &self.tls {
+            tls.look();
+        }
+    }
 }
 
 /// An address that is ours, where no request is taken yet.

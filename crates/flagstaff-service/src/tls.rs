@@ -79,6 +79,11 @@ impl Tls {
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), current })
     }
 
+    /// Takes what is in the files over, if they were replaced.
+    pub(crate) fn look(&self) {
+        self.current.look();
+    }
+
     /// What takes connections.
     pub(crate) fn acceptor(&self) -> &TlsAcceptor {
         &self.acceptor
@@ -93,13 +98,13 @@ impl fmt::Debug for Tls {
 
 /// Looks at the files until the service stops.
 pub(crate) async fn follow(serving: SharedServing) {
-    let Some(current) = serving.tls.as_ref().map(|tls| tls.current.clone()) else { return };
+    let Some(tls) = &serving.tls else { return };
     loop {
         tokio::select! {
             () = tokio::time::sleep(serving.config.certificate_poll) => {}
             () = serving.stopping.cancelled() => return,
         }
-        current.look();
+        tls.look();
     }
 }
 
@@ -199,10 +204,10 @@ mod tests {
         let tls = Tls::load(&files).unwrap();
         let shown = || tls.current.key.load().cert.clone();
         let first = shown();
-        tls.current.look();
+        tls.look();
         assert_eq!(shown(), first);
         fs::copy(made.join("other-host.pem"), &files.certificate).unwrap();
-        tls.current.look();
+        tls.look();
         assert_ne!(shown(), first);
         fs::remove_dir_all(&folder).unwrap();
     }

@@ -23,9 +23,13 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
 }
 
 async fn relay(config: Config) -> Result<(), Failure> {
-    let signals = Signals::listen()?;
-    let running = flagstaff_relay::Relay::start(config).await.map_err(|error| chain(&error))?;
+    let mut signals = Signals::listen()?;
+    let Some(started) = signals.unless_stopped(flagstaff_relay::Relay::start(config)).await else {
+        return Ok(());
+    };
+    let running = started.map_err(|error| chain(&error))?;
     print(&format!("listening on {}\n", running.base_url()))?;
     notify::tell(notify::READY);
-    signals.then(|| running.stop()).await
+    let tls = running.relay().serving.clone();
+    signals.then(|| tls.look_at_certificate(), || running.stop()).await
 }
