@@ -22,7 +22,8 @@ mod upkeep;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
 
 /// Feature flags you host yourself
 #[derive(Debug, Parser)]
@@ -69,7 +70,7 @@ enum Command {
 type Failure = String;
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let done = match parse().command {
         Command::Serve(options) => serve::run(options),
         Command::Relay(options) => relay::run(*options),
         Command::Archive(options) => archive::run(options),
@@ -95,6 +96,21 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Reads the command line and the environment. A variable that is empty is as good as none: so it can be unset where
+/// others have set it, as templates of containers and units do.
+fn parse() -> Cli {
+    let matches = without_empty_variables(Cli::command()).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|option| {
+        let is_empty = option.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+        if is_empty { option.env(Resettable::Reset) } else { option }
+    });
+    command.mut_subcommands(without_empty_variables)
 }
 
 /// Does what waits for others, on this thread.

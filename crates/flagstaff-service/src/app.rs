@@ -89,6 +89,14 @@ pub enum StartError {
         /// The file, or the address without the password.
         database: String,
     },
+    /// The file holds something else, or its beginning is damaged.
+    #[error(
+        "the file `{file}` is no database; name another folder with --data, or restore a backup to one if the file was Flagstaff's and is damaged"
+    )]
+    NotADatabase {
+        /// The file.
+        file: String,
+    },
     /// The database holds something else.
     #[error(
         "the database in `{database}` is not a demo; start without --demo, or name an empty one with --data or --database-url"

@@ -94,7 +94,7 @@ impl Serve {
         let (serving, logging, file) = self.serving.resolve()?;
         let mut config = Config::new(data(self.data, file.data.clone()));
         config.serving = serving;
-        self.users.put_into(&mut config, &file);
+        self.users.put_into(&mut config, &file)?;
         config.database = database(self.database_url, file.database_url)?;
         config.demo = self.demo.or(file.demo).unwrap_or(false);
         Ok((config, logging))

@@ -8,6 +8,7 @@ use flagstaff_service::avatars::GRAVATAR;
 use serde::Deserialize;
 
 use super::File;
+use crate::Failure;
 
 /// Options about users and counts, of `flagstaff serve`.
 #[derive(Debug, Args)]
@@ -42,13 +43,18 @@ pub(crate) enum AvatarSource {
 
 impl Users {
     /// Puts into the configuration what is said here or in the file.
-    pub(super) fn put_into(self, config: &mut Config, file: &File) {
+    pub(super) fn put_into(self, config: &mut Config, file: &File) -> Result<(), Failure> {
         let analytics = &mut config.analytics;
+        // Zero means for ever elsewhere, so it must not be read as the opposite here.
+        let at_least_one = |name: &str, days: u32| match days {
+            0 => Err(format!("{name} is 0; give at least 1 day")),
+            days => Ok(days),
+        };
         if let Some(days) = self.keep_counts_days.or(file.keep_counts_days) {
-            analytics.keep_counts_days = days.max(1);
+            analytics.keep_counts_days = at_least_one("keep-counts-days", days)?;
         }
         if let Some(days) = self.keep_anonymous_days.or(file.keep_anonymous_days) {
-            analytics.keep_anonymous_days = days.max(1);
+            analytics.keep_anonymous_days = at_least_one("keep-anonymous-days", days)?;
         }
         analytics.keep_users_days = self.keep_users_days.or(file.keep_users_days).filter(|days| *days > 0);
         analytics.countries = self.countries.or_else(|| file.countries.clone());
@@ -56,5 +62,6 @@ impl Users {
             Some(AvatarSource::Gravatar) => Some(GRAVATAR.to_owned()),
             Some(AvatarSource::None) | None => None,
         };
+        Ok(())
     }
 }

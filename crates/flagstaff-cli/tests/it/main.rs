@@ -15,3 +15,4 @@ mod operations;
 mod place;
 mod process;
 mod relay;
+mod starting;

@@ -62,7 +62,17 @@ async fn look_into(config: &Config) -> Result<Kind, StartError> {
     };
     let kind = kind(&mut connection).await;
     connection.close().await.map_err(StoreError::from)?;
-    kind?.ok_or(StartError::Foreign { database })
+    match kind {
+        Err(error) if is_no_database(&error) => Err(StartError::NotADatabase { file: database }),
+        kind => kind?.ok_or(StartError::Foreign { database }),
+    }
+}
+
+/// Whether the file is none of SQLite's at all.
+fn is_no_database(error: &StoreError) -> bool {
+    const SQLITE_NOT_A_DATABASE: &str = "26";
+    let StoreError::Statement(sqlx::Error::Database(error)) = error else { return false };
+    error.code().is_some_and(|code| code == SQLITE_NOT_A_DATABASE)
 }
 
 /// What a database holds.

@@ -15,7 +15,7 @@ pub enum StoreError {
         source: sqlx::Error,
     },
     /// The schema cannot be brought up to date.
-    #[error("could not bring the database `{database}` up to date")]
+    #[error("could not bring the database `{database}` up to date{}", newer(source))]
     Migrate {
         /// The file, or the address without the password.
         database: String,
@@ -69,6 +69,18 @@ impl StoreError {
             StoreError::Statement(Database(error)) => error.code(),
             _ => None,
         }
+    }
+}
+
+/// A step that was taken and is not known here was taken by a later program.
+fn newer(error: &sqlx::migrate::MigrateError) -> &'static str {
+    match error {
+        sqlx::migrate::MigrateError::VersionMissing(_) => concat!(
+            ": it was written by a newer version of flagstaff than this one, ",
+            env!("CARGO_PKG_VERSION"),
+            "; use that one"
+        ),
+        _ => "",
     }
 }
 
