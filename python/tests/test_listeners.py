@@ -203,10 +203,11 @@ def test_a_listener_may_use_the_client_and_other_listeners(client, service):
     heard, values = Heard(), queue.Queue()
 
     def busy(change):
-        values.put(client.variation("bool", {"key": "u"}, None))
+        value = client.variation("bool", {"key": "u"}, None)
         client.flag_tracker.remove_listener(busy)
         client.flag_tracker.add_listener(heard)
         client.flush()
+        values.put(value)
 
     client.flag_tracker.add_listener(busy)
     service.patch("bool", on=False, offVariation=1)

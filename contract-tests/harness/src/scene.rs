@@ -143,12 +143,10 @@ impl Scene {
     ) -> Result<(Client, Sink, Endpoint), String> {
         let service = self.streaming(data).await?;
         let sink = self.sink().await?;
-        let client = self
-            .client(json!({
-                "streaming": {"baseUri": service.url},
-                "events": with(json!({"baseUri": sink.endpoint.url}), events),
-            }))
-            .await?;
+        // What is expected in one payload is not to be torn in two by an interval that passes.
+        let ours = json!({"baseUri": sink.endpoint.url, "flushIntervalMs": 3_600_000});
+        let client =
+            self.client(json!({"streaming": {"baseUri": service.url}, "events": with(ours, events)})).await?;
         Ok((client, sink, service))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use flagstaff_eval::Value;
@@ -37,6 +37,8 @@ pub enum Answer {
     Silence(Duration),
     /// Nothing comes for so long; then a status.
     Late(Duration, u16),
+    /// Nothing comes while somebody holds this for writing; then a status.
+    Held(Arc<RwLock<()>>, u16),
 }
 
 impl Answer {
@@ -258,6 +260,10 @@ fn give(answer: Answer, to: &mut TcpStream) -> bool {
         }
         Answer::Late(time, status) => {
             std::thread::sleep(time);
+            write_answer(to, status, &[], b"")
+        }
+        Answer::Held(gate, status) => {
+            drop(gate.read());
             write_answer(to, status, &[], b"")
         }
     }

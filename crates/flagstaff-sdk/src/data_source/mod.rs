@@ -29,7 +29,7 @@ pub use test_data::{FlagBuilder, FlagRuleBuilder, TestData, VariationChoice};
 pub use backoff::Backoff;
 pub(crate) use backoff::random;
 pub(crate) use file::read_file;
-pub(crate) use polling::{read_body, run_at as poll_fdv1};
+pub(crate) use polling::{due_after, read_body, run_at as poll_fdv1};
 pub(crate) use status::StatusCell;
 pub(crate) use streaming::{Failure, begin, next_piece, report};
 pub(crate) use turn::Turn;

@@ -21,7 +21,7 @@ use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
 use tokio::time::Instant;
 
 use super::DataSourceErrorKind;
-use super::backoff::{self, Backoff};
+use super::backoff::Backoff;
 use super::receive::receive_all;
 use super::streaming::{Failure, begin, next_piece, report};
 use crate::config::Base;
@@ -39,6 +39,7 @@ pub(super) async fn run(shared: &Arc<Shared>, http: &Http) {
 /// Polls `url` for as long as the client lives.
 pub(crate) async fn run_at(shared: &Arc<Shared>, http: &Http, url: &str, interval: Duration) {
     shared.log.write(LogLevel::Info, format_args!("polling {url} every {interval:?}"));
+    let interval = interval.max(Duration::from_millis(1));
     let mut backoff = Backoff::new(interval).compressed(shared.config.time_factor);
     let mut etag = None;
     loop {
@@ -46,17 +47,33 @@ pub(crate) async fn run_at(shared: &Arc<Shared>, http: &Http, url: &str, interva
         let next = match poll(shared, http, url, &mut etag).await {
             Ok(()) => {
                 backoff.good_poll();
-                interval
+                asked + interval
             }
             Err(failure) => {
-                let delay = backoff.failed(failure.extended, backoff::random());
-                let delay = if failure.extended { delay.max(interval) } else { interval };
+                let (next, delay) = due_after(&failure, asked, interval, &mut backoff);
                 report(shared, &failure, delay, "polling");
                 shared.status.failed(failure.error, failure.extended);
-                delay
+                next
             }
         };
-        tokio::time::sleep_until(asked + next.max(Duration::from_millis(1))).await;
+        tokio::time::sleep_until(next).await;
+    }
+}
+
+/// When to poll again after a failure, and the delay that this is said to be. At the next tick; after a failure that
+/// time alone does not mend, long after it came.
+pub(crate) fn due_after(
+    failure: &Failure,
+    asked: Instant,
+    interval: Duration,
+    backoff: &mut Backoff,
+) -> (Instant, Duration) {
+    let delay = backoff.next_delay(failure.extended);
+    if failure.extended {
+        let delay = delay.max(interval);
+        (Instant::now() + delay, delay)
+    } else {
+        (asked + interval, interval)
     }
 }
 

@@ -20,7 +20,7 @@ use super::answer::{Answer, Directive};
 use super::conductor::End;
 use super::held::{Held, Origin, Taken, ends_source};
 use super::source::PollingSource;
-use crate::data_source::{Backoff, DataSourceErrorKind, Failure, random, read_body, report};
+use crate::data_source::{Backoff, DataSourceErrorKind, Failure, due_after, random, read_body, report};
 use crate::http::Http;
 use crate::log::LogLevel;
 
@@ -61,13 +61,14 @@ impl Poller {
         let interval = self.source.interval_by(&held.shared.config);
         let url = self.source.url(&held.shared.config, None);
         held.shared.log.write(LogLevel::Info, format_args!("polling {url} every {interval:?}"));
+        let interval = interval.max(Duration::from_millis(1));
         loop {
             let asked = Instant::now();
             let next = match self.poll(held, Origin::Synchronizer).await {
                 Ok(Polled { directive: Some(directive), .. }) => return End::Fallback(directive),
                 Ok(_) => {
                     self.backoff.good_poll();
-                    interval
+                    asked + interval
                 }
                 Err(Refused { failure, directive: Some(directive) }) => {
                     held.failed(failure.error, false);
@@ -77,14 +78,13 @@ impl Poller {
                     return End::Off(failure.error);
                 }
                 Err(Refused { failure, directive: None }) => {
-                    let delay = self.backoff.failed(failure.extended, random());
-                    let delay = if failure.extended { delay.max(interval) } else { interval };
+                    let (next, delay) = due_after(&failure, asked, interval, &mut self.backoff);
                     report(&held.shared, &failure, delay, "polling");
                     held.failed(failure.error, failure.extended && alone);
-                    delay
+                    next
                 }
             };
-            tokio::time::sleep_until(asked + next.max(Duration::from_millis(1))).await;
+            tokio::time::sleep_until(next).await;
         }
     }
 

@@ -1,7 +1,7 @@
 //! What becomes of events while the service does not take them. Time is compressed, where waiting
 //! would be long.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -122,14 +122,22 @@ fn a_refusal_that_is_slow_to_come_is_asked_for_by_one_payload_at_a_time() {
 #[test]
 fn no_more_than_five_payloads_are_on_their_way() {
     let service = FakeService::start([flag("f")]);
-    service.answer_always("/bulk", Answer::Late(Duration::from_secs(2), 202));
+    let gate = Arc::new(RwLock::new(()));
+    let closed = gate.write().unwrap();
+    service.answer_always("/bulk", Answer::Held(gate.clone(), 202));
     let client = started(config(&service));
-    for _ in 0..20 {
+    for sent in 1..=5 {
+        track(&client, 1);
+        client.flush();
+        service.wait_for_requests("/bulk", sent);
+    }
+    for _ in 0..15 {
         track(&client, 1);
         client.flush();
         sleep(Duration::from_millis(5));
     }
     assert_eq!(service.requests("/bulk").len(), 5);
+    drop(closed);
     flush(&client);
     assert_eq!(service.requests("/bulk").len(), 6, "what waited goes in one");
     assert_eq!(service.events().len(), 21);

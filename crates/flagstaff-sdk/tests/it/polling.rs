@@ -49,8 +49,9 @@ fn a_compressed_body_is_read() {
 fn a_large_body_may_take_its_time_as_long_as_it_comes() {
     let service = FakeService::start([]);
     let body = all_data([flag("f").serving("slow")]).to_string().into_bytes();
-    service.answer_always("/sdk/latest-all", Answer::Slowly(body, Duration::from_millis(200)));
-    let client = started(polling(&service).read_timeout(Duration::from_millis(600)));
+    service.answer_always("/sdk/latest-all", Answer::Slowly(body, Duration::from_secs(1)));
+    // Less than all of it takes, and far more than a quarter.
+    let client = started(polling(&service).read_timeout(Duration::from_millis(3_500)));
     assert_eq!(client.variation("f", &user("u"), ""), "slow");
     assert_eq!(client.data_source_status().last_error, None);
 }

@@ -313,7 +313,8 @@ fn check_fdv2(system: DataSystem, request_path: &str) {
     assert_eq!(service.requests(request_path)[before].query, "basis=1");
     client.close();
 
-    // Something has.
+    // Something has, and whoever asks a second time is told that this is all.
+    service.set_flags([flag("f").version(2).serving("two"), flag("g").serving("kept")], None);
     let changes = Fdv2Events::changes([flag("f").version(2).serving("two")], "2");
     let answer = match request_path {
         "/sdk/stream" => Answer::Stream(changes.stream()),
