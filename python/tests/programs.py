@@ -65,5 +65,5 @@ def run(service, program, *options):
     finally:
         process.kill()
     assert process.returncode == 0, err
-    assert err == ""
+    assert err == "", err
     return out
