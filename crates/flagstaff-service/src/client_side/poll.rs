@@ -22,7 +22,7 @@ pub(super) async fn evaluations(
     headers: HeaderMap,
     viewer: Viewer,
 ) -> Result<Response, ApiError> {
-    answer(&serving, &headers, viewer, |all, version| serde_json::to_vec(&all.evaluations(version))).await
+    answer(&serving, &headers, viewer, |all, version, out| all.write_evaluations(version, out)).await
 }
 
 /// `…/eval/…`: values alone, for SDKs of long ago.
@@ -31,14 +31,14 @@ pub(super) async fn values(
     headers: HeaderMap,
     viewer: Viewer,
 ) -> Result<Response, ApiError> {
-    answer(&serving, &headers, viewer, |all, _| serde_json::to_vec(&all.values())).await
+    answer(&serving, &headers, viewer, |all, _, out| write_values(all, out)).await
 }
 
 async fn answer(
     serving: &SharedServing,
     headers: &HeaderMap,
     viewer: Viewer,
-    write: fn(&AllFlags<'_>, u64) -> serde_json::Result<Vec<u8>>,
+    write: fn(&AllFlags<'_>, u64, &mut Vec<u8>),
 ) -> Result<Response, ApiError> {
     let live = viewer.live.clone();
     let (version, data) = live.evaluable()?;
@@ -50,8 +50,8 @@ async fn answer(
     serving.metrics.evaluated_for_client();
     let packs = takes_gzip(headers);
     let work = move || {
-        let body = write(&viewer.see(&data, &members), version);
-        let body = body.unwrap_or_else(|error| unreachable!("values are JSON: {error}"));
+        let mut body = Vec::new();
+        write(&viewer.see(&data, &members), version, &mut body);
         if body.len() < WORTH_COMPRESSING || !packs {
             (body.into(), false)
         } else {
@@ -61,4 +61,8 @@ async fn answer(
     let (body, is_packed) = evaluation::of_flags(live.flag_count(), work).await?;
     let answer = if is_packed { json_compressed } else { json };
     Ok(answer(&live, &tag, body))
+}
+
+fn write_values(all: &AllFlags<'_>, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, &all.values()).unwrap_or_else(|error| unreachable!("values are JSON: {error}"));
 }

@@ -226,7 +226,9 @@ impl Subscriber {
                 let members = viewer.members(version, &data).await;
                 self.serving.metrics.evaluated_for_client();
                 let work = move || {
-                    write(&mut out, "put", &viewer.see(&data, &members).evaluations(version));
+                    out.extend_from_slice(b"event: put\ndata: ");
+                    viewer.see(&data, &members).write_evaluations(version, &mut out);
+                    out.extend_from_slice(b"\n\n");
                     out.into()
                 };
                 return evaluation::of_flags(self.live.flag_count(), work).await;

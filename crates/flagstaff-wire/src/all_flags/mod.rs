@@ -4,6 +4,8 @@
 //! Source: the protocol's *Bootstrap* and *Evaluation endpoints*, which are one algorithm with two
 //! spellings. Values, keys and reasons are borrowed from the data set; one list is allocated.
 
+mod written;
+
 use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -24,7 +26,7 @@ pub struct AllFlagsOptions {
 }
 
 /// Every flag for one context. Serialises as the bootstrap form, with `$flagsState` and `$valid`;
-/// [`AllFlags::evaluations`] gives the other.
+/// [`AllFlags::write_evaluations`] gives the other.
 ///
 /// `F` is how a flag is held: borrowed from the data set, or shared with it.
 #[derive(Clone, Debug)]
@@ -201,15 +203,7 @@ where
         state.track_reason() || (self.options.with_reasons && !self.leaves_out_details(state))
     }
 
-    /// The form that client-side SDKs poll: an object of evaluations by flag key.
-    ///
-    /// `version` is that of the whole environment, and the flag's own stands beside it: what a flag's value
-    /// hangs on may change while the flag does not, and SDKs take only what has a greater version.
-    pub fn evaluations(&self, environment_version: u64) -> impl Serialize + '_ {
-        Evaluations { all: self, environment_version }
-    }
-
-    /// One flag of this list as a change of [`AllFlags::evaluations`], with its key.
+    /// One flag of this list as a change of what [`AllFlags::write_evaluations`] writes, with its key.
     pub fn change<'s>(
         &'s self,
         state: &'s FlagState<'a, F>,
@@ -218,7 +212,7 @@ where
         Details { all: self, state, shape: Shape::Evaluation { environment_version, with_key: true } }
     }
 
-    /// One flag of this list as it stands in [`AllFlags::evaluations`].
+    /// One flag of this list as it stands in what [`AllFlags::write_evaluations`] writes.
     pub fn evaluation<'s>(
         &'s self,
         state: &'s FlagState<'a, F>,
@@ -311,22 +305,6 @@ where
 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.flags.iter().map(|state| (state.key(), state.value())))
-    }
-}
-
-struct Evaluations<'s, 'a, F> {
-    all: &'s AllFlags<'a, F>,
-    environment_version: u64,
-}
-
-impl<F> Serialize for Evaluations<'_, '_, F>
-where
-    F: Deref<Target = PreparedFlag>,
-{
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { all, environment_version } = *self;
-        let shape = Shape::Evaluation { environment_version, with_key: false };
-        serializer.collect_map(all.flags.iter().map(|state| (state.key(), Details { all, state, shape })))
     }
 }
 
@@ -471,9 +449,9 @@ mod tests {
             flag.key() == "base"
         });
         assert_eq!(
-            serde_json::to_value(all.evaluations(70)).unwrap(),
-            json!({"base": {"value": true, "variation": 0, "version": 70, "flagVersion": 1, "trackEvents": true,
-                "trackReason": true, "reason": {"kind": "FALLTHROUGH"}}})
+            serde_json::to_value(all.evaluation(&all.flags()[0], 70)).unwrap(),
+            json!({"value": true, "variation": 0, "version": 70, "flagVersion": 1, "trackEvents": true,
+                "trackReason": true, "reason": {"kind": "FALLTHROUGH"}})
         );
         assert_eq!(
             serde_json::to_value(all.change(&all.flags()[0], 71)).unwrap(),
