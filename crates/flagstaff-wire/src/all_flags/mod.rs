@@ -144,7 +144,7 @@ where
         now_ms: i64,
         hold: impl Fn(&'a Arc<PreparedFlag>) -> F,
     ) -> Self {
-        let mut flags = Vec::new();
+        let mut flags = Vec::with_capacity(included.size_hint().1.unwrap_or(0));
         let mut prerequisites: Vec<Cow<'a, str>> = Vec::new();
         for flag in included {
             let prerequisites_start = prerequisites.len();
