@@ -144,7 +144,8 @@ where
         now_ms: i64,
         hold: impl Fn(&'a Arc<PreparedFlag>) -> F,
     ) -> Self {
-        let mut flags = Vec::with_capacity(included.size_hint().1.unwrap_or(0));
+        let most = included.size_hint().1.unwrap_or_else(|| data.flag_entries().count());
+        let mut flags = Vec::with_capacity(most);
         let mut prerequisites: Vec<Cow<'a, str>> = Vec::new();
         for flag in included {
             let prerequisites_start = prerequisites.len();
