@@ -236,7 +236,7 @@ impl From<AnalyticsError> for ApiError {
         }
         match error {
             AnalyticsError::Store(error) => error.into(),
-            AnalyticsError::Countries(_) => Self::internal(error),
+            AnalyticsError::Countries(_) | AnalyticsError::Panicked => Self::internal(error),
             AnalyticsError::NotStored { .. } => {
                 unavailable("not_stored", "the events could not be stored; send them again")
             }

@@ -56,6 +56,7 @@ use crate::store::analytics::instance::{self, SdkInstance};
 use crate::store::connection::Reading;
 use crate::store::{EnvironmentId, StoreError};
 use country::{Countries, CountriesError};
+use effects::Effects;
 use tail::Tail;
 use writer::Writer;
 
@@ -89,6 +90,9 @@ pub enum AnalyticsError {
         /// Whether the disk is full.
         is_full: bool,
     },
+    /// Something that was sent is beyond what the program can cope with.
+    #[error("the program failed over it; the log has said why")]
+    Panicked,
     /// The database of countries cannot be used.
     #[error("could not tell users' countries")]
     Countries(#[from] CountriesError),
@@ -118,7 +122,7 @@ impl AnalyticsError {
         match self {
             AnalyticsError::Store(error) => error.is_full(),
             AnalyticsError::NotStored { is_full } => *is_full,
-            AnalyticsError::Countries(_) | AnalyticsError::Stopped => false,
+            AnalyticsError::Countries(_) | AnalyticsError::Panicked | AnalyticsError::Stopped => false,
         }
     }
 }
@@ -149,7 +153,13 @@ impl Analytics {
         let stopping = CancellationToken::new();
         let (counted_sender, counted) = watch::channel(counted_so_far);
         let tasks = vec![
-            tokio::spawn(aggregator::run(store.clone(), writer.clone(), counted_sender, stopping.clone())),
+            tokio::spawn(aggregator::run(
+                store.clone(),
+                writer.clone(),
+                counted_sender,
+                stopping.clone(),
+                Effects::of,
+            )),
             tokio::spawn(retention::run(store.clone(), writer.clone(), settings.clone(), stopping.clone())),
         ];
         let settings = settings.clone();

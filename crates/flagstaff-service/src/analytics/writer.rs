@@ -8,9 +8,11 @@
 //! acknowledged and not stored again.
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::AnalyticsError;
@@ -60,8 +62,7 @@ pub(super) struct Shared {
     pub(super) batches_known: AtomicU64,
     /// How many events could not be read, and how many batches could not be counted.
     pub(super) events_unreadable: AtomicU64,
-    /// When the oldest batch came that waits to be counted, in Unix milliseconds; 0 if none did when it was last
-    /// looked.
+    /// When the oldest batch came that waits to be counted, in Unix milliseconds; 0 if none does.
     pub(super) waiting_since: AtomicI64,
     pub(super) batches_set_aside: AtomicU64,
     /// What need not be written again.
@@ -70,17 +71,24 @@ pub(super) struct Shared {
     pub(super) countries: Option<Countries>,
 }
 
+impl Shared {
+    /// Something waits to be counted since then, if nothing did before.
+    pub(super) fn note_waiting(&self, since_ms: i64) {
+        let _ = self.waiting_since.compare_exchange(0, since_ms, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
 type Reply<T> = oneshot::Sender<Result<T, AnalyticsError>>;
 
 enum Job {
     Batch(NewBatch, Reply<Accepted>),
+    Instance(i64, SdkInstance, Reply<()>),
     Alone(Alone, Reply<u64>),
     Close(Reply<()>),
 }
 
 /// What is done in a transaction of its own.
 enum Alone {
-    Instance(i64, SdkInstance),
     Apply(Arc<Effects>),
     SetAside(i64, String),
     ForgetContext { environment_id: i64, kind: String, key: String },
@@ -122,7 +130,7 @@ impl Writer {
         environment_id: i64,
         instance: SdkInstance,
     ) -> Result<(), AnalyticsError> {
-        self.alone(Alone::Instance(environment_id, instance)).await.map(drop)
+        self.ask(|reply| Job::Instance(environment_id, instance, reply)).await
     }
 
     /// Removes counted batches and adds what they add up to, both or neither.
@@ -146,9 +154,10 @@ impl Writer {
         Ok(self.alone(Alone::ForgetContext { environment_id, kind, key }).await? > 0)
     }
 
-    /// Forgets all of an environment.
+    /// Forgets all of an environment, piece by piece: others who write have their turn in between.
     pub(super) async fn forget_environment(&self, environment_id: i64) -> Result<(), AnalyticsError> {
-        self.alone(Alone::ForgetEnvironment(environment_id)).await.map(drop)
+        while self.alone(Alone::ForgetEnvironment(environment_id)).await? > 0 {}
+        Ok(())
     }
 
     /// Removes a piece of what is too old, and says how many rows.
@@ -175,61 +184,135 @@ impl Writer {
 
 async fn run(store: EventStore, mut jobs: mpsc::Receiver<Job>, shared: Arc<Shared>) {
     let mut group = Vec::with_capacity(GROUP);
+    let mut storing = Storing { store: store.clone(), shared: shared.clone(), failures: 0 };
     while jobs.recv_many(&mut group, GROUP).await > 0 {
-        let mut batches = Vec::new();
-        let mut others = Vec::new();
+        let (mut batches, mut instances, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for job in group.drain(..) {
             match job {
                 Job::Batch(batch, reply) => batches.push((batch, reply)),
+                Job::Instance(environment_id, instance, reply) => {
+                    instances.push(((environment_id, instance), reply));
+                }
                 other => others.push(other),
             }
         }
-        if !batches.is_empty() {
-            store_group(&store, batches, &shared).await;
-        }
+        storing.batches(batches).await;
+        storing.instances(instances).await;
         for job in others {
             // Whoever has gone does not want the answer.
             match job {
                 Job::Alone(work, reply) => {
-                    let done = store.transact(&work).await;
+                    let done = outcome(&store, &work).await;
                     work.done(done.is_ok(), &shared);
-                    let _ = reply.send(done.map_err(AnalyticsError::from));
+                    let _ = reply.send(done);
                 }
                 Job::Close(reply) => {
                     jobs.close();
                     let _ = reply.send(Ok(()));
                 }
-                Job::Batch(..) => unreachable!("stored above"),
+                Job::Batch(..) | Job::Instance(..) => unreachable!("stored above"),
             }
         }
     }
 }
 
-/// Stores batches in one transaction and answers each of their senders.
-async fn store_group(store: &EventStore, batches: Vec<(NewBatch, Reply<Accepted>)>, shared: &Shared) {
-    let group = Group(batches.iter().map(|(batch, _)| batch).collect());
-    let stored = store.transact(&group);
-    // A sender that has hung up does not want its answer; its batch is stored all the same.
-    match stored.await {
-        Ok((accepted, newest)) => {
-            shared.newest.fetch_max(newest, Ordering::AcqRel);
-            shared.stored.notify_one();
-            for ((_, reply), accepted) in batches.into_iter().zip(accepted) {
-                let count = match accepted {
-                    Accepted::Stored => &shared.batches_stored,
-                    Accepted::Known => &shared.batches_known,
-                };
-                count.fetch_add(1, Ordering::Relaxed);
-                let _ = reply.send(Ok(accepted));
+/// Does something in a transaction, and outlives what the program cannot cope with.
+async fn outcome<W: Work + Sync>(store: &EventStore, work: &W) -> Result<W::Done, AnalyticsError> {
+    Ok(caught(store.transact(work)).await??)
+}
+
+/// What comes of `work`, unless it panics. What it held is let go of either way.
+pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, AnalyticsError> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|_| AnalyticsError::Panicked)
+}
+
+/// Stores what comes in, much of it in one transaction.
+struct Storing {
+    store: EventStore,
+    shared: Arc<Shared>,
+    /// How many transactions failed in a row.
+    failures: u64,
+}
+
+impl Storing {
+    /// Stores batches and answers each of their senders. One that has hung up does not want its answer; its batch
+    /// is stored all the same.
+    async fn batches(&mut self, batches: Vec<(NewBatch, Reply<Accepted>)>) {
+        if batches.is_empty() {
+            return;
+        }
+        let group = Group(batches.iter().map(|(batch, _)| batch).collect());
+        let (accepted, newest) = match self.store("event batches", batches.len(), &group).await {
+            Ok(stored) => stored,
+            Err(refusal) => return refuse(batches, &refusal),
+        };
+        self.shared.newest.fetch_max(newest, Ordering::AcqRel);
+        if let Some((oldest, _)) = batches.first() {
+            self.shared.note_waiting(oldest.received_ms);
+        }
+        self.shared.stored.notify_one();
+        for ((_, reply), accepted) in batches.into_iter().zip(accepted) {
+            let count = match accepted {
+                Accepted::Stored => &self.shared.batches_stored,
+                Accepted::Known => &self.shared.batches_known,
+            };
+            count.fetch_add(1, Ordering::Relaxed);
+            let _ = reply.send(Ok(accepted));
+        }
+    }
+
+    /// Notes reports of programs and answers each of them.
+    async fn instances(&mut self, instances: Vec<((i64, SdkInstance), Reply<()>)>) {
+        if instances.is_empty() {
+            return;
+        }
+        let mut group: Vec<_> =
+            instances.iter().map(|((environment_id, one), _)| (*environment_id, one)).collect();
+        // Nodes take rows in one order, so that no two wait for each other.
+        group.sort_by(|(here, one), (there, other)| {
+            (here, &one.instance_id).cmp(&(there, &other.instance_id))
+        });
+        match self.store("reports of SDKs", instances.len(), &Instances(group)).await {
+            Ok(()) => instances.into_iter().for_each(|(_, reply)| drop(reply.send(Ok(())))),
+            Err(refusal) => refuse(instances, &refusal),
+        }
+    }
+
+    /// Does `work`. A database that is away fails for everybody, so that is said ever less often.
+    async fn store<W: Work + Sync>(
+        &mut self,
+        what: &str,
+        count: usize,
+        work: &W,
+    ) -> Result<W::Done, AnalyticsError> {
+        let stored = outcome(&self.store, work).await;
+        match &stored {
+            Ok(_) if self.failures > 0 => {
+                tracing::info!(failures = self.failures, "events and reports are stored again");
+                self.failures = 0;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.failures += 1;
+                if self.failures.is_power_of_two() {
+                    let (error, failures) = (chain(error), self.failures);
+                    tracing::error!(
+                        error,
+                        count,
+                        failures,
+                        "could not store {what}; senders are told to try again"
+                    );
+                }
             }
         }
-        Err(error) => {
-            tracing::error!(error = %chain(&error), batches = batches.len(), "could not store event batches");
-            let is_full = error.is_full();
-            for (_, reply) in batches {
-                let _ = reply.send(Err(AnalyticsError::NotStored { is_full }));
-            }
-        }
+        stored
+    }
+}
+
+/// Tells senders that nothing of theirs was stored.
+fn refuse<B, T>(senders: Vec<(B, Reply<T>)>, refusal: &AnalyticsError) {
+    for (_, reply) in senders {
+        let _ = reply.send(Err(AnalyticsError::NotStored { is_full: refusal.is_full() }));
     }
 }
 
@@ -272,22 +355,33 @@ impl Work for Group<'_> {
     }
 }
 
+/// Reports that share a commit.
+struct Instances<'i>(Vec<(i64, &'i SdkInstance)>);
+
+impl Work for Instances<'_> {
+    type Done = ();
+
+    async fn run(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        for (environment_id, instance) in &self.0 {
+            instance::upsert(connection, *environment_id, instance).await?;
+        }
+        Ok(())
+    }
+}
+
 impl Work for Alone {
     /// How many there were of what it is about.
     type Done = u64;
 
     async fn run(&self, connection: &mut Connection) -> Result<u64, StoreError> {
         match self {
-            Alone::Instance(environment_id, instance) => {
-                instance::upsert(connection, *environment_id, instance).await.map(|()| 1)
-            }
             Alone::Apply(effects) => apply(connection, effects).await.map(|()| effects.batches.len() as u64),
             Alone::SetAside(id, reason) => batch::set_aside(connection, *id, reason).await.map(u64::from),
             Alone::ForgetContext { environment_id, kind, key } => {
                 context::forget(connection, &[(*environment_id, kind, key, i64::MAX)]).await
             }
             Alone::ForgetEnvironment(environment_id) => {
-                retention::forget_environment(connection, *environment_id).await.map(|()| 1)
+                retention::forget_environment(connection, *environment_id).await
             }
             Alone::Sweep(sweep) => sweep.run(connection).await,
         }
