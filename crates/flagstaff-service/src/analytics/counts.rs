@@ -68,9 +68,10 @@ impl EvaluationCounts {
     }
 
     fn add(&mut self, (variation, count): VariationTotal) {
-        self.total += count;
+        self.total = self.total.saturating_add(count);
         let variation = variation.and_then(|index| usize::try_from(index).ok());
-        *self.by_variation.entry(variation).or_default() += count;
+        let of_variation = self.by_variation.entry(variation).or_default();
+        *of_variation = of_variation.saturating_add(count);
     }
 }
 

@@ -16,6 +16,10 @@ use crate::store::analytics::batch::StoredBatch;
 /// In the database, no variation was served, or the flag is unknown and has no version.
 pub const NONE: i64 = -1;
 
+/// No flag is evaluated more often in a minute. Whoever says so says it only for himself: what others count stays
+/// within what the database can hold.
+pub const MOST_COUNTED: i64 = 1 << 40;
+
 /// Why a variation is served; whatever else stands there is no reason.
 const REASONS: [&str; 6] =
     ["OFF", "FALLTHROUGH", "TARGET_MATCH", "RULE_MATCH", "PREREQUISITE_FAILED", "ERROR"];
@@ -213,7 +217,7 @@ impl EnvironmentEffects {
             let counted =
                 Counted { minute, variation: variation.unwrap_or(NONE), version: version.unwrap_or(NONE) };
             let total = entry(&mut self.evaluations, flag).entry(counted).or_default();
-            *total = total.saturating_add_unsigned(count);
+            *total = total.saturating_add_unsigned(count).min(MOST_COUNTED);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is forgotten, and when.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +12,7 @@ use crate::error::chain;
 use crate::now_ms;
 use crate::store::StoreError;
 use crate::store::analytics::{EventStore, batch, context, count, instance};
-use crate::store::connection::{Connection, sql};
+use crate::store::connection::{Connection, composed_sql, sql};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -22,6 +22,10 @@ pub const KEEP_PAYLOADS_MS: i64 = DAY_MS;
 
 /// How long a program is listed after its last report.
 pub const KEEP_INSTANCES_MS: i64 = 30 * DAY_MS;
+
+/// How long a batch that could not be counted is kept for a person to look at. It is as it was sent, with all that
+/// it says of users.
+pub const KEEP_SET_ASIDE_MS: i64 = 30 * DAY_MS;
 
 /// How often what is too old is looked for.
 const EVERY: Duration = Duration::from_secs(10 * 60);
@@ -34,15 +38,20 @@ const PIECE: i64 = 5000;
 pub(super) enum Sweep {
     /// Payload ids before an instant.
     Payloads(i64),
+    /// Batches that could not be counted, before an instant.
+    SetAside(i64),
     /// Evaluation counts of an environment before a minute.
     Evaluations(i64, i64),
     /// Counts of reasons before a minute.
     Reasons(i64),
+    /// Counts of custom events before a minute.
+    Custom(i64),
     /// Contexts, of whatever kind, not seen since an instant.
     Contexts(i64),
-    /// Counts of custom events before a minute, anonymous contexts before a day, and programs before an
-    /// instant: few rows.
-    Rest(i64, i64, i64),
+    /// Anonymous contexts not seen since a day.
+    Anonymous(i64),
+    /// Programs that did not report since an instant.
+    Instances(i64),
 }
 
 /// One node at a time sweeps, of those that share the tables. The first number is `SWEP`.
@@ -59,24 +68,25 @@ impl Sweep {
         }
         match self {
             Sweep::Payloads(before_ms) => batch::forget_payloads(connection, before_ms, PIECE).await,
+            Sweep::SetAside(before_ms) => batch::forget_set_aside(connection, before_ms, PIECE).await,
             Sweep::Evaluations(environment_id, minute) => {
                 count::forget_evaluations(connection, environment_id, minute, PIECE).await
             }
             Sweep::Reasons(minute) => count::forget_reasons(connection, minute, PIECE).await,
+            Sweep::Custom(minute) => count::forget_custom(connection, minute, PIECE).await,
             Sweep::Contexts(before_ms) => context::forget_unseen(connection, before_ms, PIECE).await,
-            Sweep::Rest(minute, day, instant) => {
-                let custom = count::forget_custom(connection, minute).await?;
-                let anonymous = context::forget_anonymous(connection, day).await?;
-                Ok(custom + anonymous + instance::forget(connection, instant).await?)
-            }
+            Sweep::Anonymous(day) => context::forget_anonymous(connection, day, PIECE).await,
+            Sweep::Instances(before_ms) => instance::forget(connection, before_ms, PIECE).await,
         }
     }
 }
 
 /// Removes what is too old, now and then, until it is stopped.
 pub(super) async fn run(store: EventStore, writer: Writer, settings: Settings, stopping: CancellationToken) {
+    let started = (now_ms(), Instant::now());
     loop {
-        if let Err(error) = sweep(&store, &writer, &settings, now_ms()).await {
+        let now = believable(started.0, started.1.elapsed(), now_ms());
+        if let Err(error) = sweep(&store, &writer, &settings, now).await {
             tracing::warn!(error = %chain(&error), "could not remove old counts; they stay until the next time");
         }
         tokio::select! {
@@ -86,6 +96,12 @@ pub(super) async fn run(store: EventStore, writer: Writer, settings: Settings, s
     }
 }
 
+/// What time it is, for whoever is about to delete: a clock that leaps years ahead must not make everything old.
+fn believable(started_ms: i64, elapsed: Duration, now: i64) -> i64 {
+    let elapsed = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
+    now.min(started_ms.saturating_add(elapsed).saturating_add(DAY_MS))
+}
+
 /// Removes all that is too old at `now`.
 pub(super) async fn sweep(
     store: &EventStore,
@@ -93,37 +109,61 @@ pub(super) async fn sweep(
     settings: &Settings,
     now: i64,
 ) -> Result<(), AnalyticsError> {
-    let mut sweeps = vec![Sweep::Payloads(now - KEEP_PAYLOADS_MS)];
     let before = minute(now - days_ms(settings.keep_counts_days));
+    let mut sweeps = vec![Sweep::Payloads(now - KEEP_PAYLOADS_MS), Sweep::SetAside(now - KEEP_SET_ASIDE_MS)];
     let environments = count::environments(&mut *store.read().await?).await?;
     sweeps.extend(environments.into_iter().map(|environment| Sweep::Evaluations(environment, before)));
-    sweeps.push(Sweep::Reasons(before));
+    sweeps.extend([Sweep::Reasons(before), Sweep::Custom(before)]);
     sweeps.extend(settings.keep_users_days.map(|days| Sweep::Contexts(now - days_ms(days))));
+    let day = (now - days_ms(settings.keep_anonymous_days)).div_euclid(DAY_MS);
+    sweeps.extend([Sweep::Anonymous(day), Sweep::Instances(now - KEEP_INSTANCES_MS)]);
     for sweep in sweeps {
         while writer.sweep(sweep).await? >= PIECE as u64 {}
     }
-    let day = (now - days_ms(settings.keep_anonymous_days)).div_euclid(DAY_MS);
-    writer.sweep(Sweep::Rest(before, day, now - KEEP_INSTANCES_MS)).await?;
     Ok(())
 }
 
-/// Removes all of an environment, in the order in which counting takes hold of tables.
+/// Removes a piece of all that there is of an environment, in the order in which counting takes hold of tables, and
+/// says how many rows; none when nothing is left.
 pub(super) async fn forget_environment(
     connection: &mut Connection,
     environment_id: i64,
-) -> Result<(), StoreError> {
-    for text in [
-        "DELETE FROM batch WHERE environment_id = $1",
-        "DELETE FROM set_aside_batch WHERE environment_id = $1",
-        "DELETE FROM evaluation_count WHERE environment_id = $1",
-        "DELETE FROM reason_count WHERE environment_id = $1",
-        "DELETE FROM custom_count WHERE environment_id = $1",
-        "DELETE FROM anonymous_context WHERE environment_id = $1",
-        "DELETE FROM context WHERE environment_id = $1",
-        "DELETE FROM context_term WHERE environment_id = $1",
-        "DELETE FROM sdk_instance WHERE environment_id = $1",
+) -> Result<u64, StoreError> {
+    let mut forgotten = 0;
+    for (table, key) in [
+        ("batch", "id"),
+        ("set_aside_batch", "id"),
+        ("evaluation_count", "environment_id, flag_key, minute, variation, version"),
+        ("reason_count", "environment_id, flag_key, minute, variation, reason"),
+        ("custom_count", "environment_id, event_key, minute"),
+        ("anonymous_context", "environment_id, hash"),
+        ("context", "id"),
+        ("context_term", "environment_id, kind, term, context_id"),
+        ("sdk_instance", "environment_id, instance_id"),
     ] {
-        sql(text).bind(environment_id).execute(&mut *connection).await?;
+        let text = format!(
+            "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE environment_id = $1 LIMIT $2)"
+        );
+        let deleted =
+            composed_sql(text).bind(environment_id).bind(PIECE - forgotten as i64).execute(&mut *connection);
+        forgotten += deleted.await?.rows_affected();
+        if forgotten >= PIECE as u64 {
+            break;
+        }
     }
-    Ok(())
+    Ok(forgotten)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_leaps_ahead_does_not_make_everything_old() {
+        let hour = Duration::from_secs(3600);
+        let after = |now: i64| believable(1_000, hour, now);
+        assert_eq!(after(1_000 + 3_600_000), 1_000 + 3_600_000);
+        assert_eq!(after(500), 500, "it went back: less is old");
+        assert_eq!(after(1_000 + 3_650 * DAY_MS), 1_000 + 3_600_000 + DAY_MS);
+    }
 }

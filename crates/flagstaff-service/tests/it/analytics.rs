@@ -6,6 +6,9 @@ use flagstaff_service::analytics::{Accepted, Analytics, BucketSize, EvaluationCo
 use flagstaff_service::now_ms;
 use flagstaff_service::store::EnvironmentId;
 use flagstaff_service::store::analytics::batch::NewBatch;
+use flagstaff_service::store::analytics::instance::{self, SdkInstance};
+use flagstaff_service::store::analytics::{EventStore, context, count};
+use flagstaff_service::store::connection::{composed_sql, sql};
 use serde_json::{Value, json};
 
 use crate::support::Folder;
@@ -412,6 +415,112 @@ async fn old_counts_are_forgotten() {
 }
 
 #[tokio::test]
+async fn what_is_too_old_goes_piece_by_piece() {
+    let bench = Bench::new().await;
+    let now = now_ms();
+    let keys = ["a", "b", "c", "d", "e"];
+    let custom =
+        |key: &str| json!({"kind": "custom", "creationDate": now, "key": key, "contextKeys": {"user": "u"}});
+    let seen = |kind: &str, key: &str, anonymous: bool| {
+        json!({"kind": "index", "creationDate": now,
+               "context": {"kind": kind, "key": key, "name": "Pat", "anonymous": anonymous}})
+    };
+    for key in keys {
+        bench.store(json!([custom(key), seen("user", key, true), seen("org", key, false)])).await;
+        bench.store(json!([seen("user", &format!("known {key}"), false)])).await;
+        let instance = SdkInstance {
+            instance_id: key.to_owned(),
+            name: "go-server-sdk".to_owned(),
+            version: String::new(),
+            wrapper: String::new(),
+            first_seen_ms: now,
+            last_seen_ms: now,
+        };
+        bench.analytics.note_instance(HERE, instance).await.unwrap();
+    }
+    bench.counted().await;
+    let store = EventStore::of(&bench.folder.config()).await.unwrap();
+    let mut write = store.write().await.unwrap();
+    let later = now + MINUTE_MS;
+    let mut gone = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+    for _ in 0..4 {
+        gone[0].push(count::forget_custom(&mut write, later / MINUTE_MS, 2).await.unwrap());
+        gone[1].push(context::forget_anonymous(&mut write, i64::MAX, 2).await.unwrap());
+        gone[2].push(instance::forget(&mut write, later, 2).await.unwrap());
+    }
+    for _ in 0..6 {
+        gone[3].push(context::forget_unseen(&mut write, later, 2).await.unwrap());
+    }
+    // Of whatever kind they are, never more than was asked for.
+    assert_eq!(gone[..3], [[2, 2, 1, 0], [2, 2, 1, 0], [2, 2, 1, 0]]);
+    assert_eq!(gone[3], [2, 2, 2, 2, 2, 0]);
+    write.commit().await.unwrap();
+    store.close().await;
+    assert_eq!((bench.found("").await, bench.found("pat").await), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn batches_that_were_set_aside_are_forgotten_after_a_month() {
+    let bench = Bench::new().await;
+    let store = EventStore::of(&bench.folder.config()).await.unwrap();
+    let mut write = store.write().await.unwrap();
+    sql("INSERT INTO set_aside_batch (id, environment_id, received_at, unsummarised, body, reason)
+         VALUES (1, 1, $1, 0, $2, 'odd')")
+    .bind(now_ms())
+    .bind(&b"[]"[..])
+    .execute(&mut write)
+    .await
+    .unwrap();
+    write.commit().await.unwrap();
+    const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+    for (days, left) in [(29, 1), (31, 0)] {
+        bench.analytics.sweep(now_ms() + days * DAY_MS).await.unwrap();
+        let count: i64 = sql("SELECT count(*) FROM set_aside_batch")
+            .fetch_scalar(&mut store.read().await.unwrap())
+            .await
+            .unwrap();
+        assert_eq!(count, left, "after {days} days");
+    }
+    store.close().await;
+}
+
+/// One sender who counts nonsense neither hides what others count nor has a page fail.
+#[tokio::test]
+async fn counts_that_cannot_be_stay_within_bounds() {
+    let bench = Bench::new().await;
+    let nonsense = i64::MAX;
+    let counters: Vec<Value> =
+        (0..20_000).map(|_| json!({"variation": 0, "version": 1, "count": nonsense})).collect();
+    for _ in 0..3 {
+        bench.store(summary("f", counters.clone().into())).await;
+    }
+    let versions: Vec<Value> =
+        (0..20_000).map(|version| json!({"variation": 1, "version": version, "count": nonsense})).collect();
+    bench.store(summary("f", versions.into())).await;
+    bench.store(summary("f", json!([{"variation": 0, "version": 1, "count": 1}]))).await;
+    bench.store(summary("g", json!([{"variation": 0, "version": 1, "count": 1}]))).await;
+    bench.counted().await;
+    assert_eq!(bench.analytics.figures().batches_set_aside, 0);
+    assert!(bench.last_hour("f").await.total >= 1 << 40);
+    assert_eq!(bench.last_hour("g").await.total, 1);
+
+    // However many such rows there are.
+    let store = EventStore::of(&bench.folder.config()).await.unwrap();
+    let mut write = store.write().await.unwrap();
+    sql("UPDATE evaluation_count SET count = 9223372036854775807 WHERE flag_key = 'f'")
+        .execute(&mut write)
+        .await
+        .unwrap();
+    write.commit().await.unwrap();
+    store.close().await;
+    let counts = bench.last_hour("f").await;
+    assert!(counts.of(1) >= 1 << 62 && counts.total >= counts.of(1), "{counts:?}");
+    let range = (now_ms() - 5 * MINUTE_MS, now_ms() + MINUTE_MS);
+    let buckets = bench.analytics.evaluations_of(HERE, "f", range, BucketSize::Hour).await.unwrap();
+    assert!(buckets.iter().any(|bucket| bucket.counts.total >= 1 << 62));
+}
+
+#[tokio::test]
 async fn deleted_environment_leaves_nothing() {
     let bench = Bench::new().await;
     for environment in [HERE, ELSEWHERE] {
@@ -419,9 +528,20 @@ async fn deleted_environment_leaves_nothing() {
             bench.analytics.store_batch(batch(environment, events)).await.unwrap();
         }
     }
-    bench.counted().await;
+    // More than go at once.
+    let many: Vec<Value> = (0..6_000)
+        .map(|number| json!({"kind": "index", "context": {"kind": "org", "key": format!("org {number}"), "name": "Acme"}}))
+        .collect();
+    bench.take(many.into()).await;
     bench.analytics.forget_environment(HERE).await.unwrap();
     assert_eq!((bench.last_hour("f").await.total, bench.found("").await.len()), (0, 0));
+    let store = EventStore::of(&bench.folder.config()).await.unwrap();
+    for table in ["context", "context_term"] {
+        let statement = composed_sql(format!("SELECT count(*) FROM {table} WHERE environment_id = $1"));
+        let left: i64 = statement.bind(HERE.0).fetch_scalar(&mut store.read().await.unwrap()).await.unwrap();
+        assert_eq!(left, 0, "{table}");
+    }
+    store.close().await;
     assert_eq!(bench.analytics.known_users_count(ELSEWHERE).await.unwrap(), 1);
     bench.take(index(json!({"kind": "user", "key": "u"}))).await;
     assert_eq!(bench.found("u").await, ["u"], "what was known before is not taken for known now");

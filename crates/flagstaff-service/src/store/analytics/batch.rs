@@ -215,3 +215,18 @@ pub async fn forget_payloads(
     .await?;
     Ok(deleted.rows_affected())
 }
+
+/// Forgets batches that were set aside and came before `before_ms`, at most `limit` of them, and says how many.
+pub async fn forget_set_aside(
+    connection: &mut Connection,
+    before_ms: i64,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let deleted = sql("DELETE FROM set_aside_batch WHERE id IN (
+             SELECT id FROM set_aside_batch WHERE received_at < $1 ORDER BY id LIMIT $2)")
+    .bind(before_ms)
+    .bind(limit)
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}

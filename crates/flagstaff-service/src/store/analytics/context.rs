@@ -163,30 +163,37 @@ pub async fn forget(
     .await?)
 }
 
-/// Forgets contexts not seen since an instant, at most `limit` of each kind; says how many.
+/// Forgets contexts not seen since an instant, at most `limit`; says how many.
 pub async fn forget_unseen(
     connection: &mut Connection,
     before_ms: i64,
     limit: i64,
 ) -> Result<u64, StoreError> {
-    // By the index of each environment and kind: those that are kept are not looked at.
-    let heads = sql("SELECT DISTINCT environment_id, kind FROM context ORDER BY environment_id, kind")
-        .fetch_all(&mut *connection)
-        .await?;
     let mut forgotten = 0;
-    for head in &heads {
-        let (environment_id, kind): (i64, String) = (head.try_get(0)?, head.try_get(1)?);
+    let (mut environment_id, mut kind) = (i64::MIN, String::new());
+    // From one environment and kind to the next in the index, and along what is too old of each: those that are
+    // kept are not looked at.
+    while forgotten < limit as u64 {
+        let next = sql("SELECT environment_id, kind FROM context WHERE (environment_id, kind) > ($1, $2)
+             ORDER BY environment_id, kind LIMIT 1")
+        .bind(environment_id)
+        .bind(std::mem::take(&mut kind))
+        .fetch_optional(&mut *connection)
+        .await?;
+        let Some(next) = next else { break };
+        (environment_id, kind) = (next.try_get(0)?, next.try_get(1)?);
         let unseen: Vec<String> =
             sql("SELECT key FROM context WHERE environment_id = $1 AND kind = $2 AND last_seen < $3
              ORDER BY last_seen, key LIMIT $4")
             .bind(environment_id)
             .bind(&kind)
             .bind(before_ms)
-            .bind(limit)
+            .bind(limit - forgotten as i64)
             .fetch_scalars(&mut *connection)
             .await?;
-        let unseen: Vec<_> =
+        let mut unseen: Vec<_> =
             unseen.iter().map(|key| (environment_id, &*kind, &**key, before_ms - 1)).collect();
+        unseen.sort_unstable();
         forgotten += forget(connection, &unseen).await?;
     }
     Ok(forgotten)
@@ -225,10 +232,14 @@ pub async fn anonymous_count(connection: &mut Connection, environment_id: i64) -
     Ok(count.unsigned_abs())
 }
 
-/// Forgets anonymous contexts not seen since a day.
-pub async fn forget_anonymous(connection: &mut Connection, day: i64) -> Result<u64, StoreError> {
-    let deleted =
-        sql("DELETE FROM anonymous_context WHERE last_seen_day < $1").bind(day).execute(connection).await?;
+/// Forgets anonymous contexts not seen since a day, at most `limit`; says how many.
+pub async fn forget_anonymous(connection: &mut Connection, day: i64, limit: i64) -> Result<u64, StoreError> {
+    let deleted = sql("DELETE FROM anonymous_context WHERE (environment_id, hash) IN (
+             SELECT environment_id, hash FROM anonymous_context WHERE last_seen_day < $1 LIMIT $2)")
+    .bind(day)
+    .bind(limit)
+    .execute(connection)
+    .await?;
     Ok(deleted.rows_affected())
 }
 

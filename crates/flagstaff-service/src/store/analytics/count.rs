@@ -1,11 +1,9 @@
 //! Counts per minute: evaluations and custom events.
-//!
-//! Sums are cast: in PostgreSQL the sum of whole numbers is a decimal one.
 
 use super::StoreError;
 use super::rows::run;
-use crate::analytics::effects::{Counted, NONE, Reasoned};
-use crate::store::connection::{Connection, sql};
+use crate::analytics::effects::{Counted, MOST_COUNTED, NONE, Reasoned};
+use crate::store::connection::{Connection, composed_sql, sql};
 
 /// Evaluations to add: of a flag, by what they are counted by.
 pub type EvaluationRow<'a> = (i64, &'a str, Counted, i64);
@@ -24,11 +22,16 @@ pub async fn add_evaluations(
     connection: &mut Connection,
     rows: &[EvaluationRow<'_>],
 ) -> Result<(), StoreError> {
+    // One sender's nonsense must not stand in the way of what others count.
+    let on_conflict = format!(
+        "ON CONFLICT (environment_id, flag_key, minute, variation, version) DO UPDATE SET count =
+             CASE WHEN evaluation_count.count + excluded.count < {MOST_COUNTED}
+             THEN evaluation_count.count + excluded.count ELSE {MOST_COUNTED} END"
+    );
     let text = (
         "INSERT INTO evaluation_count (environment_id, flag_key, minute, variation, version, count) VALUES",
         6,
-        "ON CONFLICT (environment_id, flag_key, minute, variation, version)
-         DO UPDATE SET count = evaluation_count.count + excluded.count",
+        &*on_conflict,
     );
     run(connection, rows, text, |query, (environment_id, flag, counted, count)| {
         query
@@ -64,6 +67,11 @@ pub async fn add_reasons(connection: &mut Connection, rows: &[ReasonRow<'_>]) ->
     Ok(())
 }
 
+/// The sum of counts, as a whole number also where they are too many for one. In PostgreSQL the sum of whole numbers
+/// would be a decimal one; in SQLite it would be an error when it is too large.
+const TOTAL: &str = "CASE WHEN sum(CAST(count AS DOUBLE PRECISION)) < 9e18
+     THEN CAST(sum(CAST(count AS DOUBLE PRECISION)) AS BIGINT) ELSE 9000000000000000000 END";
+
 /// Why variations of a flag were served since a minute, as far as evaluations say: the reason, the variation,
 /// and how often, the most frequent first.
 pub async fn reasons_since(
@@ -72,9 +80,11 @@ pub async fn reasons_since(
     flag_key: &str,
     minute: i64,
 ) -> Result<Vec<(String, VariationTotal)>, StoreError> {
-    let rows = sql("SELECT reason, variation, CAST(sum(count) AS BIGINT) AS total FROM reason_count
+    let rows = composed_sql(format!(
+        "SELECT reason, variation, {TOTAL} AS total FROM reason_count
          WHERE environment_id = $1 AND flag_key = $2 AND minute >= $3
-         GROUP BY reason, variation ORDER BY total DESC, reason, variation LIMIT 100")
+         GROUP BY reason, variation ORDER BY total DESC, reason, variation LIMIT 100"
+    ))
     .bind(environment_id)
     .bind(flag_key)
     .bind(minute)
@@ -104,10 +114,10 @@ pub async fn evaluations_since(
     environment_id: i64,
     minute: i64,
 ) -> Result<Vec<(String, VariationTotal)>, StoreError> {
-    let rows = sql(
-        "SELECT flag_key, variation, CAST(sum(count) AS BIGINT) FROM evaluation_count
-         WHERE environment_id = $1 AND minute >= $2 GROUP BY flag_key, variation ORDER BY flag_key, variation",
-    )
+    let rows = composed_sql(format!(
+        "SELECT flag_key, variation, {TOTAL} FROM evaluation_count
+         WHERE environment_id = $1 AND minute >= $2 GROUP BY flag_key, variation ORDER BY flag_key, variation"
+    ))
     .bind(environment_id)
     .bind(minute)
     .fetch_all(connection)
@@ -124,11 +134,11 @@ pub async fn evaluations_of(
     (from, to): (i64, i64),
     bucket: i64,
 ) -> Result<Vec<(i64, VariationTotal)>, StoreError> {
-    let rows = sql(
-        "SELECT minute - minute % $5 AS bucket, variation, CAST(sum(count) AS BIGINT) FROM evaluation_count
+    let rows = composed_sql(format!(
+        "SELECT minute - minute % $5 AS bucket, variation, {TOTAL} FROM evaluation_count
          WHERE environment_id = $1 AND flag_key = $2 AND minute >= $3 AND minute < $4
-         GROUP BY bucket, variation ORDER BY bucket, variation",
-    )
+         GROUP BY bucket, variation ORDER BY bucket, variation"
+    ))
     .bind(environment_id)
     .bind(flag_key)
     .bind(from)
@@ -160,6 +170,7 @@ pub async fn custom_since(
     event_key: &str,
     minute: i64,
 ) -> Result<u64, StoreError> {
+    // One for each event: they do not become too many.
     let count: i64 = sql("SELECT CAST(coalesce(sum(count), 0) AS BIGINT) FROM custom_count
          WHERE environment_id = $1 AND event_key = $2 AND minute >= $3")
     .bind(environment_id)
@@ -214,9 +225,14 @@ pub async fn forget_reasons(connection: &mut Connection, minute: i64, limit: i64
     Ok(deleted.rows_affected())
 }
 
-/// Removes counts of custom events older than a minute.
-pub async fn forget_custom(connection: &mut Connection, minute: i64) -> Result<u64, StoreError> {
-    let deleted = sql("DELETE FROM custom_count WHERE minute < $1").bind(minute).execute(connection).await?;
+/// Removes counts of custom events older than a minute, at most `limit`; says how many.
+pub async fn forget_custom(connection: &mut Connection, minute: i64, limit: i64) -> Result<u64, StoreError> {
+    let deleted = sql("DELETE FROM custom_count WHERE (environment_id, event_key, minute) IN (
+             SELECT environment_id, event_key, minute FROM custom_count WHERE minute < $1 LIMIT $2)")
+    .bind(minute)
+    .bind(limit)
+    .execute(connection)
+    .await?;
     Ok(deleted.rows_affected())
 }
 

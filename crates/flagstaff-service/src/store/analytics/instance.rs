@@ -73,9 +73,13 @@ pub async fn list(
         .collect()
 }
 
-/// Forgets programs that did not report since an instant.
-pub async fn forget(connection: &mut Connection, before_ms: i64) -> Result<u64, StoreError> {
-    let deleted =
-        sql("DELETE FROM sdk_instance WHERE last_seen < $1").bind(before_ms).execute(connection).await?;
+/// Forgets programs that did not report since an instant, at most `limit`; says how many.
+pub async fn forget(connection: &mut Connection, before_ms: i64, limit: i64) -> Result<u64, StoreError> {
+    let deleted = sql("DELETE FROM sdk_instance WHERE (environment_id, instance_id) IN (
+             SELECT environment_id, instance_id FROM sdk_instance WHERE last_seen < $1 LIMIT $2)")
+    .bind(before_ms)
+    .bind(limit)
+    .execute(connection)
+    .await?;
     Ok(deleted.rows_affected())
 }
