@@ -39,22 +39,24 @@ enum Packing {
 }
 
 /// Reads a body, unpacks it and has `check` look at it; what is wrong with it is said in the answer. The
-/// memory it takes is held until the last of what is given is dropped.
+/// memory it takes counts as taken until the last copy of it is dropped: its sender may be gone long before.
 pub(super) async fn receive<T: Send + 'static>(
     headers: &HeaderMap,
     body: Body,
     check: fn(&[u8]) -> Result<T, ApiError>,
-) -> Result<(Bytes, T, Held), ApiError> {
+) -> Result<(Bytes, T), ApiError> {
     let packing = Packing::of(headers)?;
     let mut held = Held::default();
     let sent = read(headers, body, &mut held).await?;
     let look = move || {
         let plain = unpack(packing, sent, INFLATED_LIMIT)?;
         if packing != Packing::None {
+            // Instead of what was sent.
+            held = Held::default();
             held.grow(plain.len())?;
         }
         let checked = check(&plain)?;
-        Ok((plain, checked, held))
+        Ok((Bytes::from_owner(HeldBody { plain, _held: held }), checked))
     };
     // What is packed may be a thousand times larger inside.
     if packing == Packing::None && headers_say_small(headers) {
@@ -99,9 +101,21 @@ async fn read(headers: &HeaderMap, body: Body, held: &mut Held) -> Result<Bytes,
     Ok(collected.freeze())
 }
 
+/// A body, and the memory that it takes.
+struct HeldBody {
+    plain: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for HeldBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.plain
+    }
+}
+
 /// What bodies hold of the memory for all of them; given back when dropped.
 #[derive(Debug, Default)]
-pub(super) struct Held(usize);
+struct Held(usize);
 
 impl Held {
     /// Holds so many bytes more.
@@ -199,6 +213,21 @@ mod tests {
         let whole = gzip(b"[{\"kind\":\"index\"}]");
         for damaged in [Bytes::from_static(b"[]"), whole.slice(..whole.len() - 4), Bytes::new()] {
             assert_eq!(unpack(Packing::Gzip, damaged, 1000).unwrap_err().status(), StatusCode::BAD_REQUEST);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_takes_up_memory_for_as_long_as_anybody_has_it() {
+        // So large that nothing else in this process comes near.
+        const SIZE: usize = 8 * 1024 * 1024;
+        let packed = HeaderMap::from_iter([(header::CONTENT_ENCODING, "gzip".parse().unwrap())]);
+        for (headers, body) in [(HeaderMap::new(), vec![b' '; SIZE].into()), (packed, gzip(&[b' '; SIZE]))] {
+            let (plain, ()) = receive(&headers, Body::from(body), |_| Ok(())).await.unwrap();
+            let queued = plain.clone();
+            drop(plain);
+            assert!((SIZE..2 * SIZE).contains(&IN_MEMORY.load(Relaxed)), "{IN_MEMORY:?}");
+            drop(queued);
+            assert!(IN_MEMORY.load(Relaxed) < SIZE, "{IN_MEMORY:?}");
         }
     }
 

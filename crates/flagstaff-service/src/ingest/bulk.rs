@@ -32,7 +32,7 @@ pub(super) async fn take(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let (body, count, _held) = receive(&headers, body, check).await?;
+    let (body, count) = receive(&headers, body, check).await?;
     if count > 0 {
         let batch = Batch { environment: environment.clone(), audience, headers, body, count };
         serving.events.take(batch).await?;

@@ -21,7 +21,7 @@ pub(super) async fn diagnostic<E: Admission>(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let (body, report, _held) = receive(&headers, body, read).await?;
+    let (body, report) = receive(&headers, body, read).await?;
     let report = Report { environment: sender.live().clone(), audience: E::AUDIENCE, headers, report, body };
     serving.events.report(report).await?;
     Ok(StatusCode::ACCEPTED)
