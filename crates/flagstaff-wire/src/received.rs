@@ -18,6 +18,7 @@ mod lenient;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::ControlFlow;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
@@ -79,6 +80,7 @@ pub fn check_batch(body: &[u8]) -> Result<usize, BatchError> {
             too_deep = Some(count);
         }
         count += 1;
+        ControlFlow::Continue(())
     })?;
     match too_deep {
         Some(index) => Err(BatchError::TooDeep { index }),
@@ -94,7 +96,26 @@ pub fn read_batch<'a>(
     body: &'a [u8],
     mut on_event: impl FnMut(Result<ReceivedEvent<'a>, serde_json::Error>),
 ) -> Result<(), serde_json::Error> {
-    for_each_event(body, &mut |event| on_event(serde_json::from_str(event.get())))
+    for_each_event(body, &mut |event| {
+        on_event(serde_json::from_str(event.get()));
+        ControlFlow::Continue(())
+    })
+}
+
+/// The first events of `body` as they are written, as many as are no longer than `most` bytes together. No more is
+/// read than that.
+pub fn first_events(body: &[u8], most: usize) -> Vec<&RawValue> {
+    let (mut first, mut size) = (Vec::new(), 0);
+    // To stop before the end is an error; whether there are others, `check_batch` says.
+    let _ = for_each_event(body, &mut |event| {
+        size += event.get().len();
+        if size > most {
+            return ControlFlow::Break(());
+        }
+        first.push(event);
+        ControlFlow::Continue(())
+    });
+    first
 }
 
 /// What an event reports.
@@ -330,12 +351,11 @@ fn counts(features: Object<'_, RawFeature>) -> Vec<ReceivedCount<'_>> {
     counts
 }
 
-/// Passes each element of the array in `body` on; anything but an object is an error.
-fn for_each_event<'a>(
-    body: &'a [u8],
-    on_event: &mut dyn FnMut(&'a RawValue),
-) -> Result<(), serde_json::Error> {
-    struct Events<'f, 'a>(&'f mut dyn FnMut(&'a RawValue));
+type OnEvent<'f, 'a> = &'f mut dyn FnMut(&'a RawValue) -> ControlFlow<()>;
+
+/// Passes each element of the array in `body` on, until it is told to stop; anything but an object is an error.
+fn for_each_event<'a>(body: &'a [u8], on_event: OnEvent<'_, 'a>) -> Result<(), serde_json::Error> {
+    struct Events<'f, 'a>(OnEvent<'f, 'a>);
 
     impl<'a> Visitor<'a> for Events<'_, 'a> {
         type Value = ();
@@ -350,7 +370,9 @@ fn for_each_event<'a>(
                 if !event.get().starts_with('{') {
                     return Err(serde::de::Error::custom(format_args!("event {index} is not a JSON object")));
                 }
-                (self.0)(event);
+                if (self.0)(event).is_break() {
+                    return Ok(());
+                }
                 index += 1;
             }
             Ok(())

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use flagstaff_wire::received::{ReceivedEvent, ReceivedMember};
+use flagstaff_wire::received::{ReceivedEvent, ReceivedMember, first_events};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -15,6 +15,9 @@ use crate::store::EnvironmentId;
 /// How many batches of an environment are held, and how many bytes of them.
 const MOST_BATCHES: usize = 64;
 const MOST_BYTES: usize = 256 * 1024;
+
+/// Of a batch larger than this, so many bytes are held: the busiest program is to be seen, too, and not alone.
+const LARGE: usize = MOST_BYTES / 8;
 
 /// Of how many environments; those in which nothing happened for longest go first.
 const MOST_ENVIRONMENTS: usize = 64;
@@ -51,11 +54,9 @@ pub struct TailEvent {
 }
 
 impl Tail {
-    /// Holds a batch for a while.
+    /// Holds a batch for a while, or the beginning of a large one.
     pub(super) fn note(&self, environment_id: i64, received_ms: i64, body: &Bytes) {
-        if body.len() > MOST_BYTES {
-            return;
-        }
+        let body = if body.len() > LARGE { &beginning(body) } else { body };
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let number = state.next;
         state.next += 1;
@@ -106,6 +107,12 @@ impl Analytics {
         let batch = self.tail.batches(environment).into_iter().find(|batch| batch.number == place.0)?;
         events_of(&batch).into_iter().find(|event| event.place == place)
     }
+}
+
+/// The first events of a large batch, as many as are held of it.
+fn beginning(body: &[u8]) -> Bytes {
+    let events: Vec<&str> = first_events(body, LARGE).into_iter().map(RawValue::get).collect();
+    format!("[{}]", events.join(",")).into()
 }
 
 fn events_of(batch: &Batch) -> Vec<TailEvent> {
@@ -189,11 +196,28 @@ mod tests {
     }
 
     #[test]
+    fn of_a_large_batch_the_first_events_are_held() {
+        let tail = Tail::default();
+        let event = json!({"kind": "custom", "key": "bought", "contextKeys": {"user": "ada"}});
+        let large = Value::from(vec![event; 20_000]).to_string();
+        assert!(large.len() > MOST_BYTES);
+        for _ in 0..2 {
+            tail.note(1, 0, &Bytes::from(large.clone()));
+        }
+        let batches = tail.batches(EnvironmentId(1));
+        assert_eq!(batches.len(), 2);
+        for batch in batches {
+            assert!(batch.body.len() <= LARGE + LARGE / 8, "{}", batch.body.len());
+            assert!(events_of(&batch).len() > 100);
+        }
+    }
+
+    #[test]
     fn little_is_held_however_much_comes() {
         let tail = Tail::default();
         for environment in 0..2 * MOST_ENVIRONMENTS as i64 {
             for _ in 0..2 * MOST_BATCHES {
-                tail.note(environment, 0, &Bytes::from(vec![b' '; MOST_BYTES / 16]));
+                tail.note(environment, 0, &Bytes::from(vec![b' '; LARGE / 2]));
             }
         }
         let state = tail.0.lock().unwrap();

@@ -217,3 +217,17 @@ fn check_context(context: serde_json::Value, expected: serde_json::Value) {
 fn check_user(user: serde_json::Value, expected: serde_json::Value) {
     assert_eq!(ReceivedMember::of_user(&raw(&user)).as_ref().map(shown), Some(expected));
 }
+
+#[test]
+fn first_events_of_a_batch_are_those_that_fit() {
+    let texts = |body: &'static str, most| {
+        first_events(body.as_bytes(), most).into_iter().map(RawValue::get).collect::<Vec<_>>()
+    };
+    let three = r#" [ {"a":1} , {"b":22},{"c":3}]"#;
+    assert_eq!(texts(three, 100), [r#"{"a":1}"#, r#"{"b":22}"#, r#"{"c":3}"#]);
+    assert_eq!(texts(three, 15), [r#"{"a":1}"#, r#"{"b":22}"#]);
+    assert_eq!(texts(three, 14), [r#"{"a":1}"#]);
+    assert_eq!((texts(three, 6).len(), texts("[]", 6).len(), texts("no batch", 6).len()), (0, 0, 0));
+    // What comes after it is not looked at.
+    assert_eq!(texts(r#"[{"a":1},{"b":22}, and so on"#, 7), [r#"{"a":1}"#]);
+}
