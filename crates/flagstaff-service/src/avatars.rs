@@ -3,10 +3,11 @@
 //!
 //! Gravatar learns the SHA-256 of an e-mail address, the address of the service, and nothing else. Only its host
 //! is ever asked, and what redirects elsewhere is no picture. The `avatar` attribute that a program may set is
-//! not fetched: it names any host there is, also those that only the service can reach.
+//! not fetched: it names any host there is, also those that only the service can reach. While Gravatar does not
+//! answer nobody is kept waiting for it: it is asked again after a minute.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderValue, header};
@@ -27,14 +28,17 @@ const KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
 /// How many are known at most; one is some kilobytes.
 const MOST_KNOWN: usize = 2_000;
 
+/// How long nobody is asked after there was no answer.
+const REST: Duration = Duration::from_secs(60);
+
 /// How long one may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many are asked for at once.
 const AT_ONCE: usize = 8;
 
-/// The largest picture, in bytes. One of this many pixels is a hundredth of it.
-const LARGEST: usize = 256 * 1024;
+/// The largest picture, in bytes. One of this many pixels is a tenth of it.
+const LARGEST: usize = 64 * 1024;
 const PIXELS: u32 = 96;
 
 /// What browsers show as a picture and never as anything else.
@@ -46,6 +50,8 @@ pub struct Avatars {
     client: Client,
     base: String,
     known: Mutex<HashMap<String, (Instant, Option<Avatar>)>>,
+    /// When there was no answer last.
+    unanswered: Mutex<Option<Instant>>,
     turns: Semaphore,
 }
 
@@ -85,7 +91,13 @@ impl Avatars {
             .build()
             .map_err(|error| failed(error.into()))?;
         let base = base.trim_end_matches('/').to_owned();
-        Ok(Self { client, base, known: Mutex::default(), turns: Semaphore::new(AT_ONCE) })
+        Ok(Self {
+            client,
+            base,
+            known: Mutex::default(),
+            unanswered: Mutex::default(),
+            turns: Semaphore::new(AT_ONCE),
+        })
     }
 
     /// The picture of whoever has this e-mail address, if there is one.
@@ -103,12 +115,21 @@ impl Avatars {
         if let Some(known) = self.known(&name) {
             return known;
         }
-        let found = self.fetch(&name).await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "an avatar could not be fetched");
-            None
-        });
-        self.note(name, found.clone());
-        found
+        if self.unanswered().is_some_and(|since| since.elapsed() < REST) {
+            return None;
+        }
+        match self.fetch(&name).await {
+            Ok(found) => {
+                self.note(name, found.clone());
+                found
+            }
+            Err(error) => {
+                let error = error.without_url();
+                tracing::warn!(%error, "could not fetch an avatar; none are asked for in the next minute");
+                *self.unanswered() = Some(Instant::now());
+                None
+            }
+        }
     }
 
     async fn fetch(&self, name: &str) -> Result<Option<Avatar>, reqwest::Error> {
@@ -140,10 +161,13 @@ impl Avatars {
     fn note(&self, name: String, found: Option<Avatar>) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST_KNOWN {
-            known.retain(|_, (since, _)| since.elapsed() < KNOWN_FOR / 2);
+            let oldest = known.iter().min_by_key(|(_, (since, _))| *since).map(|(name, _)| name.clone());
+            oldest.map(|name| known.remove(&name));
         }
-        if known.len() < MOST_KNOWN {
-            known.insert(name, (Instant::now(), found));
-        }
+        known.insert(name, (Instant::now(), found));
+    }
+
+    fn unanswered(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

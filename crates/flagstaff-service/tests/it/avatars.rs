@@ -103,3 +103,28 @@ async fn what_is_no_picture_is_not_handed_on() {
     }
     assert_eq!(pictures.count.load(Ordering::Relaxed), 3);
 }
+
+#[tokio::test]
+async fn nobody_waits_for_pictures_that_do_not_come() {
+    // Takes connections, and hangs up.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    tokio::spawn(async move {
+        while listener.accept().await.is_ok() {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let service = Service::demo_with(|config| config.avatars = Some(base)).await;
+    see_ada(&service, "ada@example.com").await;
+    let visitor = Visitor::demo(&service).await;
+    assert_eq!(visitor.get(&service, PICTURE, &[]).await.status, 404);
+    let once = asked.load(Ordering::Relaxed);
+    assert!(once > 0);
+    for _ in 0..20 {
+        assert_eq!(visitor.get(&service, PICTURE, &[]).await.status, 404);
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), once, "it is asked again at once");
+    service.stop().await;
+}
