@@ -63,6 +63,7 @@ pub struct Patch {
     #[serde(deserialize_with = "text")]
     pub environment_id: String,
     /// The segment's reference.
+    #[serde(deserialize_with = "text")]
     pub segment_id: String,
     /// Where whoever copies is after this patch.
     #[serde(deserialize_with = "text")]
@@ -71,6 +72,7 @@ pub struct Patch {
     #[serde(deserialize_with = "text")]
     pub previous_version: String,
     /// Who.
+    #[serde(deserialize_with = "or_default")]
     pub changes: Changes,
 }
 
@@ -79,8 +81,10 @@ pub struct Patch {
 #[serde(default)]
 pub struct Changes {
     /// Of those who are in.
+    #[serde(deserialize_with = "or_default")]
     pub included: ListChanges,
     /// Of those who are kept out.
+    #[serde(deserialize_with = "or_default")]
     pub excluded: ListChanges,
 }
 
@@ -89,10 +93,10 @@ pub struct Changes {
 #[serde(default)]
 pub struct ListChanges {
     /// Who comes.
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_default")]
     pub add: Vec<String>,
     /// Who goes.
-    #[serde(deserialize_with = "list")]
+    #[serde(deserialize_with = "or_default")]
     pub remove: Vec<String>,
 }
 
@@ -120,7 +124,9 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 }
 
 /// Absent, null and empty are the same.
-fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -164,5 +170,16 @@ mod tests {
             "changes": {"included": {"add": ["a"], "remove": ["b"]}, "excluded": {"add": null}}, "new": true});
         assert_eq!(serde_json::from_value::<Patch>(given).unwrap(), patch);
         assert_eq!(patch.changes.contexts().collect::<Vec<_>>(), ["a", "b"]);
+        for nothing in [
+            json!({"version": "2", "changes": null}),
+            json!({"version": "2", "segmentId": null, "changes": {"included": null, "excluded": null}}),
+        ] {
+            let nobody = Patch { version: "2".into(), ..Patch::default() };
+            assert_eq!(
+                serde_json::from_value::<Patch>(nothing).unwrap(),
+                nobody,
+                "null is the same as absent"
+            );
+        }
     }
 }

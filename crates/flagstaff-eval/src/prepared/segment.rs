@@ -98,6 +98,11 @@ impl PreparedSegment {
         self.big.is_some()
     }
 
+    /// The kind of contexts whose keys are asked for in a store outside; none if that is not asked.
+    pub fn big_kind(&self) -> Option<&str> {
+        self.big.as_ref().map(|big| &*big.kind)
+    }
+
     /// The keys of the segments its rules name, with repetitions.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().flat_map(|rule| &rule.clauses).flat_map(super::flag::segment_keys)

@@ -95,6 +95,8 @@ impl Synchronizer {
     async fn synchronize(&self, is_failing: &mut bool) -> Result<Infallible, CopyError> {
         let last = self.ask(|database| database.last_up_to_date()).await?;
         self.watch.answered(last);
+        // Whatever upstream does: who could not be told by the database asks again.
+        self.live.ask_members_again();
         let mut cursor = self.ask(|database| database.cursor()).await?;
         self.catch_up(&mut cursor).await?;
         let mut stream = self.source.stream(&cursor).await?;
@@ -111,7 +113,9 @@ impl Synchronizer {
                 () = sleep(CHECK_EVERY / self.time_factor) => Vec::new(),
             };
             let follows = self.write(patches, &mut cursor, false).await?;
-            if !follows || self.ask(|database| database.cursor()).await? != cursor {
+            let at = self.ask(|database| database.cursor()).await?;
+            self.live.ask_members_again();
+            if !follows || at != cursor {
                 self.catch_up(&mut cursor).await?;
             } else if marked.elapsed() < MARK_EVERY / self.time_factor {
                 continue;

@@ -44,13 +44,28 @@ impl BigSegments {
     }
 }
 
-/// Passes on changes until the service stops, those of other processes too.
+/// Passes on changes until the service stops, those of other processes too. As long as the database answers, whoever
+/// was not told by it in time asks again.
 pub async fn follow(app: SharedApp) {
     let mut commits = app.store.commits();
+    let mut failures = 0_u64;
     loop {
-        if let Err(error) = app.big_segments.catch_up(&app.live).await {
-            let error = crate::error::chain(&error);
-            tracing::error!(error, "could not follow changes of big segments; trying again");
+        match app.big_segments.catch_up(&app.live).await {
+            Ok(()) => {
+                failures = 0;
+                app.live.all().iter().for_each(|live| live.ask_members_again());
+            }
+            Err(error) => {
+                failures += 1;
+                if failures.is_power_of_two() {
+                    let error = crate::error::chain(&error);
+                    tracing::error!(
+                        error,
+                        failures,
+                        "could not follow changes of big segments; trying again"
+                    );
+                }
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}

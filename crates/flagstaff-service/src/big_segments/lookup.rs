@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use flagstaff_eval::BigSegmentsStatus;
@@ -67,10 +68,18 @@ impl Members for Lookup {
     fn of<'a>(&'a self, context_key: &'a str) -> AskedMembers<'a> {
         Box::pin(async {
             match self.look_up(context_key).await {
-                Ok(membership) => (Some(membership), BigSegmentsStatus::Healthy),
+                Ok(membership) => {
+                    if self.all.failing.swap(false, Ordering::Relaxed) {
+                        tracing::info!("flags are evaluated with big segments again");
+                    }
+                    (Some(membership), BigSegmentsStatus::Healthy)
+                }
                 Err(error) => {
-                    let error = crate::error::chain(&error);
-                    tracing::error!(error, "flags are evaluated without big segments");
+                    // Once, however many evaluations there are.
+                    if !self.all.failing.swap(true, Ordering::Relaxed) {
+                        let error = crate::error::chain(&error);
+                        tracing::error!(error, "flags are evaluated without big segments");
+                    }
                     (None, BigSegmentsStatus::StoreError)
                 }
             }
@@ -78,18 +87,23 @@ impl Members for Lookup {
     }
 }
 
-/// What was answered lately.
+/// What was answered lately. When there is no more room, the older half goes.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
-    entries: HashMap<(EnvironmentId, ContextHash), (Arc<Membership>, Instant)>,
+    young: Answers,
+    old: Answers,
     /// How often something was forgotten. What was asked before that may be of before.
     age: u64,
 }
 
+/// Each with the time when it was put there.
+type Answers = HashMap<(EnvironmentId, ContextHash), (Arc<Membership>, Instant)>;
+
 impl Cache {
     /// What is known, and when it was asked for.
     fn get(&self, environment: EnvironmentId, context: ContextHash) -> (Option<Arc<Membership>>, u64) {
-        let known = self.entries.get(&(environment, context));
+        let here = (environment, context);
+        let known = self.young.get(&here).or_else(|| self.old.get(&here));
         let known = known.filter(|(_, since)| since.elapsed() < REMEMBERED);
         (known.map(|(membership, _)| membership.clone()), self.age)
     }
@@ -99,23 +113,23 @@ impl Cache {
         if age != self.age {
             return;
         }
-        if self.entries.len() >= MOST_REMEMBERED {
-            self.entries.retain(|_, (_, since)| since.elapsed() < REMEMBERED);
+        if self.young.len() >= MOST_REMEMBERED / 2 {
+            self.old = std::mem::take(&mut self.young);
         }
-        if self.entries.len() < MOST_REMEMBERED {
-            self.entries.insert((environment, context), (known, Instant::now()));
-        }
+        self.young.insert((environment, context), (known, Instant::now()));
     }
 
     pub(super) fn forget(&mut self, environment: EnvironmentId, contexts: Option<&HashSet<ContextHash>>) {
         self.age += 1;
-        match contexts {
-            Some(contexts) => {
-                for context in contexts {
-                    self.entries.remove(&(environment, *context));
+        for answers in [&mut self.young, &mut self.old] {
+            match contexts {
+                Some(contexts) => {
+                    for context in contexts {
+                        answers.remove(&(environment, *context));
+                    }
                 }
+                None => answers.retain(|(known, _), _| *known != environment),
             }
-            None => self.entries.retain(|(known, _), _| *known != environment),
         }
     }
 }
@@ -159,12 +173,18 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_remembered_than_there_is_room_for() {
+    fn no_more_is_remembered_than_there_is_room_for_and_the_latest_always_is() {
         let mut cache = Cache::default();
-        for number in 0..=MOST_REMEMBERED {
+        for number in 0..3 * MOST_REMEMBERED {
             put(&mut cache, HERE, &number.to_string(), 0);
+            assert!(cache.young.len() + cache.old.len() <= MOST_REMEMBERED);
         }
-        assert_eq!(cache.entries.len(), MOST_REMEMBERED);
-        assert!(has(&cache, HERE, "0"));
+        let latest = 3 * MOST_REMEMBERED - 1;
+        assert!(has(&cache, HERE, &latest.to_string()));
+        assert!(has(&cache, HERE, &(latest - MOST_REMEMBERED / 2 + 1).to_string()));
+        assert!(!has(&cache, HERE, "0"));
+        // In either half.
+        cache.forget(HERE, None);
+        assert_eq!((cache.young.len(), cache.old.len()), (0, 0));
     }
 }

@@ -17,6 +17,7 @@ mod serve;
 mod sweep;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flagstaff_wire::big_segments::ContextHash;
@@ -34,6 +35,8 @@ use lookup::{Cache, Lookup};
 pub struct BigSegments {
     store: Store,
     cache: Mutex<Cache>,
+    /// Whether the database did not say at the last try who is in big segments.
+    failing: AtomicBool,
     /// How many changes were passed on of each environment. Whoever has it passes them on.
     passed_on: tokio::sync::Mutex<HashMap<EnvironmentId, i64>>,
 }
@@ -41,7 +44,12 @@ pub struct BigSegments {
 impl BigSegments {
     /// Looks into this store.
     pub fn new(store: &Store) -> Arc<Self> {
-        Arc::new(Self { store: store.clone(), cache: Mutex::default(), passed_on: Default::default() })
+        Arc::new(Self {
+            store: store.clone(),
+            cache: Mutex::default(),
+            failing: AtomicBool::new(false),
+            passed_on: Default::default(),
+        })
     }
 
     /// Who is in the big segments of one environment.

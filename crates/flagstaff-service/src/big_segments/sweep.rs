@@ -8,7 +8,7 @@ use crate::{App, SharedApp, now_ms};
 
 /// How often deleted segments are looked for.
 const INTERVAL: Duration = Duration::from_secs(3600);
-/// So many members go at once; others get their turn in between.
+/// So many members go at once, or numbers of changes; others get their turn in between.
 const AT_ONCE: usize = 2_000;
 /// So long those who copy can still hear that members went. Who comes later keeps what nobody asks for.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -65,26 +65,46 @@ pub async fn sweep(app: &App, now: i64) -> Result<(), StoreError> {
     for filling in orphans {
         forget_members(app, filling).await?;
     }
-    let mut write = app.store.write().await?;
-    gone::forget_revisions(&mut write).await?;
-    write.commit().await
+    forget_revisions(app).await
 }
 
-/// Takes all members out, so that those who copied them are told.
+/// Takes all members out, so that those who copied them are told. Looking for them keeps nobody from writing: there
+/// may be a million who went long ago.
 async fn take_out(app: &App, filling: &Filling) -> Result<(), StoreError> {
     let mut after = None;
     loop {
-        let mut write = app.store.write().await?;
-        let members = gone::listed(&mut write, filling.id, after, AT_ONCE).await?;
+        let members = gone::listed(&mut *app.store.read().await?, filling.id, after, AT_ONCE).await?;
         let Some(last) = members.last() else { return Ok(()) };
         after = Some(*last);
+        let mut write = app.store.write().await?;
         let revision = revision::next(&mut write, filling.environment_id, filling.id).await?;
         let mut removed = [0; 2];
         for (list, removed) in member::List::BOTH.into_iter().zip(&mut removed) {
             *removed = member::remove(&mut write, filling.id, list, &members, revision).await? as i64;
         }
+        if removed == [0; 2] {
+            // Another node was quicker.
+            continue;
+        }
         count(&mut write, filling.id, -removed[0], -removed[1]).await?;
         write.commit().await?;
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Forgets numbers of changes of which later ones left nothing.
+async fn forget_revisions(app: &App) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let piece = gone::revisions(&mut *app.store.read().await?, after, AT_ONCE).await?;
+        let Some((last, _)) = piece.last() else { return Ok(()) };
+        after = Some(*last);
+        let spent: Vec<_> = piece.iter().filter(|(_, is_spent)| *is_spent).map(|(place, _)| *place).collect();
+        if !spent.is_empty() {
+            let mut write = app.store.write().await?;
+            gone::forget_revisions(&mut write, &spent).await?;
+            write.commit().await?;
+        }
         tokio::task::yield_now().await;
     }
 }

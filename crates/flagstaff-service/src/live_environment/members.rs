@@ -3,10 +3,10 @@
 //! Evaluations do not wait, so whatever one may ask is asked beforehand: see
 //! [`LiveEnvironment::known_members`].
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flagstaff_eval::big_segments::{self as eval, Membership};
 use flagstaff_eval::{BigSegmentsStatus, Context, DataSet};
@@ -15,6 +15,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::broadcast;
 
 use super::LiveEnvironment;
+
+/// Of so many contexts it is remembered that nobody could say who they are; of more, that there are many.
+const MOST_UNANSWERED: usize = 20_000;
 
 /// How many announcements of changes a listener may be behind before it has to take it that it is concerned.
 const MOST_BEHIND: usize = 64;
@@ -53,19 +56,34 @@ impl MembersChanged {
 pub(super) struct BigSegments {
     /// The same for the whole and its parts.
     shared: Arc<Shared>,
-    /// Whether there are any, in which version of the environment.
-    any: Mutex<Option<(u64, bool)>>,
+    /// The kinds of contexts that they are of, in which version of the environment.
+    kinds: Mutex<Option<(u64, Kinds)>>,
 }
+
+type Kinds = Arc<[Box<str>]>;
 
 #[derive(Debug)]
 struct Shared {
     members: Option<Arc<dyn Members>>,
     changed: broadcast::Sender<MembersChanged>,
+    /// Of whom it could not be said where they are members. Values that were evaluated without are to be again.
+    unanswered: Mutex<HashSet<ContextHash>>,
 }
 
 impl Shared {
     fn new(members: Option<Arc<dyn Members>>) -> Self {
-        Self { members, changed: broadcast::Sender::new(MOST_BEHIND) }
+        Self { members, changed: broadcast::Sender::new(MOST_BEHIND), unanswered: Mutex::default() }
+    }
+
+    fn unanswered(&self) -> MutexGuard<'_, HashSet<ContextHash>> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_unanswered(&self, context_key: &str) {
+        let mut unanswered = self.unanswered();
+        if unanswered.len() < MOST_UNANSWERED {
+            unanswered.insert(ContextHash::of(context_key));
+        }
     }
 }
 
@@ -77,13 +95,15 @@ impl Default for Shared {
 
 impl BigSegments {
     /// Looked up once for each version.
-    fn are_any(&self, version: u64, data: &DataSet) -> bool {
-        let mut any = self.any.lock().unwrap_or_else(PoisonError::into_inner);
-        match *any {
-            Some((known, any)) if known == version => any,
+    fn kinds(&self, version: u64, data: &DataSet) -> Kinds {
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kinds {
+            Some((known, kinds)) if *known == version => kinds.clone(),
             _ => {
-                let found = data.segments().any(|segment| segment.is_big());
-                *any = Some((version, found));
+                let found: BTreeSet<&str> =
+                    data.segments().filter_map(|segment| segment.big_kind()).collect();
+                let found: Kinds = found.into_iter().map(Box::from).collect();
+                *kinds = Some((version, found.clone()));
                 found
             }
         }
@@ -127,7 +147,7 @@ impl eval::BigSegments for KnownMembers {
         let answers = self.0.iter().flatten();
         let mut answers = answers.filter(|answer| *answer.context_key == *context_key);
         let answer = answers.next().map(|answer| (answer.membership.clone(), answer.status));
-        // All keys of the context were asked for, so that there is one.
+        // All keys of the context that matter were asked for, so that there is one.
         answer.unwrap_or((None, BigSegmentsStatus::StoreError))
     }
 }
@@ -150,19 +170,40 @@ impl LiveEnvironment {
     /// What evaluations for this context in this data, which is of this version, have to know.
     pub async fn known_members(&self, version: u64, data: &DataSet, context: &Context) -> KnownMembers {
         let here = &self.big_segments;
-        let Some(members) = here.shared.members.as_ref().filter(|_| here.are_any(version, data)) else {
+        let Some(members) = here.shared.members.as_ref() else {
             return KnownMembers::default();
         };
+        let kinds = here.kinds(version, data);
+        if kinds.is_empty() {
+            return KnownMembers::default();
+        }
         let mut answers: Vec<Answer> = Vec::new();
-        for member in context.members() {
+        // However many kinds somebody claims to be of, those are asked for that may matter.
+        for member in
+            context.members().iter().filter(|member| kinds.iter().any(|kind| **kind == *member.kind()))
+        {
             let key = member.key();
             if answers.iter().any(|answer| *answer.context_key == *key) {
                 continue;
             }
             let (membership, status) = members.of(key).await;
+            if status == BigSegmentsStatus::StoreError {
+                here.shared.note_unanswered(key);
+            }
             answers.push(Answer { context_key: key.into(), membership, status });
         }
         KnownMembers(Some(answers))
+    }
+
+    /// Who can be asked about members can answer again, it seems: has whatever was evaluated without an answer be
+    /// evaluated again.
+    pub fn ask_members_again(&self) {
+        let unanswered = std::mem::take(&mut *self.big_segments.shared.unanswered());
+        match unanswered.len() {
+            0 => {}
+            MOST_UNANSWERED.. => self.tell_members_changed(MembersChanged::Many),
+            _ => self.tell_members_changed(MembersChanged::These(Arc::new(unanswered))),
+        }
     }
 
     /// Each change of members from now on.

@@ -1,10 +1,13 @@
 //! Big segments: over the admin API, in values that are evaluated here, and to those who copy them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use flagstaff_eval::BigSegmentsStatus;
 use flagstaff_service::big_segments::sweep;
+use flagstaff_service::live_environment::{AskedMembers, LiveEnvironment, Members};
 use flagstaff_service::now_ms;
 use flagstaff_wire::big_segments::{ContextHash, Patch, reference};
 use serde_json::{Value, json};
@@ -285,6 +288,70 @@ async fn a_database_that_fails_is_said_and_flags_are_evaluated_all_the_same() {
         (&lounge["value"], &lounge["reason"]["bigSegmentsStatus"]),
         (&json!(false), &json!("STORE_ERROR"))
     );
+    service.stop().await;
+}
+
+/// What a stream said while the database was away does not stay.
+#[tokio::test]
+async fn a_stream_is_told_who_is_in_once_the_database_says_so_again() {
+    let service = Service::with_big_segment().await;
+    service.change_members(json!({"included": {"add": ["ann"]}})).await;
+    let rename = async |from: &str, to: &str| {
+        let mut write = service.app().store.write().await.unwrap();
+        let text = format!("ALTER TABLE {from} RENAME TO {to}");
+        flagstaff_service::store::connection::composed_sql(text).execute(&mut write).await.unwrap();
+        write.commit().await.unwrap();
+    };
+    rename("big_segment_member", "gone").await;
+    let path =
+        format!("/eval/demo-production/{}?withReasons=true", encoded(&json!({"kind": "user", "key": "ann"})));
+    let mut ann = Stream::open(&service, &path, "").await;
+    let lounge = ann.expect("put").await["lounge"].take();
+    assert_eq!(
+        (&lounge["value"], &lounge["reason"]["bigSegmentsStatus"]),
+        (&json!(false), &json!("STORE_ERROR"))
+    );
+    rename("gone", "big_segment_member").await;
+    loop {
+        let lounge = ann.expect("put").await["lounge"].take();
+        if lounge["reason"]["bigSegmentsStatus"] == "HEALTHY" {
+            assert_eq!(lounge["value"], true);
+            break;
+        }
+        // It asked before the database was back.
+        assert_eq!(lounge["reason"]["bigSegmentsStatus"], "STORE_ERROR", "{lounge}");
+    }
+    service.stop().await;
+}
+
+/// Of whom it was asked.
+#[derive(Debug, Default)]
+struct Asked(Mutex<Vec<String>>);
+
+impl Members for Asked {
+    fn of<'a>(&'a self, context_key: &'a str) -> AskedMembers<'a> {
+        self.0.lock().unwrap().push(context_key.to_owned());
+        Box::pin(async { (None, BigSegmentsStatus::Healthy) })
+    }
+}
+
+/// Anybody may claim to be of ten thousand kinds: the database is asked for those that matter.
+#[tokio::test]
+async fn members_are_asked_for_only_of_kinds_that_big_segments_are_of() {
+    let service = Service::with_big_segment().await;
+    service.change_members(json!({"included": {"add": ["ann"]}})).await;
+    let live = service.app().live.by_sdk_key(SDK.1).unwrap();
+    let (_, data) = live.evaluable().unwrap();
+    let mut many: serde_json::Map<_, _> =
+        (0..10_000).map(|kind| (format!("k{kind}"), json!({"key": format!("key {kind}")}))).collect();
+    many.insert("kind".into(), "multi".into());
+    many.insert("user".into(), json!({"key": "ann"}));
+    let context: flagstaff_eval::Context = serde_json::from_value(many.into()).unwrap();
+    let asked = Arc::new(Asked::default());
+    let watched = LiveEnvironment::awaiting((*live.about()).clone(), None).with_members(asked.clone());
+    let known = watched.known_members(1, &data, &context).await;
+    assert_eq!(*asked.0.lock().unwrap(), ["ann"]);
+    assert!(known.to_ask().is_some());
     service.stop().await;
 }
 

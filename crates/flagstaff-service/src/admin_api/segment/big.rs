@@ -129,10 +129,19 @@ async fn import(
         part(&place.environment_key),
         part(&place.segment_key)
     );
-    let mut import = Import::begin(&app, &caller.actor, place).await?;
+    let import = Import::begin(&app, &caller.actor, place).await?;
     if let Some(Extension(pace)) = pace {
         pace.by_the_piece();
     }
+    // On its own: whoever sent the file may be gone before its end is seen to.
+    let imported = app.serving.tasks.spawn(take_whole(form, import));
+    let id = imported.await.map_err(ApiError::internal)??;
+    let location = HeaderValue::try_from(format!("{own}/{id}")).map_err(ApiError::internal)?;
+    Ok((StatusCode::NO_CONTENT, [(header::LOCATION, location)]).into_response())
+}
+
+/// Takes the file, and writes down how that ended. Gives the import's id.
+async fn take_whole(form: Multipart, mut import: Import) -> Result<String, ApiError> {
     let mut said = Form::default();
     let taken = take(form, &mut import, &mut said).await;
     let (mode, name) = (said.mode.unwrap_or_default(), said.file_name.unwrap_or_default());
@@ -140,9 +149,7 @@ async fn import(
         import.stop(mode, &name).await?;
         return Err(error);
     }
-    let id = import.complete(mode, &name).await?;
-    let location = HeaderValue::try_from(format!("{own}/{id}")).map_err(ApiError::internal)?;
-    Ok((StatusCode::NO_CONTENT, [(header::LOCATION, location)]).into_response())
+    Ok(import.complete(mode, &name).await?)
 }
 
 /// Reads the form to its end.

@@ -1,6 +1,6 @@
 //! Files of keys: all of them are in then, and with [`Mode::Replace`] nobody else.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flagstaff_wire::big_segments::ContextHash;
 
@@ -14,6 +14,8 @@ use crate::{App, SharedApp, now_ms};
 
 /// An import of which nothing was heard for so long went with its process.
 const SILENT: Duration = Duration::from_secs(120);
+/// So often something is heard of it, however slowly its file comes.
+const HEARD_OF: Duration = Duration::from_secs(30);
 
 /// What becomes of those whom the file does not name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +47,7 @@ pub struct Import {
     public_id: String,
     filling: i64,
     batch: Vec<ContextHash>,
+    written: Instant,
     done: Done,
 }
 
@@ -62,15 +65,18 @@ impl Import {
         let id = rows::begin(&mut write, &public_id, filling.id, now).await?;
         write.commit().await?;
         let (app, actor) = (app.clone(), actor.clone());
-        let (batch, done) = (Vec::with_capacity(BATCH), Done::default());
-        Ok(Self { app, actor, place, id, public_id, filling: filling.id, batch, done })
+        let (batch, written, done) = (Vec::with_capacity(BATCH), Instant::now(), Done::default());
+        Ok(Self { app, actor, place, id, public_id, filling: filling.id, batch, written, done })
     }
 
     /// Takes a key that stands at `at` of the file.
     pub async fn take(&mut self, at: &str, key: &str) -> Result<(), ChangeError> {
         check_key(at, key)?;
         self.batch.push(ContextHash::of(key));
-        if self.batch.len() == BATCH { self.write_batch().await } else { Ok(()) }
+        if self.batch.len() == BATCH || self.written.elapsed() > HEARD_OF {
+            return self.write_batch().await;
+        }
+        Ok(())
     }
 
     /// Ends: the file was read whole. Gives the import's id.
@@ -127,7 +133,7 @@ impl Import {
             member::mark(&mut write, filling.id, &step.contexts, self.id).await?;
         }
         write.commit().await?;
-        self.done = self.done.and(done);
+        (self.written, self.done) = (Instant::now(), self.done.and(done));
         Ok(())
     }
 

@@ -105,15 +105,46 @@ pub async fn orphans(connection: &mut Connection) -> Result<Vec<i64>, StoreError
     }
 }
 
-/// Forgets numbers of changes of which later ones left nothing; the last of each environment stays.
-pub async fn forget_revisions(connection: &mut Connection) -> Result<(), StoreError> {
-    sql("DELETE FROM big_segment_revision
-         WHERE revision < (SELECT log.revision FROM big_segment_log AS log
-               WHERE log.environment_id = big_segment_revision.environment_id)
-           AND NOT EXISTS (SELECT 1 FROM big_segment_member AS known
-               WHERE known.big_segment_id = big_segment_revision.big_segment_id
-                 AND known.revision = big_segment_revision.revision)")
-    .execute(connection)
+/// The number of a change, and its environment.
+pub type Place = (i64, i64);
+
+/// Some numbers of changes after `after`, in their order, and whether later ones left nothing of each: then it is not
+/// needed any more, nor ever will be. The last of each environment stays.
+pub async fn revisions(
+    connection: &mut Connection,
+    after: Option<Place>,
+    most: usize,
+) -> Result<Vec<(Place, bool)>, StoreError> {
+    let (environment, revision) = after.unwrap_or((i64::MIN, i64::MIN));
+    let rows = sql("SELECT told.environment_id, told.revision,
+             CAST(CASE WHEN told.revision < (SELECT log.revision FROM big_segment_log AS log
+                   WHERE log.environment_id = told.environment_id)
+               AND NOT EXISTS (SELECT 1 FROM big_segment_member AS known
+                   WHERE known.big_segment_id = told.big_segment_id AND known.revision = told.revision)
+             THEN 1 ELSE 0 END AS BIGINT)
+         FROM big_segment_revision AS told WHERE (told.environment_id, told.revision) > ($1, $2)
+         ORDER BY told.environment_id, told.revision LIMIT $3")
+    .bind(environment)
+    .bind(revision)
+    .bind(most as i64)
+    .fetch_all(connection)
     .await?;
+    rows.iter().map(|row| Ok(((row.try_get(0)?, row.try_get(1)?), row.try_get(2)?))).collect()
+}
+
+/// Forgets these numbers of changes.
+pub async fn forget_revisions(connection: &mut Connection, places: &[Place]) -> Result<(), StoreError> {
+    for pieces in places.chunks(500) {
+        let values: Vec<String> =
+            (0..pieces.len()).map(|place| format!("(${},${})", 2 * place + 1, 2 * place + 2)).collect();
+        let statement = composed_sql(format!(
+            "DELETE FROM big_segment_revision WHERE (environment_id, revision) IN (VALUES {})",
+            values.join(",")
+        ));
+        let bound = pieces.iter().fold(statement, |statement, (environment, revision)| {
+            statement.bind(*environment).bind(*revision)
+        });
+        bound.execute(&mut *connection).await?;
+    }
     Ok(())
 }
