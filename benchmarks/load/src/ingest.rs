@@ -39,13 +39,17 @@ pub async fn run(asked: &Asked) {
         })
         .collect();
     let writer = tokio::spawn(write_flags(service.clone(), is_over.clone()));
+    let watcher = tokio::spawn(watch(service.clone(), is_over.clone()));
     for sender in senders {
         sender.await.expect("no panic");
     }
-    let spent = started.elapsed();
+    let (spent, last) = (started.elapsed(), Instant::now());
     is_over.store(true, Ordering::Relaxed);
+    // From the last 202 on: who writes flags is waited for afterwards.
+    let at_the_end = watched(&service).await;
+    let lag = until_counted(&service, last).await;
     let mut writes = writer.await.expect("no panic");
-    let lag = until_counted(&service).await;
+    let watched = watcher.await.expect("no panic");
     let events = accepted.load(Ordering::Relaxed);
 
     report::table(
@@ -56,7 +60,13 @@ pub async fn run(asked: &Asked) {
     );
     let row = |what: &str, figure: String, mark: &str| report::row(&[what.into(), figure, mark.into()]);
     row("events per second", format!("{:.0}", events as f64 / spent.as_secs_f64()), "50000");
-    row("until all were counted, after the last", report::time(lag), "5 s");
+    row(
+        "batches that waited to be counted: at most, at the end",
+        format!("{:.0}, {:.0}", watched.batches, at_the_end.batches),
+        "",
+    );
+    row("how long the oldest of them had waited, at most", report::time(watched.lag), "5 s");
+    row("until all were counted, after the last 202", report::time(lag), "5 s");
     row("flag writes meanwhile", writes.len().to_string(), "");
     let (half, nearly_all) = (report::percentile(&mut writes, 0.5), report::percentile(&mut writes, 0.99));
     row("middle", report::time(half), "");
@@ -117,17 +127,50 @@ async fn write_flags(service: Arc<Service>, is_over: Arc<AtomicBool>) -> Vec<Dur
     times
 }
 
-async fn until_counted(service: &Service) -> Duration {
-    let started = Instant::now();
+/// What the service says about counting.
+#[derive(Clone, Copy, Default)]
+struct Counting {
+    /// Batches that are stored and not counted.
+    batches: f64,
+    /// How long the oldest of them has waited.
+    lag: Duration,
+}
+
+async fn watched(service: &Service) -> Counting {
     let mut connection = Connection::open(service.address).await;
-    let metrics = request("GET", "/metrics", &[], b"");
-    loop {
-        let answer = connection.ask(&metrics, true).await.expect("an answer");
-        let text = String::from_utf8_lossy(&answer.body);
-        let waiting = text.lines().find_map(|line| line.strip_prefix("flagstaff_event_batches_waiting "));
-        if waiting.expect("the figure").trim() == "0" {
-            return started.elapsed();
-        }
+    asked(&mut connection).await
+}
+
+async fn asked(connection: &mut Connection) -> Counting {
+    let answer = connection.ask(&request("GET", "/metrics", &[], b""), true).await.expect("an answer");
+    let text = String::from_utf8_lossy(&answer.body);
+    let figure = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.expect("the figure").trim().parse().expect("a number")
+    };
+    Counting {
+        batches: figure("flagstaff_event_batches_waiting"),
+        lag: Duration::from_secs_f64(figure("flagstaff_event_lag_seconds")),
+    }
+}
+
+/// The most that there was of either, looked at twenty times a second.
+async fn watch(service: Arc<Service>, is_over: Arc<AtomicBool>) -> Counting {
+    let mut connection = Connection::open(service.address).await;
+    let mut most = Counting::default();
+    while !is_over.load(Ordering::Relaxed) {
+        let now = asked(&mut connection).await;
+        most = Counting { batches: most.batches.max(now.batches), lag: most.lag.max(now.lag) };
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    most
+}
+
+/// How long after `since` everything was counted.
+async fn until_counted(service: &Service, since: Instant) -> Duration {
+    let mut connection = Connection::open(service.address).await;
+    while asked(&mut connection).await.batches > 0.0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    since.elapsed()
 }
