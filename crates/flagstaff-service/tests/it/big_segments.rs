@@ -341,7 +341,7 @@ async fn members_are_asked_for_only_of_kinds_that_big_segments_are_of() {
     let service = Service::with_big_segment().await;
     service.change_members(json!({"included": {"add": ["ann"]}})).await;
     let live = service.app().live.by_sdk_key(SDK.1).unwrap();
-    let (_, data) = live.evaluable().unwrap();
+    let (at, data) = live.evaluable().unwrap();
     let mut many: serde_json::Map<_, _> =
         (0..10_000).map(|kind| (format!("k{kind}"), json!({"key": format!("key {kind}")}))).collect();
     many.insert("kind".into(), "multi".into());
@@ -349,7 +349,7 @@ async fn members_are_asked_for_only_of_kinds_that_big_segments_are_of() {
     let context: flagstaff_eval::Context = serde_json::from_value(many.into()).unwrap();
     let asked = Arc::new(Asked::default());
     let watched = LiveEnvironment::awaiting((*live.about()).clone(), None).with_members(asked.clone());
-    let known = watched.known_members(1, &data, &context).await;
+    let known = watched.known_members(at, &data, &context).await;
     assert_eq!(*asked.0.lock().unwrap(), ["ann"]);
     assert!(known.to_ask().is_some());
     service.stop().await;
