@@ -18,6 +18,7 @@ use crate::auth::Forbidden;
 use crate::live_environment::NotInitialized;
 use crate::management::ChangeError;
 use crate::store::StoreError;
+use crate::store::health::Fault;
 
 /// An error as it is answered. Rooms make their own errors; this is made from them at the door.
 #[derive(Debug)]
@@ -180,9 +181,8 @@ impl From<NotInitialized> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        if error.is_full() {
-            let message = "the disk is full: nothing was saved; free some space and try again";
-            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_full", message);
+        if let Some(fault) = error.fault() {
+            return fault.into();
         }
         if error.is_about_nul() {
             return Self::bad_request("a NUL character cannot stand in a text; leave it out");
@@ -195,6 +195,12 @@ impl From<StoreError> for ApiError {
             return unavailable;
         }
         Self::internal(error)
+    }
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, fault.code(), fault.message())
     }
 }
 
@@ -228,11 +234,8 @@ impl From<Forbidden> for ApiError {
 impl From<AnalyticsError> for ApiError {
     fn from(error: AnalyticsError) -> Self {
         let unavailable = |code, message| Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
-        if error.is_full() {
-            return unavailable(
-                "storage_full",
-                "the disk is full: nothing was stored; free some space and try again",
-            );
+        if let Some(fault) = error.fault() {
+            return fault.into();
         }
         match error {
             AnalyticsError::Store(error) => error.into(),

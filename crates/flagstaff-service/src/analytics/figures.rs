@@ -22,6 +22,9 @@ impl Figures for Analytics {
         page.counter("flagstaff_events_unreadable_total", help, figures.events_unreadable);
         let help = "Event batches stored and not counted yet.";
         page.gauge("flagstaff_event_batches_waiting", help, figures.backlog);
+        let help =
+            "Whether events are stored: 0 once the disk failed or the database was found to be damaged.";
+        page.gauge("flagstaff_events_writable", help, u8::from(self.trouble().is_none()));
         let since = self.writer.shared().waiting_since.load(Ordering::Relaxed);
         let lag = if since == 0 { 0 } else { (now_ms() - since).max(0) };
         let help = "How long the oldest batch of events has waited to be counted.";

@@ -9,11 +9,13 @@ use serde::Serialize;
 use crate::SharedApp;
 use crate::auth::secret::mask;
 use crate::live_environment::LiveEnvironment;
+use crate::store::health::Trouble;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Status {
     environments: BTreeMap<String, Environment>,
+    storage: Storage,
     status: &'static str,
     version: &'static str,
     client_version: &'static str,
@@ -36,6 +38,21 @@ struct Environment {
     data_store_status: Since,
 }
 
+/// Whether what is written comes to rest.
+#[derive(Serialize)]
+struct Storage {
+    flags: Rest,
+    events: Rest,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Rest {
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_since: Option<i64>,
+}
+
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Since {
@@ -46,12 +63,22 @@ struct Since {
 /// `GET /status`. An environment is there once it is loaded, so each is connected.
 pub(super) async fn status(State(app): State<SharedApp>) -> Json<Status> {
     let environments = app.live.all();
+    let (flags, events) = (app.store.trouble(), app.analytics.trouble());
+    let is_well = flags.is_none() && events.is_none();
     Json(Status {
         environments: environments.iter().map(|live| environment(live)).collect(),
-        status: "healthy",
+        storage: Storage { flags: rest(flags), events: rest(events) },
+        status: if is_well { "healthy" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
         client_version: env!("CARGO_PKG_VERSION"),
     })
+}
+
+fn rest(trouble: Option<Trouble>) -> Rest {
+    Rest {
+        state: trouble.map_or("VALID", |trouble| trouble.fault.code()),
+        state_since: trouble.map(|trouble| trouble.since),
+    }
 }
 
 fn environment(live: &LiveEnvironment) -> (String, Environment) {

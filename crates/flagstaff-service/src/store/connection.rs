@@ -20,12 +20,17 @@ use sqlx::{
 };
 
 use super::error::NulInText;
-use super::figures;
+use super::health::Health;
+use super::{StoreError, figures};
 
 /// A connection to the database, perhaps inside a transaction. Functions that read or write take
 /// `&mut Connection`.
 #[derive(Debug)]
-pub struct Connection(Link);
+pub struct Connection {
+    link: Link,
+    /// Who is told of errors of the disk, where that is a matter of this process.
+    health: Option<Health>,
+}
 
 #[derive(Debug)]
 enum Link {
@@ -46,20 +51,34 @@ enum Engine<'c> {
 impl Connection {
     /// Whether the engine is PostgreSQL, for the few things that only one of the two has.
     pub fn is_postgres(&self) -> bool {
-        matches!(self.0, Link::Postgres(_) | Link::PostgresAlone(_) | Link::PostgresTransaction(_))
+        matches!(self.link, Link::Postgres(_) | Link::PostgresAlone(_) | Link::PostgresTransaction(_))
     }
 
     /// Closes a connection that belongs to no pool, in good order; any other goes back to its pool.
     pub async fn close(self) -> Result<(), Error> {
-        match self.0 {
+        match self.link {
             Link::SqliteAlone(connection) => sqlx::Connection::close(connection).await,
             Link::PostgresAlone(connection) => sqlx::Connection::close(connection).await,
             _ => Ok(()),
         }
     }
 
+    /// From now on errors of the disk are noted there.
+    pub(super) fn watched_by(mut self, health: &Health) -> Self {
+        self.health = Some(health.clone());
+        self
+    }
+
+    /// Notes what this says of the disk.
+    fn noted<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
+        if let (Err(error), Some(health)) = (&done, &self.health) {
+            health.note(error);
+        }
+        done
+    }
+
     fn engine(&mut self) -> Engine<'_> {
-        match &mut self.0 {
+        match &mut self.link {
             Link::Sqlite(connection) => Engine::Sqlite(connection),
             Link::SqliteAlone(connection) => Engine::Sqlite(connection),
             Link::SqliteTransaction(transaction) => Engine::Sqlite(transaction),
@@ -70,45 +89,58 @@ impl Connection {
     }
 }
 
+impl From<Link> for Connection {
+    fn from(link: Link) -> Self {
+        Self { link, health: None }
+    }
+}
+
 impl From<PoolConnection<Sqlite>> for Connection {
     fn from(connection: PoolConnection<Sqlite>) -> Self {
-        Self(Link::Sqlite(connection))
+        Link::Sqlite(connection).into()
     }
 }
 
 impl From<SqliteConnection> for Connection {
     fn from(connection: SqliteConnection) -> Self {
-        Self(Link::SqliteAlone(connection))
+        Link::SqliteAlone(connection).into()
     }
 }
 
 impl From<sqlx::Transaction<'static, Sqlite>> for Connection {
     fn from(transaction: sqlx::Transaction<'static, Sqlite>) -> Self {
-        Self(Link::SqliteTransaction(transaction))
+        Link::SqliteTransaction(transaction).into()
     }
 }
 
 impl From<PgConnection> for Connection {
     fn from(connection: PgConnection) -> Self {
-        Self(Link::PostgresAlone(connection))
+        Link::PostgresAlone(connection).into()
     }
 }
 
 impl From<PoolConnection<Postgres>> for Connection {
     fn from(connection: PoolConnection<Postgres>) -> Self {
-        Self(Link::Postgres(connection))
+        Link::Postgres(connection).into()
     }
 }
 
 impl From<sqlx::Transaction<'static, Postgres>> for Connection {
     fn from(transaction: sqlx::Transaction<'static, Postgres>) -> Self {
-        Self(Link::PostgresTransaction(transaction))
+        Link::PostgresTransaction(transaction).into()
     }
 }
 
 /// A connection to read with, for as long as this is held.
 #[derive(Debug)]
 pub struct Reading(Connection);
+
+impl Reading {
+    /// From now on errors of the disk are noted there.
+    pub(super) fn watched_by(self, health: &Health) -> Self {
+        Self(self.0.watched_by(health))
+    }
+}
 
 impl<T: Into<Connection>> From<T> for Reading {
     fn from(connection: T) -> Self {
@@ -136,12 +168,31 @@ pub struct Transaction(Connection);
 
 impl Transaction {
     /// Keeps what was written.
-    pub async fn commit(self) -> Result<(), Error> {
-        match self.0.0 {
+    ///
+    /// # Errors
+    /// If it may not be kept; also if the disk is known to have failed since it was begun.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        let Connection { link, health } = self.0;
+        if let Some(health) = &health {
+            health.check()?;
+        }
+        let done = match link {
             Link::SqliteTransaction(transaction) => figures::commit(transaction.commit()).await,
             Link::PostgresTransaction(transaction) => figures::commit(in_time(transaction.commit())).await,
             _ => unreachable!("made of a transaction alone"),
+        };
+        if let Some(health) = &health {
+            match &done {
+                Ok(()) => health.committed(),
+                Err(error) => health.note(error),
+            }
         }
+        Ok(done?)
+    }
+
+    /// From now on errors of the disk are noted there.
+    pub(super) fn watched_by(self, health: &Health) -> Self {
+        Self(self.0.watched_by(health))
     }
 
     /// Runs statements that have no values, or say only what the session does: they are not prepared.
@@ -206,20 +257,21 @@ impl<'q> Statement<'q> {
 
     /// Runs it and says how many rows it touched.
     pub async fn execute(self, connection: &mut Connection) -> Result<Executed, Error> {
-        let rows_affected = figures::statement(async {
+        let done = figures::statement(async {
             Ok(match connection.engine() {
                 Engine::Sqlite(connection) => self.for_sqlite()?.execute(connection).await?.rows_affected(),
                 Engine::Postgres(connection) => {
                     in_time(self.for_postgres()?.execute(connection)).await?.rows_affected()
                 }
             })
-        });
-        Ok(Executed { rows_affected: rows_affected.await? })
+        })
+        .await;
+        Ok(Executed { rows_affected: connection.noted(done)? })
     }
 
     /// All rows.
     pub async fn fetch_all(self, connection: &mut Connection) -> Result<Vec<Row>, Error> {
-        figures::statement(async {
+        let done = figures::statement(async {
             match connection.engine() {
                 Engine::Sqlite(connection) => {
                     self.for_sqlite()?.fetch(connection).map_ok(Row::from).try_collect().await
@@ -229,12 +281,13 @@ impl<'q> Statement<'q> {
                 }
             }
         })
-        .await
+        .await;
+        connection.noted(done)
     }
 
     /// The first row, if there is one.
     pub async fn fetch_optional(self, connection: &mut Connection) -> Result<Option<Row>, Error> {
-        figures::statement(async {
+        let done = figures::statement(async {
             Ok(match connection.engine() {
                 Engine::Sqlite(connection) => {
                     self.for_sqlite()?.fetch_optional(connection).await?.map(Row::from)
@@ -244,7 +297,8 @@ impl<'q> Statement<'q> {
                 }
             })
         })
-        .await
+        .await;
+        connection.noted(done)
     }
 
     /// The first row; `RowNotFound` if there is none.
@@ -282,7 +336,8 @@ impl<'q> Statement<'q> {
         'q: 'e,
     {
         let failed = |error| futures_util::stream::once(std::future::ready(Err(error))).boxed();
-        match connection.engine() {
+        let health = connection.health.clone();
+        let rows: BoxStream<'e, _> = match connection.engine() {
             Engine::Sqlite(connection) => match self.for_sqlite() {
                 Ok(query) => query.fetch(connection).map_ok(Row::from).boxed(),
                 Err(error) => failed(error),
@@ -291,6 +346,10 @@ impl<'q> Statement<'q> {
                 Ok(query) => query.fetch(connection).map_ok(Row::from).boxed(),
                 Err(error) => failed(error),
             },
+        };
+        match health {
+            Some(health) => rows.inspect_err(move |error| health.note(error)).boxed(),
+            None => rows,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use sqlx::Error::{Database, Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
 
+use super::health::Fault;
+
 /// Why the database did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -25,6 +27,12 @@ pub enum StoreError {
     /// A statement failed.
     #[error("the database refused a statement")]
     Statement(#[from] sqlx::Error),
+    /// Nothing is written any more, since that would not be kept: see [`super::health`].
+    #[error("nothing is written any more: {}", fault.message())]
+    Refused {
+        /// What was found.
+        fault: Fault,
+    },
     /// A row does not hold what it should.
     #[error("the {entity} `{key}` in the database is damaged")]
     Damaged {
@@ -38,11 +46,13 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the disk is full.
-    pub fn is_full(&self) -> bool {
-        const SQLITE_FULL: &str = "13";
-        const POSTGRES_DISK_FULL: &str = "53100";
-        self.code().is_some_and(|code| code == SQLITE_FULL || code == POSTGRES_DISK_FULL)
+    /// What is wrong with what is below the database, if that is why.
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            StoreError::Open { source, .. } | StoreError::Statement(source) => Fault::of(source),
+            StoreError::Refused { fault } => Some(*fault),
+            StoreError::Migrate { .. } | StoreError::Damaged { .. } => None,
+        }
     }
 
     /// Whether a row with this key was there already.
@@ -55,7 +65,7 @@ impl StoreError {
         match self {
             StoreError::Open { source, .. } => is_connection_lost(source) || is_transient(source),
             StoreError::Statement(source) => is_connection_lost(source) || is_transient(source),
-            StoreError::Migrate { .. } | StoreError::Damaged { .. } => false,
+            StoreError::Migrate { .. } | StoreError::Refused { .. } | StoreError::Damaged { .. } => false,
         }
     }
 

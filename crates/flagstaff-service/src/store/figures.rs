@@ -53,5 +53,8 @@ impl Figures for Store {
         page.histogram(name, &[("what", "commit")], TIMES.commits.measured());
         let help = "Statements and commits that failed, but for keys that were taken.";
         page.counter("flagstaff_database_errors_total", help, TIMES.errors.value());
+        let help =
+            "Whether changes are saved: 0 once the disk failed or the database was found to be damaged.";
+        page.gauge("flagstaff_flags_writable", help, u8::from(self.trouble().is_none()));
     }
 }

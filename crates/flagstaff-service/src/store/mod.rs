@@ -19,6 +19,7 @@ pub mod environment;
 mod error;
 mod figures;
 pub mod flag;
+pub mod health;
 mod ids;
 pub mod member;
 pub mod membership;
@@ -43,6 +44,7 @@ pub use connection::Connection;
 use connection::{Reading, Transaction};
 pub use environment::EnvironmentId;
 pub use error::StoreError;
+use health::Trouble;
 pub use ids::new_public_id;
 pub use postgres::PostgresUrl;
 use sqlite::pool_options;
@@ -127,6 +129,14 @@ impl Store {
     /// wake-up for whoever follows the change log.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.committed.subscribe()
+    }
+
+    /// Why nothing is written any more, if that is so.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match &self.engine {
+            Engine::Sqlite(pools) => pools.trouble(),
+            Engine::Postgres(_) => None,
+        }
     }
 
     /// Closes all connections, once they are given back.

@@ -3,22 +3,30 @@
 //! another), and a pool of readers apart.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqlitePool};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::connection::{Reading, Transaction};
+use super::health::{Health, Trouble};
 use super::{StoreError, schema};
 
 /// How long a write waits for the one before it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often what is in the log is moved to the file, if there is anything.
+const CHECKPOINT: Duration = Duration::from_secs(10);
 
 /// The one connection that writes, and those that read.
 #[derive(Clone, Debug)]
 pub(super) struct Pools {
     writer: SqlitePool,
     readers: SqlitePool,
+    health: Health,
+    _checkpoints: Arc<DropGuard>,
 }
 
 impl Pools {
@@ -48,25 +56,75 @@ impl Pools {
             .connect_with(options.read_only(true))
             .await
             .map_err(open_error)?;
-        Ok(Self { writer, readers })
+        let health = Health::of(database());
+        let checkpoints = checkpoints(&writer, &health, CHECKPOINT);
+        Ok(Self { writer, readers, health, _checkpoints: checkpoints })
     }
 
     pub(super) async fn read(&self) -> Result<Reading, StoreError> {
-        Ok(self.readers.acquire().await?.into())
+        read(&self.readers, &self.health).await
     }
 
     pub(super) async fn snapshot(&self) -> Result<Reading, StoreError> {
-        Ok(self.readers.begin().await?.into())
+        snapshot(&self.readers, &self.health).await
     }
 
     pub(super) async fn write(&self) -> Result<Transaction, StoreError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?.into())
+        write(&self.writer, &self.health).await
+    }
+
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        self.health.trouble()
     }
 
     pub(super) async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// A connection for one reading statement.
+pub(super) async fn read(readers: &SqlitePool, health: &Health) -> Result<Reading, StoreError> {
+    let lent = readers.acquire().await.inspect_err(|error| health.note(error));
+    Ok(Reading::from(lent?).watched_by(health))
+}
+
+/// A transaction that sees one moment.
+pub(super) async fn snapshot(readers: &SqlitePool, health: &Health) -> Result<Reading, StoreError> {
+    let begun = readers.begin().await.inspect_err(|error| health.note(error));
+    Ok(Reading::from(begun?).watched_by(health))
+}
+
+/// A transaction that writes, unless that would not be kept.
+pub(super) async fn write(writer: &SqlitePool, health: &Health) -> Result<Transaction, StoreError> {
+    health.check()?;
+    let begun = writer.begin_with("BEGIN IMMEDIATE").await.inspect_err(|error| health.note(error));
+    Ok(Transaction::from(begun?).watched_by(health))
+}
+
+/// Moves what is in the log to the file now and then, for as long as what is returned is there.
+///
+/// SQLite does so by itself at the end of commits, and tells nobody when it fails: what was committed is in the
+/// log still, so nothing is lost by that, but a disk that fails should be heard of.
+pub(super) fn checkpoints(writer: &SqlitePool, health: &Health, every: Duration) -> Arc<DropGuard> {
+    let (writer, health, ended) = (writer.clone(), health.clone(), CancellationToken::new());
+    let checkpoints = async move {
+        let mut moved = health.commits();
+        loop {
+            tokio::time::sleep(every).await;
+            let commits = health.commits();
+            if commits == moved || health.trouble().is_some() {
+                continue;
+            }
+            match sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&writer).await {
+                Ok(_) => moved = commits,
+                Err(sqlx::Error::PoolClosed) => return,
+                Err(error) => health.note(&error),
+            }
+        }
+    };
+    tokio::spawn(ended.clone().run_until_cancelled_owned(checkpoints));
+    Arc::new(ended.drop_guard())
 }
 
 /// A pool that does not lend a connection again on which a transaction is still thought to be open.

@@ -21,18 +21,21 @@ mod rows;
 pub mod search;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use tokio_util::sync::DropGuard;
 
 use self::batch::StoredBatch;
 use self::failure::is_conflict;
 use super::connection::{Connection, Reading, Transaction};
+use super::health::{Health, Trouble};
 use super::schema::migrator;
-use super::{PostgresUrl, StoreError, pool_options, postgres};
+use super::{PostgresUrl, StoreError, pool_options, postgres, sqlite};
 use crate::config::{Config, Database};
 
 /// The file in the data folder.
@@ -44,6 +47,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pages of write-ahead log after which they are moved to the file: 16 MiB. Batches are removed soon
 /// after they came, and most of them then never have to be moved at all.
 const CHECKPOINT_PAGES: &str = "4096";
+
+/// How often that is done anyway, if there is anything, so that a disk that fails is heard of.
+const CHECKPOINT: Duration = Duration::from_secs(60);
 
 /// How many readers there are: pages, requests, and the one that counts.
 const READERS: u32 = 6;
@@ -75,7 +81,7 @@ pub struct EventStore(Pools);
 
 #[derive(Clone, Debug)]
 enum Pools {
-    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    Sqlite { writer: SqlitePool, readers: SqlitePool, health: Health, _checkpoints: Arc<DropGuard> },
     Postgres { writers: PgPool, readers: PgPool },
 }
 
@@ -140,7 +146,9 @@ impl EventStore {
             .connect_with(options.read_only(true))
             .await
             .map_err(open_error)?;
-        Ok(Self(Pools::Sqlite { writer, readers }))
+        let health = Health::of(database());
+        let checkpoints = sqlite::checkpoints(&writer, &health, CHECKPOINT);
+        Ok(Self(Pools::Sqlite { writer, readers, health, _checkpoints: checkpoints }))
     }
 
     /// Uses a PostgreSQL database, beside the flags in it, and brings it up to date.
@@ -160,7 +168,7 @@ impl EventStore {
     /// A connection for one reading statement.
     pub async fn read(&self) -> Result<Reading, StoreError> {
         Ok(match &self.0 {
-            Pools::Sqlite { readers, .. } => readers.acquire().await?.into(),
+            Pools::Sqlite { readers, health, .. } => sqlite::read(readers, health).await?,
             Pools::Postgres { readers, .. } => readers.acquire().await?.into(),
         })
     }
@@ -168,7 +176,7 @@ impl EventStore {
     /// A transaction for several reading statements that see one moment.
     pub async fn snapshot(&self) -> Result<Reading, StoreError> {
         Ok(match &self.0 {
-            Pools::Sqlite { readers, .. } => readers.begin().await?.into(),
+            Pools::Sqlite { readers, health, .. } => sqlite::snapshot(readers, health).await?,
             Pools::Postgres { readers, .. } => {
                 postgres::begin(readers, postgres::BEGIN_SNAPSHOT).await?.into()
             }
@@ -178,7 +186,7 @@ impl EventStore {
     /// A transaction that writes. In SQLite one task writes, so that there is never a second one.
     pub async fn write(&self) -> Result<Transaction, StoreError> {
         Ok(match &self.0 {
-            Pools::Sqlite { writer, .. } => writer.begin_with("BEGIN IMMEDIATE").await?.into(),
+            Pools::Sqlite { writer, health, .. } => sqlite::write(writer, health).await?,
             // Each statement sees what others have committed before it.
             Pools::Postgres { writers, .. } => postgres::begin(writers, postgres::BEGIN_WRITE).await?.into(),
         })
@@ -215,10 +223,18 @@ impl EventStore {
         Ok(Claim { batches, held: Some(transaction) })
     }
 
+    /// Why nothing is written any more, if that is so.
+    pub fn trouble(&self) -> Option<Trouble> {
+        match &self.0 {
+            Pools::Sqlite { health, .. } => health.trouble(),
+            Pools::Postgres { .. } => None,
+        }
+    }
+
     /// Closes all connections, once they are given back.
     pub async fn close(&self) {
         match &self.0 {
-            Pools::Sqlite { writer, readers } => {
+            Pools::Sqlite { writer, readers, .. } => {
                 readers.close().await;
                 writer.close().await;
             }
