@@ -169,7 +169,7 @@ impl Counter {
                 if !is_its_own_fault(&error) {
                     return Err(error);
                 }
-            } else if is_its_own_fault(&error) || (!error.is_full() && care.failed(last) >= TRIES) {
+            } else if is_its_own_fault(&error) || (error.fault().is_none() && care.failed(last) >= TRIES) {
                 self.set_aside(last, &error).await?;
             } else {
                 return Err(error);

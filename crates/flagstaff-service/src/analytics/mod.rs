@@ -54,6 +54,7 @@ use crate::store::analytics::EventStore;
 use crate::store::analytics::batch::{self, NewBatch};
 use crate::store::analytics::instance::{self, SdkInstance};
 use crate::store::connection::Reading;
+use crate::store::health::{Fault, Trouble};
 use crate::store::{EnvironmentId, StoreError};
 use country::{Countries, CountriesError};
 use effects::Effects;
@@ -87,8 +88,8 @@ pub enum AnalyticsError {
     /// Events were not stored; the cause is in the log once, not once per sender.
     #[error("the events were not stored")]
     NotStored {
-        /// Whether the disk is full.
-        is_full: bool,
+        /// What is wrong below the database, if that is why.
+        fault: Option<Fault>,
     },
     /// Something that was sent is beyond what the program can cope with.
     #[error("the program failed over it; the log has said why")]
@@ -117,12 +118,12 @@ pub struct IngestFigures {
 }
 
 impl AnalyticsError {
-    /// Whether the disk is full.
-    pub fn is_full(&self) -> bool {
+    /// What is wrong below the database, if that is why.
+    pub fn fault(&self) -> Option<Fault> {
         match self {
-            AnalyticsError::Store(error) => error.is_full(),
-            AnalyticsError::NotStored { is_full } => *is_full,
-            AnalyticsError::Countries(_) | AnalyticsError::Panicked | AnalyticsError::Stopped => false,
+            AnalyticsError::Store(error) => error.fault(),
+            AnalyticsError::NotStored { fault } => *fault,
+            AnalyticsError::Countries(_) | AnalyticsError::Panicked | AnalyticsError::Stopped => None,
         }
     }
 }
@@ -172,6 +173,11 @@ impl Analytics {
             stopping,
             tasks: Mutex::new(tasks),
         })
+    }
+
+    /// Why nothing is stored any more, if that is so.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.store.trouble()
     }
 
     /// Stops counting, stores what is queued and closes the database. What is stored and not counted is

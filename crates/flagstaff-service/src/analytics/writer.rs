@@ -312,7 +312,7 @@ impl Storing {
 /// Tells senders that nothing of theirs was stored.
 fn refuse<B, T>(senders: Vec<(B, Reply<T>)>, refusal: &AnalyticsError) {
     for (_, reply) in senders {
-        let _ = reply.send(Err(AnalyticsError::NotStored { is_full: refusal.is_full() }));
+        let _ = reply.send(Err(AnalyticsError::NotStored { fault: refusal.fault() }));
     }
 }
 
@@ -413,6 +413,7 @@ fn forget_recent(shared: &Shared) {
 mod tests {
     use super::*;
     use crate::store::connection::sql;
+    use crate::store::health::Fault;
 
     #[tokio::test]
     async fn full_disk_refuses_batches_until_there_is_room_again() {
@@ -432,8 +433,7 @@ mod tests {
             body: vec![b' '; 100_000].into(),
         };
         let error = writer.batch(batch(1)).await.unwrap_err();
-        assert!(matches!(error, AnalyticsError::NotStored { is_full: true }), "{error:?}");
-        assert!(error.is_full());
+        assert!(matches!(error, AnalyticsError::NotStored { fault: Some(Fault::Full) }), "{error:?}");
 
         // The limit went with the connection, whose transaction the database had ended by itself.
         // Nothing of the refused one was kept, not even its id.
