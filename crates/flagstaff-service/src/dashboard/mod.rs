@@ -9,6 +9,7 @@
 //! | `assets` | style sheet, scripts and icon, in the binary |
 //! | `answer` | what every answer has in common: headers, troubles in words |
 //! | `place` | who asks and for which environment; the frame around a page |
+//! | `form` | what a form sends |
 //! | `parts` | small things that stand on several pages: a time, a variation, a switch |
 //! | `sign_in` | the door: password, one-time link, signing out |
 //! | `flags` | the list, one flag's targeting in sentences, and its switch |
@@ -23,6 +24,7 @@ mod answer;
 mod assets;
 mod events;
 mod flags;
+mod form;
 mod parts;
 mod place;
 mod sign_in;

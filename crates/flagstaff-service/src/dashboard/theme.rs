@@ -1,12 +1,12 @@
 //! Light, dark, or as the system has it: kept in a cookie, so that a page arrives in its colours.
 
-use axum::Form;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::answer::{Trouble, is_fragment, own_path};
+use super::form::Fields;
 use crate::SharedApp;
 use crate::auth::Session;
 
@@ -64,7 +64,7 @@ pub(super) async fn choose(
     State(_app): State<SharedApp>,
     session: Session,
     headers: HeaderMap,
-    Form(choice): Form<Choice>,
+    Fields(choice): Fields<Choice>,
 ) -> Result<Response, Trouble> {
     session.check_form(&headers, Some(&choice.form_token))?;
     let cookie = format!(

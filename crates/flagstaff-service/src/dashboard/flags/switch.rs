@@ -2,7 +2,6 @@
 
 use askama::Template;
 use askama::filters::HtmlSafe;
-use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -13,6 +12,7 @@ use super::{Serves, flag as flag_page, flag_path, list};
 use crate::SharedApp;
 use crate::dashboard::answer::{Trouble, html, own_path, said};
 use crate::dashboard::assets::colour_class;
+use crate::dashboard::form::Fields;
 use crate::dashboard::parts::{Piece, Sentence, ShownOn, Variations, switch_path};
 use crate::dashboard::place::{Frame, Place, Section};
 use crate::dashboard::theme::Theme;
@@ -121,7 +121,7 @@ pub(super) async fn turn(
     place: Place,
     Path(path): Path<FlagPath>,
     headers: HeaderMap,
-    Form(turn): Form<Turn>,
+    Fields(turn): Fields<Turn>,
 ) -> Result<Response, Trouble> {
     place.session.check_form(&headers, Some(&turn.form_token))?;
     if place.asks_before_changes() && !turn.confirmed {

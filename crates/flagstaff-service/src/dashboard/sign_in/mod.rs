@@ -1,15 +1,16 @@
 //! The door: password, one-time link, signing out.
 
 use askama::Template;
+use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use axum::{Form, Router};
 use serde::Deserialize;
 
 use super::answer::{Trouble, html, own_path};
 use super::assets::{FILES, Files};
+use super::form::Fields;
 use super::theme::Theme;
 use super::words::{segment, sentence};
 use crate::auth::Session;
@@ -88,7 +89,7 @@ async fn sign_in(
     State(app): State<SharedApp>,
     peer: Peer,
     headers: HeaderMap,
-    Form(login): Form<Login>,
+    Fields(login): Fields<Login>,
 ) -> Result<Response, Trouble> {
     // There is no session yet whose form token could be checked; but no page of somebody else's may sign a
     // visitor in, under an account of its choosing.
@@ -126,7 +127,7 @@ async fn use_link(
     headers: HeaderMap,
     peer: Peer,
     Path(token): Path<String>,
-    Form(chosen): Form<Chosen>,
+    Fields(chosen): Fields<Chosen>,
 ) -> Result<Response, Trouble> {
     session::check_origin(&headers)?;
     match session::use_link(&app, &token, chosen.email.trim(), chosen.password).await {
@@ -155,7 +156,7 @@ async fn sign_out(
     State(app): State<SharedApp>,
     session: Session,
     headers: HeaderMap,
-    Form(form): Form<SignOut>,
+    Fields(form): Fields<SignOut>,
 ) -> Result<Response, Trouble> {
     session.check_form(&headers, Some(&form.form_token))?;
     let cookie = session.end(&app).await?;

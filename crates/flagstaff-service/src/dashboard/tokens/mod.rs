@@ -1,14 +1,15 @@
 //! Access tokens of whoever is signed in: the way to the REST API, and so to the first flag.
 
 use askama::Template;
+use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::get;
-use axum::{Form, Router};
 use serde::Deserialize;
 
 use super::answer::{Trouble, html};
+use super::form::Fields;
 use super::parts::Moment;
 use super::place::{Frame, Place, Section};
 use super::theme::Theme;
@@ -70,7 +71,7 @@ async fn make(
     State(app): State<SharedApp>,
     place: Place,
     headers: HeaderMap,
-    Form(new): Form<New>,
+    Fields(new): Fields<New>,
 ) -> Result<Response, Trouble> {
     place.session.check_form(&headers, Some(&new.form_token))?;
     let name = new.name.trim().to_owned();
