@@ -98,7 +98,7 @@ async fn patch(
     Keys(id): Keys<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
-    let operations: Vec<Operation> = body.read()?;
+    let operations: Vec<Operation> = body.read_list()?;
     let token = rules::update(&app, &caller.actor, &id, |token| edit(token, &operations)).await?;
     Ok(Json(represent(&token, &members(&app).await?, None)))
 }

@@ -3,7 +3,8 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::error::Category;
 
 use crate::SharedApp;
 use crate::error::ApiError;
@@ -40,17 +41,40 @@ impl JsonBody {
         Ok(Self { headers: parts.headers, bytes })
     }
 
-    /// What the body says.
+    /// The object that the body is.
     pub(super) fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        if self.bytes.is_empty() {
+        self.parse("an object", |first| first == b'{')
+    }
+
+    /// The list that the body is.
+    pub(super) fn read_list<T: DeserializeOwned>(&self) -> Result<Vec<T>, ApiError> {
+        self.parse("a list", |first| first == b'[')
+    }
+
+    /// The list or the object that the body is.
+    pub(super) fn read_list_or_object<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        self.parse("a list or an object", |first| matches!(first, b'[' | b'{'))
+    }
+
+    /// What it begins with is looked at first: else a list would be taken for an object, its elements for
+    /// what the object's properties are.
+    fn parse<T: DeserializeOwned>(
+        &self,
+        wanted: &str,
+        begins_so: impl Fn(u8) -> bool,
+    ) -> Result<T, ApiError> {
+        // What is passed over unread has to be text as well.
+        let Ok(text) = std::str::from_utf8(&self.bytes) else {
+            return Err(ApiError::bad_request("the body is not JSON: it is not UTF-8"));
+        };
+        let Some(first) = text.trim_ascii_start().bytes().next() else {
             return Err(ApiError::bad_request("the body is empty; send JSON"));
+        };
+        if begins_so(first) {
+            return serde_json::from_str(text).map_err(|error| refused(&error));
         }
-        serde_json::from_slice(&self.bytes).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => {
-                ApiError::bad_request(format!("the body is not what it should be: {error}"))
-            }
-            _ => ApiError::bad_request(format!("the body is not JSON: {error}")),
-        })
+        serde_json::from_str::<IgnoredAny>(text).map_err(|error| refused(&error))?;
+        Err(ApiError::bad_request(format!("the body is not what it should be: it has to be {wanted}")))
     }
 
     /// Whether the content type has this parameter, `domain-model=...`.
@@ -63,6 +87,23 @@ impl JsonBody {
                 name.eq_ignore_ascii_case("domain-model") && value.trim_matches('"') == model
             })
     }
+}
+
+fn refused(error: &serde_json::Error) -> ApiError {
+    match error.classify() {
+        Category::Data => {
+            ApiError::bad_request(format!("the body is not what it should be: {}", in_words_of_json(error)))
+        }
+        _ => ApiError::bad_request(format!("the body is not JSON: {error}")),
+    }
+}
+
+/// Without the names that our own types have: who sends JSON knows of objects.
+fn in_words_of_json(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    let Some((before, named)) = said.split_once("struct ") else { return said };
+    let after = named.trim_start_matches(|letter: char| letter.is_alphanumeric() || letter == '_');
+    format!("{before}an object{after}")
 }
 
 fn content_type(headers: &HeaderMap) -> &str {

@@ -113,7 +113,7 @@ async fn patch(
     Keys((project, key)): Keys<(String, String)>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
-    let operations: Vec<Operation> = body.read()?;
+    let operations: Vec<Operation> = body.read_list()?;
     let metric =
         rules::update(&app, &caller.actor, &project, &key, |metric| edit(metric, &operations)).await?;
     Ok(Json(represent(&project, &metric)))

@@ -43,7 +43,7 @@ pub(super) fn is_semantic(body: &JsonBody) -> bool {
 
 /// The operations of a JSON patch, and the comment.
 pub(super) fn read_json_patch(body: &JsonBody) -> Result<(Vec<Operation>, String), ApiError> {
-    let value: Value = body.read()?;
+    let value: Value = body.read_list_or_object()?;
     match serde_json::from_value(value) {
         Ok(PatchBody::Alone(operations)) => Ok((operations, String::new())),
         Ok(PatchBody::WithComment { patch, comment }) => Ok((patch, comment)),

@@ -77,7 +77,7 @@ async fn patch(
     Keys((project, key)): Keys<(String, String)>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
-    let operations: Vec<Operation> = body.read()?;
+    let operations: Vec<Operation> = body.read_list()?;
     let filter =
         rules::update(&app, &caller.actor, &project, &key, |filter| edit(filter, &operations)).await?;
     Ok(Json(represent(&project, &filter)))
