@@ -68,17 +68,17 @@ pub(super) async fn receive<T: Send + 'static>(
 
 impl Packing {
     fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let Some(encoding) = headers.get(header::CONTENT_ENCODING) else {
-            return Ok(Self::None);
-        };
-        match encoding.to_str().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        // One that cannot be read is none that is known, and several are one after the other.
+        let named = headers.get_all(header::CONTENT_ENCODING).iter();
+        let named: Vec<_> = named.map(|encoding| String::from_utf8_lossy(encoding.as_bytes())).collect();
+        match named.join(", ").trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Ok(Self::None),
             "gzip" | "x-gzip" => Ok(Self::Gzip),
             "deflate" => Ok(Self::Deflate),
             other => Err(ApiError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_encoding",
-                format!("the content encoding `{other}` is not known; send gzip, deflate or none"),
+                format!("the content encoding `{}` is not known; send gzip, deflate or none", other.escape_debug()),
             )),
         }
     }
