@@ -128,6 +128,34 @@ def test_files_are_watched_in_a_child(service, tmp_path):
     )
 
 
+def test_a_child_knows_its_flags_while_its_own_data_source_is_being_made(service):
+    run(
+        service,
+        program(
+            """
+            class Slow:
+                made, go_on = 0, threading.Event()
+                def __init__(self, config, store, ready):
+                    Slow.made += 1
+                    if Slow.made == 2:
+                        Slow.go_on.wait()
+                    ready.set()
+            store = InMemoryFeatureStore()
+            store.init({FEATURES: {"f": flag("a")}})
+            client = client_of(Slow, feature_store=store)
+            def child():
+                assert until(lambda: client.is_initialized() and Slow.made == 2)
+                # Nor is a warning said that these are old.
+                assert client.variation("f", {"key": "u"}, None) == "a"
+                Slow.go_on.set()
+                client.close()
+            in_child(child)
+            client.close()
+            """
+        ),
+    )
+
+
 def test_a_store_in_memory_can_be_written_in_a_child(service):
     run(
         service,

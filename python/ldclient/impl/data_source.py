@@ -114,18 +114,19 @@ class ProgramDataSource:
         self.__begin()
 
     def __begin(self) -> None:
-        self.__ready = ready = Ready()
+        ready = Ready()
         self.__config._data_source_update_sink = self.__sink
         try:
             source = make_source(self.__factory, self.__config, self.__store, ready)
-            self.__source = source
+            # In a child the parent's counts until there is another: flags that were known stay known.
+            self.__source, self.__ready = source, ready
             start = getattr(source, "start", None)
             if start is not None:
                 start()
         except Exception as error:
             log.exception("Unexpected error in data source: %r", error)
             self.__sink.failed(DataSourceErrorKind.UNKNOWN, error)
-            ready.set()
+            self.__ready.set()
 
     def wait(self, seconds: float) -> bool:
         """Waits until the data source says that it is done, or hopeless.
