@@ -74,19 +74,28 @@ impl Params {
 
     /// Which part of the list is asked for.
     pub(super) fn page(&self, default_limit: usize) -> Result<Page, ApiError> {
-        let number = |name: &str, default: usize| match self.get(name) {
-            None => Ok(default),
-            Some(text) => text.parse().map_err(|_| {
-                let shown = text.escape_debug();
-                ApiError::bad_request(format!("`{name}` is a whole number from 0, not `{shown}`"))
-            }),
-        };
         // 0 asks for as many as there may be.
-        let limit = match number("limit", default_limit)? {
+        let limit = match self.number("limit", default_limit)? {
             0 => LARGEST_PAGE,
             limit => limit.min(LARGEST_PAGE),
         };
-        Ok(Page { limit, offset: number("offset", 0)? })
+        Ok(Page { limit, offset: self.number("offset", 0)? })
+    }
+
+    /// Which part of the list is asked for, where all of it is what is usual, and what -1 asks for.
+    pub(super) fn page_or_all(&self) -> Result<Page, ApiError> {
+        match self.get("limit") {
+            None | Some("-1") => Ok(Page { limit: usize::MAX, offset: self.number("offset", 0)? }),
+            Some(_) => self.page(0),
+        }
+    }
+
+    fn number(&self, name: &str, default: usize) -> Result<usize, ApiError> {
+        let Some(text) = self.get(name) else { return Ok(default) };
+        text.parse().map_err(|_| {
+            let shown = text.escape_debug();
+            ApiError::bad_request(format!("`{name}` is a whole number from 0, not `{shown}`"))
+        })
     }
 
     /// The items of the page, represented, with links to the others.

@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::error::ApiError;
 
+/// A context is never longer, in bytes.
+pub(crate) const LONGEST_CONTEXT: usize = 1024 * 1024;
+
 /// With or without padding.
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -35,9 +38,14 @@ pub(super) fn from_path(encoded: &str) -> Result<Context, ApiError> {
 pub(super) fn from_json(json: &[u8]) -> Result<Context, ApiError> {
     let json: Value = serde_json::from_slice(json)
         .map_err(|error| ApiError::bad_request(format!("the context is not JSON: {error}")))?;
+    from_value(&json)
+}
+
+/// The context that this JSON is.
+pub(crate) fn from_value(json: &Value) -> Result<Context, ApiError> {
     // What has no kind is a user of the time before contexts, and keeps to the rules of that time.
     let context =
-        if json.get("kind").is_some() { Context::from_json(&json) } else { Context::from_legacy_user(&json) };
+        if json.get("kind").is_some() { Context::from_json(json) } else { Context::from_legacy_user(json) };
     let context =
         context.map_err(|error| ApiError::bad_request(format!("the context is not valid: {error}")))?;
     if context.members().iter().any(|member| member.key().is_empty()) {

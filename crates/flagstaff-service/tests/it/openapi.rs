@@ -90,6 +90,12 @@ async fn answers_have_the_published_shapes() {
         ("POST", "/api/v2/projects/demo/environments", Some(new_environment), "Environment"),
         ("PATCH", "/api/v2/projects/demo/environments/qa", Some(rename.clone()), "Environment"),
         ("POST", "/api/v2/projects/demo/environments/qa/apiKey", None, "Environment"),
+        (
+            "POST",
+            "/api/v2/projects/demo/environments/production/flags/evaluate",
+            Some(json!({"kind": "user", "key": "ann"})),
+            "ContextInstanceEvaluations",
+        ),
         ("GET", "/api/v2/flags/demo?env=production&summary=0", None, "FeatureFlags"),
         ("GET", "/api/v2/flags/demo", None, "FeatureFlags"),
         ("POST", "/api/v2/flags/demo", Some(new_flag), "FeatureFlag"),

@@ -35,7 +35,8 @@ pub(super) async fn list(
 }
 
 /// One condition on flags.
-enum Filter {
+#[derive(Clone)]
+pub(super) enum Filter {
     Query(String),
     Tags(Vec<String>),
     Maintainer(String),
@@ -107,7 +108,7 @@ impl Filter {
         })
     }
 
-    fn takes(&self, state: &FlagState) -> bool {
+    pub(super) fn takes(&self, state: &FlagState) -> bool {
         let definition = &state.flag.definition;
         match self {
             Filter::Query(text) => {
@@ -148,7 +149,7 @@ fn split_filters(text: &str) -> Vec<String> {
 }
 
 /// By which fields the list is sorted.
-struct Order(Vec<(Field, bool)>);
+pub(super) struct Order(Vec<(Field, bool)>);
 
 #[derive(Clone, Copy)]
 enum Field {
@@ -162,7 +163,7 @@ enum Field {
 }
 
 impl Order {
-    fn of(params: &Params, environments: &[&str]) -> Result<Self, ApiError> {
+    pub(super) fn of(params: &Params, environments: &[&str]) -> Result<Self, ApiError> {
         let mut fields = Vec::new();
         for text in params.all("sort").flat_map(|text| text.split(',')).filter(|text| !text.is_empty()) {
             let (name, descending) = text.strip_prefix('-').map_or((text, false), |name| (name, true));
@@ -191,7 +192,7 @@ impl Order {
         Ok(Self(fields))
     }
 
-    fn sort(&self, flags: &mut [FlagState]) {
+    pub(super) fn sort(&self, flags: &mut [FlagState]) {
         flags.sort_by(|one, other| {
             let by = |&(field, descending): &(Field, bool)| {
                 let order = field.compare(one, other);
