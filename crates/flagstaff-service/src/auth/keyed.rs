@@ -8,8 +8,8 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use super::filtered;
 use super::sdk_key::credential;
+use super::{filtered, unknown};
 use crate::SharedServing;
 use crate::error::ApiError;
 use crate::live_environment::{Audience, LiveEnvironment};
@@ -66,9 +66,8 @@ fn look(
             .or_else(|| live.by_mobile_key(key).map(|live| (live, Audience::Mobile)))
             .or_else(|| live.by_client_side_id(key).map(|live| (live, Audience::Browser)))
             .ok_or_else(|| {
-                ApiError::unauthorized(
-                    "unknown key: it is neither an SDK key, a mobile key nor a client-side ID",
-                )
+                let refusal = "unknown key: it is neither an SDK key, a mobile key nor a client-side ID";
+                unknown(serving, ApiError::unauthorized(refusal))
             })?;
         (found, key.to_owned())
     } else {
@@ -79,10 +78,12 @@ fn look(
         })?;
         let found = live.by_client_side_id(&id).ok_or_else(|| {
             let shown = id.escape_debug();
-            ApiError::not_found(format!("there is no environment with the client-side ID `{shown}`"))
+            let refusal = format!("there is no environment with the client-side ID `{shown}`");
+            unknown(serving, ApiError::not_found(refusal))
         })?;
         ((found, Audience::Browser), id)
     };
     let (live, audience) = found;
-    Ok((filtered(live, &parts.uri)?, audience, key))
+    let live = filtered(live, &parts.uri).map_err(|refusal| unknown(serving, refusal))?;
+    Ok((live, audience, key))
 }

@@ -195,3 +195,22 @@ async fn what_cannot_be_answered_is_refused_as_elsewhere() {
     }
     service.stop().await;
 }
+
+/// As a relay has it that does not know all its environments yet.
+#[tokio::test]
+async fn where_more_environments_are_to_come_nobody_is_unknown() {
+    let service = Service::demo().await;
+    service.app().live.expect_more(true);
+    for (path, header) in [("", ("authorization", "sdk-nobody")), ("?auth=nobody", ("accept", "*/*"))] {
+        for door in ["poll", "stream"] {
+            let path = format!("/sdk/{door}/eval/{ANN}{path}");
+            assert_eq!(get(&service, &path, header).await.status, 503, "{path} {header:?}");
+        }
+    }
+    assert_eq!(
+        get(&service, &format!("/sdk/poll/eval/{ANN}"), ("accept", "*/*")).await.status,
+        401,
+        "no key at all"
+    );
+    service.stop().await;
+}
