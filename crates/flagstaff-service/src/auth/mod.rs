@@ -31,7 +31,7 @@ pub mod session;
 
 pub use access_token::{Caller, MintedToken, mint_access_token, mint_relay_key};
 pub use client_side::{BrowserEnvironment, MobileEnvironment};
-pub(crate) use filter::filtered;
+pub(crate) use filter::{asked_filter, filtered};
 pub(crate) use keyed::{Keyed, asked_id};
 pub(crate) use lasting::Admission;
 pub use lasting::Lasting;

@@ -28,7 +28,8 @@ use sha2::{Digest as _, Sha256};
 use super::cors::{By, for_pages};
 use super::{evaluation, stream};
 use crate::SharedServing;
-use crate::auth::{filtered, unknown};
+use crate::auth::{asked_filter, filtered, unknown};
+use crate::delivery::behind;
 use crate::delivery::poll::{WORTH_COMPRESSING, compressed, json as answer_json, json_compressed};
 use crate::delivery::poll::{matches, takes_gzip, unchanged};
 use crate::error::ApiError;
@@ -60,6 +61,8 @@ pub(super) fn router(serving: &SharedServing) -> Router<SharedServing> {
 struct Asker {
     live: Arc<LiveEnvironment>,
     audience: Audience,
+    /// By which payload filter, if by any.
+    filter: Option<String>,
 }
 
 impl FromRequestParts<SharedServing> for Asker {
@@ -84,7 +87,7 @@ impl FromRequestParts<SharedServing> for Asker {
             unknown(serving, ApiError::unauthorized(refusal))
         })?;
         let live = filtered(live, &parts.uri).map_err(|refusal| unknown(serving, refusal))?;
-        Ok(Self { live, audience })
+        Ok(Self { live, audience, filter: asked_filter(&parts.uri)? })
     }
 }
 
@@ -124,8 +127,8 @@ async fn one(
         Ok(context) => context,
         Err(refusal) => return Ok(refusal.answer(StatusCode::BAD_REQUEST, Some(&key))),
     };
-    let (version, data) = asker.live.evaluable()?;
-    let members = asker.live.known_members(version, &data, &context).await;
+    let (moment, data) = asker.live.evaluable()?;
+    let members = asker.live.known_members(moment, &data, &context).await;
     let (options, now) = (AllFlagsOptions::default(), crate::now_ms());
     let seen = |flag: &PreparedFlag| asker.audience.sees(flag);
     let all = AllFlags::of_keys(&data, members.to_ask(), &context, options, now, [&*key], seen);
@@ -154,17 +157,24 @@ async fn all(
         Ok(context) => context,
         Err(refusal) => return Ok(refusal.answer(StatusCode::BAD_REQUEST, None)),
     };
-    let (version, data) = asker.live.evaluable()?;
-    let question = Sha256::new().chain_update([asker.audience as u8]).chain_update(&body).finalize();
+    behind::catch_up_with(&serving, &asker.live, behind::of_poll(&asker.live, &headers)).await?;
+    let (moment, data) = asker.live.evaluable()?;
+    let url = asker.event_stream(&headers, peer);
+    let question = Sha256::new()
+        .chain_update([asker.audience as u8])
+        .chain_update(url.as_deref().unwrap_or_default())
+        .chain_update("\n")
+        .chain_update(&body)
+        .finalize();
     let question: String = question[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-    let members = asker.live.known_members(version, &data, &context).await;
-    let tag = format!("{}-{version}-{question}{}", asker.live.lineage(), members.tag());
+    let members = asker.live.known_members(moment, &data, &context).await;
+    let tag = format!("{}-{moment}-{question}{}", asker.live.lineage(), members.tag());
     if matches(&headers, &tag) {
         return Ok(unchanged(&asker.live, &tag));
     }
     serving.metrics.evaluated_for_client();
-    let (url, packs) = (asker.event_stream(&headers, peer), takes_gzip(&headers));
-    let Asker { live, audience } = asker;
+    let packs = takes_gzip(&headers);
+    let Asker { live, audience, .. } = asker;
     let (count, environment) = (live.flag_count(), live.clone());
     let work = move || {
         let (options, now) = (AllFlagsOptions::default(), crate::now_ms());
@@ -172,7 +182,7 @@ async fn all(
         let all = AllFlags::of_those(&data, members.to_ask(), &context, options, now, seen);
         let flags: Vec<Value> =
             all.flags().iter().map(|flag| evaluated(flag, &context, &environment)).collect();
-        let mut answer = json!({"flags": flags, "metadata": {"version": version}});
+        let mut answer = json!({"flags": flags, "metadata": {"version": moment.sequence}});
         if let Some(url) = url {
             answer["eventStreams"] =
                 json!([{"type": "sse", "url": url, "inactivityDelaySec": INACTIVITY_SECONDS}]);
@@ -213,8 +223,11 @@ impl Asker {
     fn event_stream(&self, headers: &HeaderMap, peer: Peer) -> Option<String> {
         let host = headers.get(header::HOST)?.to_str().ok()?;
         let scheme = if peer.encrypted { "https" } else { "http" };
-        let id = &self.live.about().environment.client_side_id;
-        Some(format!("{scheme}://{host}/ofrep/v1/event-streams/{id}"))
+        let about = self.live.about();
+        // A relay may not know it.
+        let id = Some(&about.environment.client_side_id).filter(|id| !id.is_empty())?;
+        let filter = self.filter.as_deref().map(|key| format!("?filter={key}")).unwrap_or_default();
+        Some(format!("{scheme}://{host}/ofrep/v1/event-streams/{id}{filter}"))
     }
 }
 
@@ -243,9 +256,9 @@ fn evaluated(flag: &FlagState<'_>, context: &Context, live: &LiveEnvironment) ->
         let details = "the flag contradicts itself; the service's dashboard says where";
         return json!({"key": flag.key(), "errorCode": "GENERAL", "errorDetails": details});
     }
-    let about = live.about();
-    let id = Some(&*about.environment.client_side_id);
-    let metadata = openfeature::metadata(flag.reason(), flag.variation_index(), context.canonical_key(), id);
+    let id = live.public_id();
+    let metadata =
+        openfeature::metadata(flag.reason(), flag.variation_index(), context.canonical_key(), id.as_deref());
     let mut answer =
         json!({"key": flag.key(), "reason": openfeature::reason(flag.reason()), "metadata": metadata});
     // Without either, the program's own default is to be used.

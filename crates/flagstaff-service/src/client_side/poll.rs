@@ -11,6 +11,7 @@ use flagstaff_wire::all_flags::AllFlags;
 use super::evaluation;
 use super::viewer::Viewer;
 use crate::SharedServing;
+use crate::delivery::behind;
 use crate::delivery::poll::{
     WORTH_COMPRESSING, compressed, json, json_compressed, matches, takes_gzip, unchanged,
 };
@@ -41,9 +42,10 @@ async fn answer(
     write: fn(&AllFlags<'_>, u64, &mut Vec<u8>),
 ) -> Result<Response, ApiError> {
     let live = viewer.live.clone();
-    let (version, data) = live.evaluable()?;
-    let members = viewer.members(version, &data).await;
-    let tag = format!("{}-{version}-{}{}", live.lineage(), viewer.question, members.tag());
+    behind::catch_up_with(serving, &live, behind::of_poll(&live, headers)).await?;
+    let (moment, data) = live.evaluable()?;
+    let members = viewer.members(moment, &data).await;
+    let tag = format!("{}-{moment}-{}{}", live.lineage(), viewer.question, members.tag());
     if matches(headers, &tag) {
         return Ok(unchanged(&live, &tag));
     }
@@ -51,7 +53,7 @@ async fn answer(
     let packs = takes_gzip(headers);
     let work = move || {
         let mut body = Vec::new();
-        write(&viewer.see(&data, &members), version, &mut body);
+        write(&viewer.see(&data, &members), moment.sequence, &mut body);
         if body.len() < WORTH_COMPRESSING || !packs {
             (body.into(), false)
         } else {

@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
-use flagstaff_eval::DataSet;
 use flagstaff_wire::big_segments::ContextHash;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
 use super::evaluation;
@@ -25,12 +25,13 @@ use super::transfer::{Basis, Payload};
 use super::viewer::Viewer;
 use crate::SharedServing;
 use crate::auth::{BrowserEnvironment, Lasting, MobileEnvironment};
-use crate::delivery::event_stream;
-use crate::delivery::stay::Stay;
+use crate::delivery::stay::{End, Stay};
 use crate::delivery::stream::until;
+use crate::delivery::turn::Turn;
+use crate::delivery::{behind, event_stream};
 use crate::error::ApiError;
 use crate::extract::Asked;
-use crate::live_environment::{Audience, KnownMembers, LiveEnvironment, MembersChanged, News, Subject};
+use crate::live_environment::{Audience, Heard, KnownMembers, LiveEnvironment, MembersChanged, Moment, News};
 use crate::metrics::StreamKind;
 use crate::peer::Peer;
 
@@ -53,8 +54,10 @@ pub(super) async fn transfers(
     viewer: Viewer,
 ) -> Result<Response, ApiError> {
     let (live, revoked) = (viewer.live.clone(), viewer.revoked.clone());
+    let held = basis.held();
+    behind::catch_up_with(&serving, &live, behind::of_values(&live, held.as_deref())).await?;
     let stay = Stay::begin(&serving, &live, (StreamKind::Values, viewer.audience), revoked, peer)?;
-    let contents = Contents::Transfers { viewer: Arc::new(viewer), held: basis.held() };
+    let contents = Contents::Transfers { viewer: Arc::new(viewer), held };
     Ok(open(serving, live, stay, contents))
 }
 
@@ -78,15 +81,21 @@ pub(super) async fn pings_for_mobile_programs(
     Ok(open(serving, live, stay, Contents::Pings))
 }
 
-/// `GET /ofrep/v1/event-streams/{environment}`: the same, in OpenFeature's words. Nothing is said at first.
+/// `GET /ofrep/v1/event-streams/{environment}`: the same, in OpenFeature's words. Who has heard of the last change says
+/// so, and is told nothing at first.
 pub(super) async fn refetches(
     State(serving): State<SharedServing>,
     Lasting(BrowserEnvironment(live), revoked): Lasting<BrowserEnvironment>,
     peer: Peer,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let stay = Stay::begin(&serving, &live, (StreamKind::Pings, Audience::Browser), revoked, peer)?;
-    Ok(open(serving, live, stay, Contents::Refetches))
+    let heard = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    Ok(open(serving, live, stay, Contents::Refetches { heard }))
 }
+
+/// By which a page's stream says what it heard last, when it comes again.
+const LAST_EVENT_ID: &str = "last-event-id";
 
 /// What a stream consists of.
 enum Contents {
@@ -96,8 +105,8 @@ enum Contents {
     Transfers { viewer: Arc<Viewer>, held: Option<String> },
     /// Announcements of changes, and one at first.
     Pings,
-    /// The same for OpenFeature's providers, who have just asked and need none at first.
-    Refetches,
+    /// The same for OpenFeature's providers, and of which change they heard last.
+    Refetches { heard: Option<String> },
 }
 
 fn open(serving: SharedServing, live: Arc<LiveEnvironment>, stay: Stay, contents: Contents) -> Response {
@@ -116,6 +125,8 @@ struct Subscriber {
     hashes: Option<Vec<ContextHash>>,
     stay: Stay,
     step: Step,
+    /// While everything is written.
+    turn: Option<Turn>,
     /// When something was last sent. Changes that are not for this stream do not keep it alive.
     sent: Instant,
 }
@@ -134,23 +145,30 @@ impl Subscriber {
         let (news, members_changes) = (live.news(), live.members_changes());
         let hashes = match &contents {
             Contents::Values(viewer) | Contents::Transfers { viewer, .. } => Some(viewer.hashes()),
-            Contents::Pings | Contents::Refetches => None,
+            Contents::Pings | Contents::Refetches { .. } => None,
         };
         // Where there is nothing yet, the first news is that there is.
-        let has_something = matches!(contents, Contents::Refetches) || live.is_initialized();
-        let (step, sent) = (if has_something { Step::Everything } else { Step::Live }, Instant::now());
-        Self { serving, live, contents, news, members_changes, hashes, stay, step, sent }
+        let step = if live.is_initialized() { Step::Everything } else { Step::Live };
+        let (turn, sent) = (None, Instant::now());
+        Self { serving, live, contents, news, members_changes, hashes, stay, step, turn, sent }
     }
 
     async fn next_chunk(&mut self) -> Option<Bytes> {
         loop {
             match self.step {
                 Step::Everything => {
+                    if let Contents::Values(_) | Contents::Transfers { .. } = self.contents {
+                        match Turn::take(&self.serving, &self.stay).await {
+                            Ok(taken) => self.turn = Some(taken.turn),
+                            Err(end) => return self.farewell(end),
+                        }
+                    }
                     self.step = Step::Live;
                     let everything = self.everything().await;
                     return self.unless_failed(everything);
                 }
                 Step::Live => {
+                    self.turn = None;
                     if let Some(chunk) = self.next_change().await {
                         return Some(chunk);
                     }
@@ -166,35 +184,33 @@ impl Subscriber {
         let quiet_until = self.serving.config.heartbeat_interval.map(|interval| self.sent + interval);
         let received = tokio::select! {
             biased;
-            end = self.stay.over() => {
-                self.step = Step::Over;
-                return self.stay.farewell(end);
-            }
+            end = self.stay.over() => return self.farewell(end),
             received = self.news.recv() => received,
             () = members_change(&mut self.members_changes, self.hashes.as_deref()) => {
                 return self.start_over();
             }
             () = until(quiet_until) => return Some(Bytes::from_static(b":\n\n")),
         };
-        let (taken_over, mut subjects) = match received {
-            Ok(News::Change(change)) => (change.taken_over, vec![change.subject]),
+        let change = match received {
+            Ok(News::Change(change)) => change,
             Ok(News::Everything) | Err(RecvError::Lagged(_)) => return self.start_over(),
             Err(RecvError::Closed) => {
                 self.step = Step::Over;
                 return None;
             }
         };
-        loop {
-            match self.news.try_recv() {
-                Ok(News::Change(change)) => subjects.push(change.subject),
-                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-                Ok(News::Everything) | Err(TryRecvError::Lagged(_)) => return self.start_over(),
-            }
-        }
-        let changed = self.changed(subjects).await;
+        let heard = self.live.hear_out(&mut self.news).map_err(ApiError::from);
+        let Some(mut heard) = self.unless_failed(heard)? else { return self.start_over() };
+        heard.subjects.push(change.subject);
+        let changed = self.changed(heard).await;
         let changed = self.unless_failed(changed).flatten()?;
-        self.serving.metrics.change_sent(taken_over.elapsed());
+        self.serving.metrics.change_sent(change.taken_over.elapsed());
         Some(changed)
+    }
+
+    fn farewell(&mut self, end: End) -> Option<Bytes> {
+        self.step = Step::Over;
+        self.stay.farewell(end)
     }
 
     /// Says so in the log, and ends the stream.
@@ -209,11 +225,6 @@ impl Subscriber {
     /// Everything is sent anew: changes were missed, or do not count.
     fn start_over(&mut self) -> Option<Bytes> {
         self.news = self.news.resubscribe();
-        if let Contents::Refetches = self.contents {
-            let mut out = Vec::new();
-            write_refetch(&mut out, self.live.sequence());
-            return Some(out.into());
-        }
         self.step = Step::Everything;
         None
     }
@@ -222,49 +233,55 @@ impl Subscriber {
         let mut out = Vec::new();
         match &mut self.contents {
             Contents::Values(viewer) => {
-                let ((version, data), viewer) = (self.live.evaluable()?, viewer.clone());
-                let members = viewer.members(version, &data).await;
+                let ((moment, data), viewer) = (self.live.evaluable()?, viewer.clone());
+                let members = viewer.members(moment, &data).await;
                 self.serving.metrics.evaluated_for_client();
                 let work = move || {
                     out.extend_from_slice(b"event: put\ndata: ");
-                    viewer.see(&data, &members).write_evaluations(version, &mut out);
+                    viewer.see(&data, &members).write_evaluations(moment.sequence, &mut out);
                     out.extend_from_slice(b"\n\n");
                     out.into()
                 };
                 return evaluation::of_flags(self.live.flag_count(), work).await;
             }
             Contents::Transfers { viewer, held } => {
-                let (version, data) = self.live.evaluable()?;
+                let (moment, data) = self.live.evaluable()?;
                 let (viewer, held) = (viewer.clone(), held.take());
-                let members = viewer.members(version, &data).await;
+                let members = viewer.members(moment, &data).await;
                 self.serving.metrics.evaluated_for_client();
-                let payload = Payload::of(&viewer, &members, version);
+                let payload = Payload::of(&viewer, &members, moment);
                 let work = move || payload.stream(held.as_deref(), &viewer, &data, &members).into();
                 return evaluation::of_flags(self.live.flag_count(), work).await;
             }
             Contents::Pings => write_ping(&mut out),
-            // So that the other side knows that it is connected.
-            Contents::Refetches => out.extend_from_slice(b":\n\n"),
+            Contents::Refetches { heard } => {
+                let (moment, _) = self.live.evaluable()?;
+                if heard.take().is_some_and(|heard| heard == event_id(&self.live, moment)) {
+                    // So that the other side knows that it is connected.
+                    out.extend_from_slice(b":\n\n");
+                } else {
+                    write_refetch(&mut out, &self.live, moment);
+                }
+            }
         }
         Ok(out.into())
     }
 
     /// What these changes mean here; none if nothing.
-    async fn changed(&self, subjects: Vec<Arc<Subject>>) -> Result<Option<Bytes>, ApiError> {
+    async fn changed(&self, heard: Heard) -> Result<Option<Bytes>, ApiError> {
         let mut out = Vec::new();
         match &self.contents {
             Contents::Values(viewer) | Contents::Transfers { viewer, .. } => {
-                let ((version, data), viewer) = (self.live.evaluable()?, viewer.clone());
-                let members = viewer.members(version, &data).await;
+                let viewer = viewer.clone();
+                let members = viewer.members(heard.moment, &heard.data).await;
                 let payload = matches!(self.contents, Contents::Transfers { .. })
-                    .then(|| Payload::of(&viewer, &members, version));
-                let count = subjects.iter().map(|subject| subject.affected(&data).len()).sum();
-                let work =
-                    move || values_after(&viewer, &subjects, version, &data, &members, payload.as_ref());
+                    .then(|| Payload::of(&viewer, &members, heard.moment));
+                let count = heard.subjects.iter().map(|subject| subject.affected(&heard.data).len()).sum();
+                let work = move || values_after(&viewer, &heard, &members, payload.as_ref());
                 out = evaluation::of_flags(count, work).await?;
             }
             Contents::Pings => write_ping(&mut out),
-            Contents::Refetches => write_refetch(&mut out, self.live.sequence()),
+            Contents::Refetches { .. } => write_refetch(&mut out, &self.live, heard.moment),
         }
         if out.is_empty() {
             return Ok(None);
@@ -288,12 +305,12 @@ async fn members_change(changes: &mut Receiver<MembersChanged>, hashes: Option<&
 /// The values that these changes affect, as events; those of a payload in its words.
 fn values_after(
     viewer: &Viewer,
-    subjects: &[Arc<Subject>],
-    version: u64,
-    data: &DataSet,
+    heard: &Heard,
     members: &KnownMembers,
     payload: Option<&Payload>,
 ) -> Vec<u8> {
+    let Heard { subjects, moment, data } = heard;
+    let version = moment.sequence;
     let affected: HashSet<&str> =
         subjects.iter().flat_map(|subject| subject.affected(data)).map(|key| &**key).collect();
     let all = viewer.see_of(data, members, affected);
@@ -330,9 +347,14 @@ fn write(out: &mut Vec<u8>, event: &str, data: &impl Serialize) {
     out.extend_from_slice(b"\n\n");
 }
 
-fn write_refetch(out: &mut Vec<u8>, version: u64) {
-    out.extend_from_slice(format!("id: {version}\n").as_bytes());
-    write(out, "message", &json!({"type": "refetchEvaluation", "etag": version.to_string()}));
+fn write_refetch(out: &mut Vec<u8>, live: &LiveEnvironment, moment: Moment) {
+    out.extend_from_slice(format!("id: {}\n", event_id(live, moment)).as_bytes());
+    write(out, "message", &json!({"type": "refetchEvaluation", "etag": moment.to_string()}));
+}
+
+/// By which another node knows, too, of which change somebody has heard.
+fn event_id(live: &LiveEnvironment, moment: Moment) -> String {
+    format!("{}-{moment}", live.lineage())
 }
 
 fn write_ping(out: &mut Vec<u8>) {

@@ -16,12 +16,13 @@ use serde_json::value::RawValue;
 use super::evaluation;
 use super::viewer::Viewer;
 use crate::SharedServing;
+use crate::delivery::behind;
 use crate::delivery::poll::{
     WORTH_COMPRESSING, compressed, json, json_compressed, matches, takes_gzip, unchanged,
 };
 use crate::error::ApiError;
 use crate::extract::Asked;
-use crate::live_environment::KnownMembers;
+use crate::live_environment::{KnownMembers, Moment, selector};
 
 /// What a client says it holds.
 #[derive(Debug, Deserialize)]
@@ -38,14 +39,14 @@ impl Basis {
 /// What a transfer is about.
 pub(super) struct Payload {
     id: String,
-    version: u64,
+    moment: Moment,
     selector: String,
 }
 
 impl Payload {
-    pub(super) fn of(viewer: &Viewer, members: &KnownMembers, version: u64) -> Self {
+    pub(super) fn of(viewer: &Viewer, members: &KnownMembers, moment: Moment) -> Self {
         let id = format!("{}-{}{}", viewer.live.lineage(), viewer.question, members.tag());
-        Self { selector: format!("(p:{id}:{version})"), id, version }
+        Self { selector: selector(&id, moment), id, moment }
     }
 
     /// Hands on, in order, the events that bring whoever holds this up to date.
@@ -62,21 +63,22 @@ impl Payload {
             Some(held) if held == self.selector => (IntentCode::None, "up-to-date"),
             Some(_) => (IntentCode::TransferFull, "cant-catchup"),
         };
-        write(Event::ServerIntent(&[Intent { id: &self.id, target: self.version, code, reason }]));
+        write(Event::ServerIntent(&[Intent { id: &self.id, target: self.moment.sequence, code, reason }]));
         if matches!(code, IntentCode::None) {
             return;
         }
         let all = viewer.see(data, members);
         for flag in all.flags() {
-            let object = raw(&all.evaluation(flag, self.version));
-            write(Event::PutValue { key: flag.key(), version: self.version, object: &object });
+            let version = self.moment.sequence;
+            let object = raw(&all.evaluation(flag, version));
+            write(Event::PutValue { key: flag.key(), version, object: &object });
         }
         write(self.transferred());
     }
 
     /// The end of a transfer.
     fn transferred(&self) -> Event<'_, RawValue> {
-        Event::PayloadTransferred { state: &self.selector, version: self.version }
+        Event::PayloadTransferred { state: &self.selector, version: self.moment.sequence }
     }
 
     /// As a stream begins, and as it begins again.
@@ -98,13 +100,13 @@ impl Payload {
         all: &flagstaff_wire::all_flags::AllFlags<'_>,
         gone: impl IntoIterator<Item = &'k str>,
     ) -> Vec<u8> {
-        let mut out = Vec::new();
+        let (mut out, version) = (Vec::new(), self.moment.sequence);
         for flag in all.flags() {
-            let object = raw(&all.evaluation(flag, self.version));
-            append(&mut out, &Event::PutValue { key: flag.key(), version: self.version, object: &object });
+            let object = raw(&all.evaluation(flag, version));
+            append(&mut out, &Event::PutValue { key: flag.key(), version, object: &object });
         }
         for key in gone {
-            append(&mut out, &Event::DeleteValue { key, version: self.version });
+            append(&mut out, &Event::DeleteValue { key, version });
         }
         if !out.is_empty() {
             append(&mut out, &self.transferred());
@@ -144,15 +146,18 @@ pub(super) async fn poll(
     viewer: Viewer,
 ) -> Result<Response, ApiError> {
     let live = viewer.live.clone();
-    let (version, data) = live.evaluable()?;
-    let members = viewer.members(version, &data).await;
-    let payload = Payload::of(&viewer, &members, version);
-    let tag = format!("{}-{version}-2", payload.id);
+    let held = basis.held();
+    behind::catch_up_with(&serving, &live, behind::of_values(&live, held.as_deref())).await?;
+    behind::catch_up_with(&serving, &live, behind::of_poll(&live, &headers)).await?;
+    let (moment, data) = live.evaluable()?;
+    let members = viewer.members(moment, &data).await;
+    let payload = Payload::of(&viewer, &members, moment);
+    let tag = format!("{}-{moment}-2", payload.id);
     if matches(&headers, &tag) {
         return Ok(unchanged(&live, &tag));
     }
     serving.metrics.evaluated_for_client();
-    let (held, packs) = (basis.held(), takes_gzip(&headers));
+    let packs = takes_gzip(&headers);
     let work = move || {
         let body = payload.poll(held.as_deref(), &viewer, &data, &members);
         if body.len() < WORTH_COMPRESSING || !packs {

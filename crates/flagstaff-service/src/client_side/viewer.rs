@@ -19,7 +19,7 @@ use crate::auth::client_side::ENVIRONMENT;
 use crate::auth::{BrowserEnvironment, Keyed, Lasting, MobileEnvironment, SdkEnvironment};
 use crate::error::ApiError;
 use crate::extract::{Asked, whole_body};
-use crate::live_environment::{Audience, KnownMembers, LiveEnvironment};
+use crate::live_environment::{Audience, KnownMembers, LiveEnvironment, Moment};
 
 /// A context is never longer.
 const LONGEST_CONTEXT: usize = 1024 * 1024;
@@ -104,8 +104,8 @@ impl Viewer {
     }
 
     /// What has to be known of big segments to see.
-    pub(super) async fn members(&self, version: u64, data: &DataSet) -> KnownMembers {
-        self.live.known_members(version, data, &self.context).await
+    pub(super) async fn members(&self, moment: Moment, data: &DataSet) -> KnownMembers {
+        self.live.known_members(moment, data, &self.context).await
     }
 
     /// What this viewer may see.

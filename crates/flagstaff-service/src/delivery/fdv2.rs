@@ -1,6 +1,7 @@
 //! Second-generation delivery: transfers that can be resumed, by stream and by poll.
 //!
-//! A client says by `basis` what it holds, and gets what is missing: nothing, some changes, or everything.
+//! A client says by `basis` what it holds, and gets what is missing: nothing, some changes, or everything. So does a
+//! reader of a stream that falls behind.
 //! Source: the protocol's *FDv2*.
 
 use std::sync::Arc;
@@ -16,16 +17,17 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
-use super::event_stream;
 use super::poll::{WORTH_COMPRESSING, json, json_compressed, matches, takes_gzip, unchanged};
 use super::stay::{End, Stay};
 use super::stream::until;
+use super::turn::Turn;
+use super::{behind, event_stream};
 use crate::SharedServing;
 use crate::auth::{Lasting, SdkEnvironment};
 use crate::client_side::evaluation;
 use crate::error::ApiError;
 use crate::extract::Asked;
-use crate::live_environment::{Audience, LiveEnvironment, MOST_BEHIND, News, Transfer};
+use crate::live_environment::{Audience, Held, LiveEnvironment, News, Transfer};
 use crate::metrics::StreamKind;
 use crate::peer::Peer;
 
@@ -42,15 +44,19 @@ impl Basis {
 
 /// `GET /sdk/poll`
 pub(super) async fn poll(
+    State(serving): State<SharedServing>,
     SdkEnvironment(live): SdkEnvironment,
     Asked(basis): Asked<Basis>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let tag = format!("{}-2", live.image()?.tag());
+    let held = live.held(basis.held());
+    behind::catch_up_with(&serving, &live, behind::of_transfer(held)).await?;
+    behind::catch_up_with(&serving, &live, behind::of_poll(&live, &headers)).await?;
+    let transfer = live.transfer(held)?;
+    let tag = format!("{}-2", transfer.tag());
     if matches(&headers, &tag) {
         return Ok(unchanged(&live, &tag));
     }
-    let transfer = live.transfer(basis.held())?;
     let body = match transfer.poll_if_written() {
         Some(body) => body,
         None => evaluation::of_flags(live.flag_count(), move || transfer.poll()).await?,
@@ -72,8 +78,10 @@ pub(super) async fn stream(
     peer: Peer,
     Asked(basis): Asked<Basis>,
 ) -> Result<Response, ApiError> {
+    let held = live.held(basis.held());
+    behind::catch_up_with(&serving, &live, behind::of_transfer(held)).await?;
     let stay = Stay::begin(&serving, &live, (StreamKind::Transfers, Audience::Server), revoked, peer)?;
-    let subscriber = Subscriber::new(serving, live.clone(), stay, &basis).await?;
+    let subscriber = Subscriber::new(serving, live.clone(), stay, held);
     Ok(event_stream::answer(&live, subscriber))
 }
 
@@ -83,51 +91,52 @@ struct Subscriber {
     live: Arc<LiveEnvironment>,
     news: Receiver<News>,
     stay: Stay,
-    /// What is sent first, if there is something yet.
-    first: Option<Bytes>,
-    is_over: bool,
+    /// What it holds once it has read what was sent.
+    held: Held,
+    step: Step,
+    /// While what was missing is written.
+    turn: Option<Turn>,
+}
+
+enum Step {
+    /// What is missing is to be sent.
+    Behind,
+    /// It was, and changes are waited for.
+    Live,
+    Over,
 }
 
 impl Subscriber {
-    async fn new(
-        serving: SharedServing,
-        live: Arc<LiveEnvironment>,
-        stay: Stay,
-        basis: &Basis,
-    ) -> Result<Self, ApiError> {
-        let (transfer, news) = live.subscribe_after_transfer(basis.held());
-        let first = match transfer {
-            Some(transfer) => Some(begin(&live, transfer).await?),
-            None => None,
-        };
-        Ok(Self { serving, live, news, stay, first, is_over: false })
+    fn new(serving: SharedServing, live: Arc<LiveEnvironment>, stay: Stay, held: Held) -> Self {
+        let news = live.news();
+        Self { serving, live, news, stay, held, step: Step::Behind, turn: None }
     }
 
-    /// When to come back, and goodbye.
-    fn farewell(&mut self, end: End) -> Option<Bytes> {
-        let hint = self.stay.farewell(end)?;
-        let reason = match end {
-            End::LongEnough => "streams do not last for ever; come again",
-            End::Stopping | End::Revoked => "the service is stopping",
-        };
-        Some([hint, self.goodbye(reason)].concat().into())
-    }
-
-    fn goodbye(&mut self, reason: &str) -> Bytes {
-        self.is_over = true;
-        let goodbye = Goodbye { reason: reason.to_owned(), ..Goodbye::default() };
-        event(&Event::Goodbye(&goodbye))
-    }
-}
-
-impl event_stream::Subscriber for Subscriber {
-    async fn next(&mut self) -> Option<Bytes> {
-        if let Some(first) = self.first.take() {
-            return Some(first);
+    /// Sends what is missing: at first, and when changes were missed or do not count. None means: look at the step
+    /// again.
+    async fn catch_up(&mut self) -> Option<Bytes> {
+        match Turn::take(&self.serving, &self.stay).await {
+            Ok(taken) => self.turn = Some(taken.turn),
+            Err(end) => return self.farewell(end),
         }
-        if self.is_over {
-            return None;
-        }
+        self.step = Step::Live;
+        let (transfer, news) = self.live.subscribe_after_transfer(self.held);
+        self.news = news;
+        // Held open until there is something.
+        let transfer = transfer?;
+        self.held = Held::At(transfer.moment());
+        let begun = begin(&self.live, transfer).await;
+        begun
+            .map_err(|error| {
+                error.report();
+                self.step = Step::Over;
+            })
+            .ok()
+    }
+
+    /// Waits for a change, a heartbeat, or the end. None means: look at the step again.
+    async fn next_change(&mut self) -> Option<Bytes> {
+        self.turn = None;
         let quiet_until = self.serving.config.heartbeat_interval.map(|interval| Instant::now() + interval);
         let received = tokio::select! {
             biased;
@@ -137,23 +146,40 @@ impl event_stream::Subscriber for Subscriber {
         };
         match received {
             Ok(News::Change(change)) => {
+                self.held = Held::At(change.moment);
                 self.serving.metrics.change_sent(change.taken_over.elapsed());
-                Some(change.transferred)
+                return Some(change.transferred);
             }
-            Ok(News::Everything) => {
-                // Whatever it held before does not count.
-                let (transfer, news) = self.live.subscribe_after_transfer(None);
-                self.news = news;
-                let Some(transfer) = transfer else { return Some(heart_beat()) };
-                begin(&self.live, transfer).await.map_err(|error| error.report()).ok()
+            Ok(News::Everything) | Err(RecvError::Lagged(_)) => self.step = Step::Behind,
+            Err(RecvError::Closed) => self.step = Step::Over,
+        }
+        None
+    }
+
+    /// When to come back, and goodbye.
+    fn farewell(&mut self, end: End) -> Option<Bytes> {
+        self.step = Step::Over;
+        let hint = self.stay.farewell(end)?;
+        let reason = match end {
+            End::LongEnough => "streams do not last for ever; come again",
+            End::Stopping | End::Revoked => "the service is stopping",
+        };
+        let goodbye = Goodbye { reason: reason.to_owned(), ..Goodbye::default() };
+        Some([hint, event(&Event::Goodbye(&goodbye))].concat().into())
+    }
+}
+
+impl event_stream::Subscriber for Subscriber {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let chunk = match self.step {
+                Step::Behind => self.catch_up().await,
+                Step::Live => self.next_change().await,
+                Step::Over => return None,
+            };
+            if chunk.is_some() {
+                return chunk;
             }
-            Err(RecvError::Lagged(_)) => {
-                // It comes again, and is told what it missed.
-                tracing::info!("a stream is cut: its reader fell more than {MOST_BEHIND} changes behind");
-                self.serving.metrics.stream_cut();
-                Some(self.goodbye("too far behind"))
-            }
-            Err(RecvError::Closed) => None,
         }
     }
 }

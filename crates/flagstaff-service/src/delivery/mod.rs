@@ -3,6 +3,7 @@
 //! Everything sent is made once per environment version and shared by all connections: see
 //! [`crate::live_environment::Image`].
 
+pub(crate) mod behind;
 pub(crate) mod event_stream;
 mod fdv2;
 mod php;
@@ -11,6 +12,7 @@ mod relay_auto_config;
 mod status;
 pub(crate) mod stay;
 pub(crate) mod stream;
+pub(crate) mod turn;
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue};

@@ -3,13 +3,15 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::environment_id;
+use super::{behind, environment_id};
+use crate::SharedServing;
 use crate::auth::SdkEnvironment;
 use crate::error::ApiError;
 use crate::extract::Keys;
@@ -20,51 +22,62 @@ pub(crate) const WORTH_COMPRESSING: usize = 1024;
 
 /// `GET /sdk/latest-all`
 pub(super) async fn all(
+    State(serving): State<SharedServing>,
     SdkEnvironment(live): SdkEnvironment,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    answer(&live, &headers, Image::all).await
+    answer(&serving, &live, &headers, Image::all).await
 }
 
 /// `GET /sdk/latest-flags`
 pub(super) async fn flags(
+    State(serving): State<SharedServing>,
     SdkEnvironment(live): SdkEnvironment,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    answer(&live, &headers, Image::all_flags).await
+    answer(&serving, &live, &headers, Image::all_flags).await
 }
 
 /// `GET /sdk/latest-segments`
 pub(super) async fn segments(
+    State(serving): State<SharedServing>,
     SdkEnvironment(live): SdkEnvironment,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    answer(&live, &headers, Image::all_segments).await
+    answer(&serving, &live, &headers, Image::all_segments).await
 }
 
 /// `GET /sdk/latest-flags/{key}`
 pub(super) async fn flag(
+    State(serving): State<SharedServing>,
     SdkEnvironment(live): SdkEnvironment,
     Keys(key): Keys<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    one(&live, &headers, "flag", &key, live.image()?.flag(&key))
+    behind::catch_up_with(&serving, &live, behind::of_poll(&live, &headers)).await?;
+    let image = live.image()?;
+    one(&live, &headers, ("flag", &key), image.tag(), image.flag(&key))
 }
 
 /// `GET /sdk/latest-segments/{key}`
 pub(super) async fn segment(
+    State(serving): State<SharedServing>,
     SdkEnvironment(live): SdkEnvironment,
     Keys(key): Keys<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    one(&live, &headers, "segment", &key, live.image()?.segment(&key))
+    behind::catch_up_with(&serving, &live, behind::of_poll(&live, &headers)).await?;
+    let image = live.image()?;
+    one(&live, &headers, ("segment", &key), image.tag(), image.segment(&key))
 }
 
 async fn answer(
+    serving: &SharedServing,
     live: &LiveEnvironment,
     headers: &HeaderMap,
     part: fn(&Image) -> &Packed,
 ) -> Result<Response, ApiError> {
+    behind::catch_up_with(serving, live, behind::of_poll(live, headers)).await?;
     let image = live.image()?;
     if matches(headers, image.tag()) {
         return Ok(unchanged(live, image.tag()));
@@ -92,16 +105,15 @@ async fn gzip(image: Arc<Image>, part: fn(&Image) -> &Packed) -> Bytes {
 fn one(
     live: &LiveEnvironment,
     headers: &HeaderMap,
-    kind: &str,
-    key: &str,
+    (kind, key): (&str, &str),
+    tag: &str,
     found: Option<(u64, Bytes)>,
 ) -> Result<Response, ApiError> {
-    let (version, body) = found.ok_or_else(|| missing(kind, key))?;
-    let tag = format!("{}-{version}", live.lineage());
-    if matches(headers, &tag) {
-        return Ok(unchanged(live, &tag));
+    let (_, body) = found.ok_or_else(|| missing(kind, key))?;
+    if matches(headers, tag) {
+        return Ok(unchanged(live, tag));
     }
-    Ok(json(live, &tag, body))
+    Ok(json(live, tag, body))
 }
 
 /// There is no such item.

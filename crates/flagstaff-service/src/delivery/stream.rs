@@ -7,27 +7,23 @@
 //! being written it may fall behind: then it gets a new put instead.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::event_stream;
-use super::stay::Stay;
+use super::stay::{End, Stay};
+use super::turn::{Taken, Turn};
 use crate::SharedServing;
 use crate::auth::{Lasting, SdkEnvironment};
 use crate::error::ApiError;
 use crate::live_environment::{Audience, Image, LiveEnvironment, MOST_BEHIND, News};
 use crate::metrics::StreamKind;
 use crate::peer::Peer;
-
-/// How long a slow reader of its put may hold a turn.
-const LONGEST_TURN: Duration = Duration::from_secs(2);
 
 /// `GET /all`: flags and segments.
 pub(super) async fn all(
@@ -70,8 +66,8 @@ struct Subscriber {
     news: Receiver<News>,
     stay: Stay,
     step: Step,
-    /// While the put is written: gives the turn back after its time.
-    turn: Option<AbortHandle>,
+    /// While the put is written.
+    turn: Option<Turn>,
 }
 
 enum Step {
@@ -102,10 +98,7 @@ impl Subscriber {
         loop {
             let received = tokio::select! {
                 biased;
-                end = self.stay.over() => {
-                    self.step = Step::Over;
-                    return self.stay.farewell(end);
-                }
+                end = self.stay.over() => return self.farewell(end),
                 received = self.news.recv() => received,
                 () = until(quiet_until) => return Some(Bytes::from_static(b":\n\n")),
             };
@@ -144,25 +137,9 @@ impl Subscriber {
         None
     }
 
-    async fn take_turn(&mut self) {
-        let turns = self.serving.metrics.put_turns.clone();
-        let turn = tokio::select! {
-            turn = turns.acquire_owned() => turn,
-            () = self.serving.stopping.cancelled() => return,
-        };
-        if let Ok(turn) = turn {
-            let holder = tokio::spawn(async move {
-                tokio::time::sleep(LONGEST_TURN).await;
-                drop(turn);
-            });
-            self.turn = Some(holder.abort_handle());
-        }
-    }
-
-    fn give_turn_back(&mut self) {
-        if let Some(turn) = self.turn.take() {
-            turn.abort();
-        }
+    fn farewell(&mut self, end: End) -> Option<Bytes> {
+        self.step = Step::Over;
+        self.stay.farewell(end)
     }
 }
 
@@ -177,7 +154,15 @@ impl event_stream::Subscriber for Subscriber {
                     }
                 }
                 (Step::Head, Some(_)) => {
-                    self.take_turn().await;
+                    let Taken { turn, waited } = match Turn::take(&self.serving, &self.stay).await {
+                        Ok(taken) => taken,
+                        Err(end) => return self.farewell(end),
+                    };
+                    if waited {
+                        // Those who wait should not keep what is old by then.
+                        (self.image, self.news) = self.live.subscribe();
+                    }
+                    self.turn = Some(turn);
                     self.step = Step::Data;
                     return Some(Bytes::from_static(match self.contents {
                         Contents::All => b"event: put\ndata: {\"path\":\"/\",\"data\":",
@@ -200,7 +185,7 @@ impl event_stream::Subscriber for Subscriber {
                     }));
                 }
                 (Step::Fresh | Step::Live, _) => {
-                    self.give_turn_back();
+                    self.turn = None;
                     if let Some(chunk) = self.next_change().await {
                         return Some(chunk);
                     }
@@ -208,12 +193,6 @@ impl event_stream::Subscriber for Subscriber {
                 (Step::Over, _) => return None,
             }
         }
-    }
-}
-
-impl Drop for Subscriber {
-    fn drop(&mut self) {
-        self.give_turn_back();
     }
 }
 

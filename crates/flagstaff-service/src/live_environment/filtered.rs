@@ -13,8 +13,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use flagstaff_eval::{DataSet, Entry, ItemKey, PreparedFlag, PreparedSegment, SharedDataSet, model};
+use sha2::{Digest as _, Sha256};
 
-use super::{Audience, Change, Changed, Deleted, Item, LiveEnvironment, Part, State, Subject};
+use super::{Audience, Change, Changed, Deleted, Item, LiveEnvironment, Moment, Part, State, Subject};
 use crate::auth::secret;
 use crate::store::change_log::ItemKind;
 use crate::store::payload_filter::PayloadFilter;
@@ -141,17 +142,9 @@ impl LiveEnvironment {
         let mark = format!("~{}.{}", filter.public_id, filter.version);
         let instance = format!("{mark}.{}", secret::hex(&secret::random::<8>()));
         let part = Part { mark, instance };
-        let (sequence, about) = (whole.sequence, self.about());
-        let state = State {
-            is_initialized: true,
-            sequence,
-            loaded_sequence: sequence,
-            flags,
-            segments,
-            deleted: HashMap::new(),
-            image: None,
-        };
-        let part = Self::of(about, part, SharedDataSet::new(entries), state);
+        let nothing = State::nothing_at(whole.moments.now());
+        let state = State { is_initialized: true, flags, segments, ..nothing };
+        let part = Self::of(self.about(), part, SharedDataSet::new(entries), state);
         Self { goals: self.goals.clone(), ..part.with_members_of(self) }
     }
 
@@ -173,8 +166,19 @@ impl LiveEnvironment {
             }
         }
         let News { changed, items, flags, segments, .. } = news;
-        state.sequence = whole.sequence;
         state.image = None;
+        for (changed, item) in changed.iter().zip(&items) {
+            let place = (changed.kind, changed.key.clone());
+            // Not as it is in the whole, nor in a part that another node has made since.
+            match whole.items(changed.kind).get(&changed.key).zip(item.as_ref()) {
+                Some((outside, inside)) if outside.version < inside.version => {
+                    state.raised.insert(place, inside.version);
+                }
+                _ => drop(state.raised.remove(&place)),
+            }
+        }
+        let moment = state.moment_within(whole.moments.now());
+        state.pass(moment);
         if changed.is_empty() {
             return;
         }
@@ -186,13 +190,25 @@ impl LiveEnvironment {
             match item {
                 Some(item) => state.put(*kind, key, item),
                 None => {
-                    let deleted = Deleted { version: *version, sequence: state.sequence };
+                    let deleted = Deleted { version: *version, sequence: moment.sequence };
                     state.delete(*kind, key, deleted);
                 }
             }
         }
-        let change = Change::of(&changed, &self.payload_id(), state.sequence, subject);
+        let change = Change::of(&changed, &self.payload_id(), moment, subject);
         self.tell(super::News::Change(change));
+    }
+}
+
+impl State {
+    /// A moment of the whole in this part. What is equal everywhere has the same stamp everywhere.
+    fn moment_within(&self, whole: Moment) -> Moment {
+        let sum = |((kind, key), version): (&(ItemKind, Arc<str>), &u64)| {
+            let sum = Sha256::digest(format!("{kind:?} {key} {version}"));
+            u64::from_be_bytes(std::array::from_fn(|place| sum[place]))
+        };
+        let stamp = self.raised.iter().map(sum).fold(whole.stamp, |stamp, sum| stamp ^ sum);
+        Moment { stamp, ..whole }
     }
 }
 
@@ -254,7 +270,7 @@ impl<'s> News<'s> {
     }
 
     fn enters(&mut self, kind: ItemKind, key: &Arc<str>, item: &Item) {
-        let version = self.whole.sequence;
+        let version = self.whole.moments.now().sequence;
         let item = match kind {
             ItemKind::Flag => {
                 let flag = model::Flag { version, ..item.read() };
@@ -279,7 +295,7 @@ impl<'s> News<'s> {
     }
 
     fn leaves(&mut self, kind: ItemKind, key: &Arc<str>) {
-        let version = self.whole.sequence;
+        let version = self.whole.moments.now().sequence;
         match kind {
             ItemKind::Flag => self.flags.push(Entry::tombstone(key, version)),
             ItemKind::Segment => self.segments.push(Entry::tombstone(key, version)),

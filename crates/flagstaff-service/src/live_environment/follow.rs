@@ -1,8 +1,9 @@
 //! How live environments keep up with the change log.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{About, FlagTags, Goals, LiveEnvironment, LiveEnvironments, Pages, Update};
+use super::{About, FlagTags, Goals, LiveEnvironment, LiveEnvironments, Moment, Pages, Update};
 use crate::SharedApp;
 use crate::big_segments::BigSegments;
 use crate::store::change_log::{self, ItemKind, LoggedChange};
@@ -42,11 +43,12 @@ impl Follower {
         let mut all = Vec::new();
         let (mut described, mut filtered, mut told) = (Vec::new(), Vec::new(), Vec::new());
         for head in environment::heads(&mut snapshot).await? {
-            let live = match environments.by_id(head.id).filter(|live| can_go_on(live, &head)) {
-                Some(live) => live,
-                None => {
+            let known = environments.by_id(head.id);
+            let live = match known {
+                Some(live) if can_go_on(&mut snapshot, &live, &head).await? => live,
+                _ => {
                     let live = load_one(&mut snapshot, head.id).await?;
-                    Arc::new(live.with_members(self.big_segments.of(head.id)))
+                    Arc::new(live.stamped(head.stamp).with_members(self.big_segments.of(head.id)))
                 }
             };
             if live.about.load().environment.version != head.version {
@@ -57,8 +59,11 @@ impl Follower {
             }
             let sequence = live.sequence();
             if sequence < head.sequence {
-                let (updates, tags) = updates(&mut snapshot, head.id, sequence).await?;
-                live.apply_tagged(updates, tags, head.sequence);
+                let (updates, tags, mut passed) = updates(&mut snapshot, head.id, sequence).await?;
+                if passed.last().is_none_or(|last| last.sequence < head.sequence) {
+                    passed.push(Moment { sequence: head.sequence, stamp: head.stamp });
+                }
+                live.apply(updates, tags, &passed);
             }
             all.push(live);
         }
@@ -78,19 +83,23 @@ impl Follower {
 /// Follows the change log until the service stops.
 pub async fn follow(app: SharedApp) {
     let mut commits = app.store.commits();
+    let mut asked = app.live.asked_for_looks();
     let mut failures = 0_u32;
     loop {
         tokio::select! {
             _ = commits.changed() => {}
+            _ = asked.changed() => {}
             () = tokio::time::sleep(app.settings.change_log_poll) => {}
             () = app.stopping.cancelled() => return,
         }
+        let had = *asked.borrow_and_update();
         match app.catch_up().await {
-            Ok(()) if failures > 0 => {
-                tracing::info!("follows the change log again");
-                failures = 0;
+            Ok(()) => {
+                app.live.looked(had);
+                if std::mem::take(&mut failures) > 0 {
+                    tracing::info!("follows the change log again");
+                }
             }
-            Ok(()) => {}
             Err(error) => {
                 failures += 1;
                 // Not every second of an outage.
@@ -106,18 +115,34 @@ pub async fn follow(app: SharedApp) {
 
 /// Whether what is live here can be brought up to date by the change log. If not it is loaded anew, and whoever
 /// is served it begins anew as well.
-fn can_go_on(live: &LiveEnvironment, head: &Head) -> bool {
+async fn can_go_on(
+    connection: &mut Connection,
+    live: &LiveEnvironment,
+    head: &Head,
+) -> Result<bool, StoreError> {
     // The id of one that was deleted may have been given to another since.
     if live.about.load().environment.lineage != head.lineage {
-        return false;
+        return Ok(false);
     }
-    let sequence = live.sequence();
-    if sequence > head.sequence {
-        let (environment, here, there) = (head.id, sequence, head.sequence);
-        tracing::error!(%environment, here, there, "the database has lost changes that were served; serving what it has");
-        return false;
+    let here = live.moment();
+    if head.sequence.saturating_sub(here.sequence) > change_log::KEPT {
+        return Ok(false);
     }
-    head.sequence - sequence <= change_log::KEPT
+    let there = if here.sequence < head.sequence {
+        // None as it was made, before any change.
+        let stamp = change_log::stamp_of(connection, head.id, here.sequence).await?;
+        stamp.map(|stamp| Moment { sequence: here.sequence, stamp })
+    } else {
+        Some(Moment { sequence: head.sequence, stamp: head.stamp })
+    };
+    match there.filter(|there| *there != here) {
+        Some(there) => {
+            let environment = head.id;
+            tracing::error!(%environment, %here, %there, "the database has lost changes that were served; serving what it has");
+            Ok(false)
+        }
+        None => Ok(true),
+    }
 }
 
 async fn load_one(connection: &mut Connection, id: EnvironmentId) -> Result<LiveEnvironment, StoreError> {
@@ -168,12 +193,20 @@ async fn updates(
     connection: &mut Connection,
     id: EnvironmentId,
     since: u64,
-) -> Result<(Vec<Update>, FlagTags), StoreError> {
+) -> Result<(Vec<Update>, FlagTags, Vec<Moment>), StoreError> {
     let (mut updates, mut tags) = (Vec::new(), FlagTags::new());
-    for change in change_log::since(connection, id, since).await? {
+    let changes = change_log::since(connection, id, since).await?;
+    let passed =
+        changes.iter().map(|change| Moment { sequence: change.sequence, stamp: change.stamp }).collect();
+    // Items are read as they are now, so that each counts once, at its last change.
+    let mut seen = HashSet::new();
+    let mut last: Vec<_> =
+        changes.into_iter().rev().filter(|change| seen.insert((change.kind, change.key.clone()))).collect();
+    last.reverse();
+    for change in last {
         updates.push(update(connection, id, change, &mut tags).await?);
     }
-    Ok((updates, tags))
+    Ok((updates, tags, passed))
 }
 
 async fn update(
@@ -182,7 +215,7 @@ async fn update(
     change: LoggedChange,
     tags: &mut FlagTags,
 ) -> Result<Update, StoreError> {
-    let LoggedChange { sequence, kind, key } = change;
+    let LoggedChange { sequence, kind, key, .. } = change;
     let found = match kind {
         ItemKind::Flag => flag::one_in_environment(connection, id, &key).await?.map(|(row, targeting)| {
             tags.insert(row.key.as_str().into(), row.definition.tags.clone());

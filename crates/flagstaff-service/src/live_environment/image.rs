@@ -1,4 +1,4 @@
-//! What an environment is to SDKs at one sequence number. Each form is made when somebody first asks
+//! What an environment is to SDKs at one moment. Each form is made when somebody first asks
 //! for it, once, and shared by all connections.
 
 use std::collections::BTreeMap;
@@ -10,10 +10,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha1::{Digest as _, Sha1};
 
-use super::Item;
 use super::transfer::WhyEverything;
+use super::{Item, Moment};
 
-/// What an environment is to SDKs at one sequence number.
+/// What an environment is to SDKs at one moment.
 #[derive(Debug)]
 pub struct Image {
     tag: String,
@@ -38,7 +38,7 @@ pub struct Packed {
 impl Image {
     pub(super) fn new(
         lineage: &str,
-        sequence: u64,
+        moment: Moment,
         flags: &BTreeMap<Arc<str>, Item>,
         segments: &BTreeMap<Arc<str>, Item>,
     ) -> Self {
@@ -46,7 +46,7 @@ impl Image {
             items.iter().map(|(key, item)| (key.clone(), item.clone())).collect()
         };
         Self {
-            tag: format!("{lineage}-{sequence}"),
+            tag: format!("{lineage}-{moment}"),
             flags: list(flags),
             segments: list(segments),
             all: OnceLock::new(),

@@ -14,7 +14,7 @@ use flagstaff_wire::big_segments::ContextHash;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::broadcast;
 
-use super::LiveEnvironment;
+use super::{LiveEnvironment, Moment};
 
 /// Of so many contexts it is remembered that nobody could say who they are; of more, that there are many.
 const MOST_UNANSWERED: usize = 20_000;
@@ -56,8 +56,8 @@ impl MembersChanged {
 pub(super) struct BigSegments {
     /// The same for the whole and its parts.
     shared: Arc<Shared>,
-    /// The kinds of contexts that they are of, in which version of the environment.
-    kinds: Mutex<Option<(u64, Kinds)>>,
+    /// The kinds of contexts that they are of, at which moment of the environment.
+    kinds: Mutex<Option<(Moment, Kinds)>>,
 }
 
 type Kinds = Arc<[Box<str>]>;
@@ -94,16 +94,16 @@ impl Default for Shared {
 }
 
 impl BigSegments {
-    /// Looked up once for each version.
-    fn kinds(&self, version: u64, data: &DataSet) -> Kinds {
+    /// Looked up once for each moment.
+    fn kinds(&self, moment: Moment, data: &DataSet) -> Kinds {
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         match &*kinds {
-            Some((known, kinds)) if *known == version => kinds.clone(),
+            Some((known, kinds)) if *known == moment => kinds.clone(),
             _ => {
                 let found: BTreeSet<&str> =
                     data.segments().filter_map(|segment| segment.big_kind()).collect();
                 let found: Kinds = found.into_iter().map(Box::from).collect();
-                *kinds = Some((version, found.clone()));
+                *kinds = Some((moment, found.clone()));
                 found
             }
         }
@@ -167,13 +167,13 @@ impl LiveEnvironment {
         self
     }
 
-    /// What evaluations for this context in this data, which is of this version, have to know.
-    pub async fn known_members(&self, version: u64, data: &DataSet, context: &Context) -> KnownMembers {
+    /// What evaluations for this context in this data, which is of this moment, have to know.
+    pub async fn known_members(&self, moment: Moment, data: &DataSet, context: &Context) -> KnownMembers {
         let here = &self.big_segments;
         let Some(members) = here.shared.members.as_ref() else {
             return KnownMembers::default();
         };
-        let kinds = here.kinds(version, data);
+        let kinds = here.kinds(moment, data);
         if kinds.is_empty() {
             return KnownMembers::default();
         }

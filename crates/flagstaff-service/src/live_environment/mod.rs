@@ -9,7 +9,9 @@ mod filtered;
 mod follow;
 mod goals;
 mod image;
+mod looks;
 mod members;
+mod moment;
 mod receive;
 mod subject;
 mod table;
@@ -27,6 +29,7 @@ use flagstaff_wire::stream::{
 };
 use serde_json::value::RawValue;
 use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::TryRecvError;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use admission::expire_keys;
@@ -35,15 +38,18 @@ pub use follow::{Follower, follow};
 pub use goals::Goals;
 pub use image::{Image, Packed};
 pub use members::{Asked as AskedMembers, KnownMembers, Members, MembersChanged};
+pub use moment::Moment;
 pub use receive::Received;
 pub use subject::{Audience, Subject};
 pub use table::LiveEnvironments;
-pub use transfer::Transfer;
+pub(crate) use transfer::selector;
+pub use transfer::{Held, Transfer};
 
 use admission::{Admissions, Leaving};
 use filtered::Parts;
 use goals::SharedGoals;
 use members::BigSegments;
+use moment::Moments;
 
 use crate::config::Origin;
 use crate::store::EnvironmentId;
@@ -107,13 +113,13 @@ pub struct Pages {
 struct State {
     /// Whether there ever was anything: an environment of a relay begins without.
     is_initialized: bool,
-    sequence: u64,
-    /// What it was at first: deletions before that are not known.
-    loaded_sequence: u64,
+    moments: Moments,
     flags: BTreeMap<Arc<str>, Item>,
     segments: BTreeMap<Arc<str>, Item>,
-    /// What was deleted since then, and is not there again.
+    /// What was deleted since the first of these moments, and is not there again.
     deleted: HashMap<(ItemKind, Arc<str>), Deleted>,
+    /// In a part: what came in at a greater version than its own, and that version.
+    raised: HashMap<(ItemKind, Arc<str>), u64>,
     /// Made when somebody first asks after a change.
     image: Option<Arc<Image>>,
 }
@@ -146,6 +152,17 @@ pub enum News {
     Everything,
 }
 
+/// Changes that were heard, and what values are made from after them.
+#[derive(Debug)]
+pub struct Heard {
+    /// What they are about.
+    pub subjects: Vec<Arc<Subject>>,
+    /// The moment to which they led.
+    pub moment: Moment,
+    /// What there is then.
+    pub data: Arc<DataSet>,
+}
+
 /// Nothing is known of the environment yet. That passes: nobody may be told that it does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Service not initialized")]
@@ -170,6 +187,8 @@ pub struct Change {
     pub flags: Option<Bytes>,
     /// For a stream of second-generation delivery.
     pub transferred: Bytes,
+    /// Where whoever has had it is then.
+    pub moment: Moment,
     /// For those who are sent values.
     pub subject: Arc<Subject>,
     /// When it was made.
@@ -207,26 +226,30 @@ impl Update {
 impl LiveEnvironment {
     /// It begins with these.
     pub fn new(about: About, flags: Vec<model::Flag>, segments: Vec<model::Segment>) -> Self {
+        let flag_items = flags.iter().map(|flag| (flag.key.as_str().into(), Item::new(flag.version, flag)));
+        let segment_items =
+            segments.iter().map(|segment| (segment.key.as_str().into(), Item::new(segment.version, segment)));
         let state = State {
             is_initialized: true,
-            sequence: about.environment.sequence,
-            loaded_sequence: about.environment.sequence,
-            flags: flags
-                .iter()
-                .map(|flag| (flag.key.as_str().into(), Item::new(flag.version, flag)))
-                .collect(),
-            segments: segments
-                .iter()
-                .map(|segment| (segment.key.as_str().into(), Item::new(segment.version, segment)))
-                .collect(),
-            deleted: HashMap::new(),
-            image: None,
+            flags: flag_items.collect(),
+            segments: segment_items.collect(),
+            ..State::nothing_at(about.environment.sequence.into())
         };
         let data = DataSet::new(
             flags.into_iter().map(|flag| Entry::flag(&flag.key.clone(), flag)),
             segments.into_iter().map(|segment| Entry::segment(&segment.key.clone(), segment)),
         );
         Self::of(Arc::new(about), Part::default(), SharedDataSet::new(data), state)
+    }
+
+    /// The same, where the last change had this stamp.
+    #[must_use]
+    pub fn stamped(self, stamp: u64) -> Self {
+        let mut state = self.state();
+        let sequence = state.moments.now().sequence;
+        state.moments = Moments::since(Moment { sequence, stamp });
+        drop(state);
+        self
     }
 
     fn of(about: Arc<About>, part: Part, data: SharedDataSet, state: State) -> Self {
@@ -273,7 +296,12 @@ impl LiveEnvironment {
 
     /// How many changes there have been.
     pub fn sequence(&self) -> u64 {
-        self.state().sequence
+        self.moment().sequence
+    }
+
+    /// Which change was the last.
+    pub fn moment(&self) -> Moment {
+        self.state().moments.now()
     }
 
     /// The id by which SDKs know it, if that is known: its client-side ID, or what upstream calls it.
@@ -326,13 +354,40 @@ impl LiveEnvironment {
         (self.image_of(&mut state).ok(), self.news.subscribe())
     }
 
-    /// What values are made from, as of which sequence number. Waits for a change that is under way.
+    /// What values are made from, as of which moment. Waits for a change that is under way.
     ///
     /// # Errors
     /// If there is nothing yet.
-    pub fn evaluable(&self) -> Result<(u64, Arc<DataSet>), NotInitialized> {
+    pub fn evaluable(&self) -> Result<(Moment, Arc<DataSet>), NotInitialized> {
+        self.evaluable_in(&self.state())
+    }
+
+    fn evaluable_in(&self, state: &State) -> Result<(Moment, Arc<DataSet>), NotInitialized> {
+        if state.is_initialized {
+            Ok((state.moments.now(), self.data.snapshot()))
+        } else {
+            Err(NotInitialized)
+        }
+    }
+
+    /// What is left to be heard of changes, and what values are made from after all of them: nothing falls between the
+    /// two. None where more than changes is heard.
+    ///
+    /// # Errors
+    /// If there is nothing yet.
+    pub fn hear_out(&self, news: &mut broadcast::Receiver<News>) -> Result<Option<Heard>, NotInitialized> {
+        // No change comes while this is held.
         let state = self.state();
-        if state.is_initialized { Ok((state.sequence, self.data.snapshot())) } else { Err(NotInitialized) }
+        let mut subjects = Vec::new();
+        loop {
+            match news.try_recv() {
+                Ok(News::Change(change)) => subjects.push(change.subject),
+                Ok(News::Everything) | Err(TryRecvError::Lagged(_)) => return Ok(None),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        let (moment, data) = self.evaluable_in(&state)?;
+        Ok(Some(Heard { subjects, moment, data }))
     }
 
     /// How many flags it has.
@@ -350,7 +405,7 @@ impl LiveEnvironment {
             return Err(NotInitialized);
         }
         let image = state.image.get_or_insert_with(|| {
-            Arc::new(Image::new(&self.lineage(), state.sequence, &state.flags, &state.segments))
+            Arc::new(Image::new(&self.lineage(), state.moments.now(), &state.flags, &state.segments))
         });
         Ok(image.clone())
     }
@@ -361,28 +416,31 @@ impl LiveEnvironment {
     }
 
     /// Takes over updates in their order. A repeated or older one changes nothing.
-    pub fn apply(&self, updates: Vec<Update>, sequence: u64) {
-        self.apply_tagged(updates, FlagTags::new(), sequence);
-    }
-
-    /// The same where there are filters: with the tags of the flags among them.
-    pub fn apply_tagged(&self, updates: Vec<Update>, tags: FlagTags, sequence: u64) {
+    /// `passed` are the moments that it went through meanwhile, and `tags`, where there are filters, those of the
+    /// flags among the updates.
+    pub fn apply(&self, updates: Vec<Update>, tags: FlagTags, passed: &[Moment]) {
         let mut state = self.state();
         let items = updates.iter().map(Update::item).map(|(kind, key)| (kind, Arc::from(key))).collect();
         let touched = self.touched(items, tags);
+        // More than a subscriber may be behind would cut them all, however quick they are.
+        let all_at_once = updates.len() >= MOST_BEHIND;
         for update in updates {
-            if let Some(change) = self.apply_one(&mut state, update) {
+            let change = self.apply_one(&mut state, update, passed);
+            if let Some(change) = change.filter(|_| !all_at_once) {
                 self.tell(News::Change(change));
             }
         }
-        state.sequence = state.sequence.max(sequence);
+        passed.iter().for_each(|moment| state.pass(*moment));
         state.image = None;
+        if all_at_once {
+            self.tell(News::Everything);
+        }
         if let Some(touched) = touched {
             self.lead_parts(&state, &touched);
         }
     }
 
-    fn apply_one(&self, state: &mut State, update: Update) -> Option<Change> {
+    fn apply_one(&self, state: &mut State, update: Update, passed: &[Moment]) -> Option<Change> {
         let (kind, key) = update.item();
         let subject = Subject::new([(kind, key)], &self.data.load());
         let changed = match update {
@@ -418,7 +476,10 @@ impl LiveEnvironment {
                 Changed { kind, key, version, json: None }
             }
         };
-        Some(Change::of(std::slice::from_ref(&changed), &self.payload_id(), changed.version, subject))
+        // In the service a version is the number of a change.
+        let known = passed.binary_search_by_key(&changed.version, |moment| moment.sequence);
+        let moment = known.map_or(changed.version.into(), |place| passed[place]);
+        Some(Change::of(std::slice::from_ref(&changed), &self.payload_id(), moment, subject))
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
@@ -444,6 +505,27 @@ impl Item {
 }
 
 impl State {
+    /// Nothing is there, and nothing is known of before.
+    fn nothing_at(moment: Moment) -> Self {
+        Self {
+            is_initialized: false,
+            moments: Moments::since(moment),
+            flags: BTreeMap::new(),
+            segments: BTreeMap::new(),
+            deleted: HashMap::new(),
+            raised: HashMap::new(),
+            image: None,
+        }
+    }
+
+    /// Goes on to another moment.
+    fn pass(&mut self, moment: Moment) {
+        if self.moments.pass(moment) {
+            let first = self.moments.first().sequence;
+            self.deleted.retain(|_, deleted| deleted.sequence > first);
+        }
+    }
+
     fn items(&self, kind: ItemKind) -> &BTreeMap<Arc<str>, Item> {
         match kind {
             ItemKind::Flag => &self.flags,
@@ -470,14 +552,15 @@ impl State {
 }
 
 impl Change {
-    /// What happened at once, and led to version `sequence` of the payload.
-    fn of(changed: &[Changed], payload_id: &str, sequence: u64, subject: Subject) -> Self {
+    /// What happened at once, and led to this moment.
+    fn of(changed: &[Changed], payload_id: &str, moment: Moment, subject: Subject) -> Self {
         let flags: Vec<_> = changed.iter().filter(|changed| changed.kind == ItemKind::Flag).collect();
         Self {
             all: message(|out| changed.iter().try_for_each(|changed| changed.write(out))),
             flags: (!flags.is_empty())
                 .then(|| message(|out| flags.iter().try_for_each(|changed| changed.write_flag(out)))),
-            transferred: Self::transferred(changed, payload_id, sequence),
+            transferred: Self::transferred(changed, payload_id, moment),
+            moment,
             subject: Arc::new(subject),
             taken_over: Instant::now(),
         }

@@ -3,7 +3,7 @@
 //! Items have upstream's versions, so what subscribers are sent must never depend on a version that is not
 //! greater than one they have had: then everything is sent anew, which counts whatever the versions.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,7 +11,8 @@ use flagstaff_eval::{DataSet, SharedDataSet};
 use serde_json::Value;
 
 use super::{
-    About, Change, Changed, Deleted, Item, LiveEnvironment, MOST_BEHIND, News, Part, State, Subject,
+    About, Change, Changed, Deleted, Item, LiveEnvironment, MOST_BEHIND, Moment, Moments, News, Part, State,
+    Subject,
 };
 use crate::store::change_log::ItemKind;
 
@@ -43,15 +44,7 @@ impl LiveEnvironment {
     pub fn awaiting(about: About, part: Option<&str>) -> Self {
         let mark = part.map(|part| format!("~{part}")).unwrap_or_default();
         let part = Part { instance: mark.clone(), mark };
-        let state = State {
-            is_initialized: false,
-            sequence: about.environment.sequence,
-            loaded_sequence: about.environment.sequence,
-            flags: BTreeMap::new(),
-            segments: BTreeMap::new(),
-            deleted: HashMap::new(),
-            image: None,
-        };
+        let state = State::nothing_at(about.environment.sequence.into());
         Self::of(Arc::new(about), part, SharedDataSet::new(DataSet::default()), state)
     }
 
@@ -132,9 +125,8 @@ impl LiveEnvironment {
     }
 
     fn everything_is_new(&self, state: &mut State) {
-        state.sequence += 1;
         // What was sent before is no basis to go on from.
-        state.loaded_sequence = state.sequence;
+        state.moments = Moments::since(state.next());
         state.image = None;
         self.tell(News::Everything);
     }
@@ -152,10 +144,11 @@ impl LiveEnvironment {
             changes.into_iter().for_each(|item| state.take(item));
             return self.everything_is_new(state);
         }
-        state.sequence += 1;
+        let moment = state.next();
+        state.pass(moment);
         let changed: Vec<_> = changes.iter().map(Received::changed).collect();
         changes.into_iter().for_each(|item| state.take(item));
-        self.tell(News::Change(Change::of(&changed, &self.payload_id(), state.sequence, subject)));
+        self.tell(News::Change(Change::of(&changed, &self.payload_id(), moment, subject)));
     }
 }
 
@@ -180,9 +173,14 @@ impl State {
         }
     }
 
+    /// The moment after this one. There are no others with its number: a relay's lineage is of one process.
+    fn next(&self) -> Moment {
+        (self.moments.now().sequence + 1).into()
+    }
+
     fn take(&mut self, item: Received) {
         let Received { kind, key, version, json } = item;
-        let sequence = self.sequence;
+        let sequence = self.moments.now().sequence;
         match json {
             Some(json) => self.put(kind, &key, Item { version, sequence, json }),
             None => self.delete(kind, &key, Deleted { version, sequence }),

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{About, Audience, Leaving, LiveEnvironment};
+use super::looks::Looks;
+use super::{About, Audience, Leaving, LiveEnvironment, Moment};
 use crate::auth::secret;
 use crate::now_ms;
 use crate::store::EnvironmentId;
@@ -18,6 +19,7 @@ use crate::store::environment::{Environment, Head};
 pub struct LiveEnvironments {
     table: ArcSwap<Table>,
     changed: watch::Sender<()>,
+    pub(super) looks: Looks,
     /// There may be more than those that are known yet.
     is_incomplete: AtomicBool,
 }
@@ -69,7 +71,7 @@ impl LiveEnvironments {
             let environment = &live.about.load().environment;
             environment.lineage == head.lineage
                 && environment.version == head.version
-                && live.sequence() == head.sequence
+                && live.moment() == Moment { sequence: head.sequence, stamp: head.stamp }
         })
     }
 

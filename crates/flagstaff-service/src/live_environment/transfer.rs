@@ -12,15 +12,27 @@ use flagstaff_wire::stream::ItemKind as WireKind;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast::Receiver;
 
-use super::{Change, Changed, Image, LiveEnvironment, News, NotInitialized, Packed, State, message};
+use super::{Change, Changed, Image, LiveEnvironment, Moment, News, NotInitialized, Packed, State, message};
 use crate::store::change_log::ItemKind;
 
 /// What brings a client up to date.
 #[derive(Debug)]
 pub struct Transfer {
-    lineage: String,
-    sequence: u64,
+    payload_id: String,
+    moment: Moment,
+    image: Arc<Image>,
     contents: Contents,
+}
+
+/// What a client holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Nothing.
+    Nothing,
+    /// What it was at this moment.
+    At(Moment),
+    /// Something of another environment, or of another time.
+    Other,
 }
 
 #[derive(Debug)]
@@ -30,7 +42,7 @@ enum Contents {
     /// By these changes, in their order.
     Changes(Vec<Changed>),
     /// By everything.
-    Everything { image: Arc<Image>, why: WhyEverything },
+    Everything(WhyEverything),
 }
 
 /// Why everything is sent.
@@ -43,34 +55,40 @@ pub(super) enum WhyEverything {
 }
 
 impl LiveEnvironment {
-    /// What brings whoever holds `basis` up to date; nobody holds anything before the first transfer.
+    /// What somebody holds who says this; nobody holds anything before the first transfer.
+    pub fn held(&self, basis: Option<&str>) -> Held {
+        match basis {
+            None => Held::Nothing,
+            Some(basis) => moment_in(basis, &self.payload_id()).map_or(Held::Other, Held::At),
+        }
+    }
+
+    /// What brings whoever holds this up to date.
     ///
     /// # Errors
     /// If there is nothing yet.
-    pub fn transfer(&self, basis: Option<&str>) -> Result<Transfer, NotInitialized> {
-        self.transfer_in(&mut self.state(), basis)
+    pub fn transfer(&self, held: Held) -> Result<Transfer, NotInitialized> {
+        self.transfer_in(&mut self.state(), held)
     }
 
     /// The same, and all news after it. Where there is nothing yet, the first news is that there is.
-    pub fn subscribe_after_transfer(&self, basis: Option<&str>) -> (Option<Transfer>, Receiver<News>) {
+    pub fn subscribe_after_transfer(&self, held: Held) -> (Option<Transfer>, Receiver<News>) {
         let mut state = self.state();
-        (self.transfer_in(&mut state, basis).ok(), self.news.subscribe())
+        (self.transfer_in(&mut state, held).ok(), self.news.subscribe())
     }
 
-    fn transfer_in(&self, state: &mut State, basis: Option<&str>) -> Result<Transfer, NotInitialized> {
+    fn transfer_in(&self, state: &mut State, held: Held) -> Result<Transfer, NotInitialized> {
         let image = self.image_of(state)?;
-        let (lineage, sequence) = (self.payload_id(), state.sequence);
-        let contents = match basis {
-            None => Contents::Everything { image, why: WhyEverything::NothingHeld },
-            Some(basis) => match sequence_in(basis, &lineage) {
-                Some(held) if held == sequence => Contents::Nothing,
-                Some(held) if held < sequence && held >= state.loaded_sequence => {
-                    Contents::Changes(state.changes_since(held))
-                }
-                _ => Contents::Everything { image, why: WhyEverything::CannotCatchUp },
-            },
+        let moment = state.moments.now();
+        let contents = match held {
+            Held::Nothing => Contents::Everything(WhyEverything::NothingHeld),
+            Held::At(held) if held == moment => Contents::Nothing,
+            Held::At(held) if state.moments.contains(held) => {
+                Contents::Changes(state.changes_since(held.sequence))
+            }
+            Held::At(_) | Held::Other => Contents::Everything(WhyEverything::CannotCatchUp),
         };
-        Ok(Transfer { lineage, sequence, contents })
+        Ok(Transfer { payload_id: self.payload_id(), moment, image, contents })
     }
 }
 
@@ -101,30 +119,40 @@ impl Transfer {
         matches!(self.contents, Contents::Nothing)
     }
 
+    /// Which moment it leads to.
+    pub fn moment(&self) -> Moment {
+        self.moment
+    }
+
+    /// Changes whenever what it leads to does; fit for an ETag once in quotes.
+    pub fn tag(&self) -> &str {
+        self.image.tag()
+    }
+
     /// As a stream begins, if somebody was sent just that before.
     pub fn stream_if_written(&self) -> Option<Bytes> {
-        let Contents::Everything { image, why } = &self.contents else { return None };
-        image.transfer_stream_if_written(*why)
+        let Contents::Everything(why) = &self.contents else { return None };
+        self.image.transfer_stream_if_written(*why)
     }
 
     /// As the answer to a poll, if somebody was sent just that before.
     pub fn poll_if_written(&self) -> Option<Arc<Packed>> {
-        let Contents::Everything { image, why } = &self.contents else { return None };
-        image.transfer_poll_if_written(*why)
+        let Contents::Everything(why) = &self.contents else { return None };
+        self.image.transfer_poll_if_written(*why)
     }
 
     /// As a stream begins. The first call takes its time: off the async threads, for many flags.
     pub fn stream(&self) -> Bytes {
-        if let Contents::Everything { image, why } = &self.contents {
-            return image.transfer_stream(*why, || self.write_stream());
+        if let Contents::Everything(why) = &self.contents {
+            return self.image.transfer_stream(*why, || self.write_stream());
         }
         self.write_stream()
     }
 
     /// As the answer to a poll. The first call takes its time.
     pub fn poll(&self) -> Arc<Packed> {
-        if let Contents::Everything { image, why } = &self.contents {
-            return image.transfer_poll(*why, || self.write_poll());
+        if let Contents::Everything(why) = &self.contents {
+            return self.image.transfer_poll(*why, || self.write_poll());
         }
         self.write_poll()
     }
@@ -159,14 +187,10 @@ impl Transfer {
         let (code, reason) = match &self.contents {
             Contents::Nothing => (IntentCode::None, "up-to-date"),
             Contents::Changes(_) => (IntentCode::TransferChanges, "stale"),
-            Contents::Everything { why: WhyEverything::NothingHeld, .. } => {
-                (IntentCode::TransferFull, "payload-missing")
-            }
-            Contents::Everything { why: WhyEverything::CannotCatchUp, .. } => {
-                (IntentCode::TransferFull, "cant-catchup")
-            }
+            Contents::Everything(WhyEverything::NothingHeld) => (IntentCode::TransferFull, "payload-missing"),
+            Contents::Everything(WhyEverything::CannotCatchUp) => (IntentCode::TransferFull, "cant-catchup"),
         };
-        let intent = Intent { id: &self.lineage, target: self.sequence, code, reason };
+        let intent = Intent { id: &self.payload_id, target: self.moment.sequence, code, reason };
         write(Event::ServerIntent(&[intent]));
         match &self.contents {
             Contents::Nothing => return,
@@ -175,24 +199,24 @@ impl Transfer {
                     write_item(kind.on_the_wire(), key, *version, json.as_ref(), &mut write);
                 }
             }
-            Contents::Everything { image, .. } => {
-                for (kind, items) in [(WireKind::Segment, image.segments()), (WireKind::Flag, image.flags())]
-                {
+            Contents::Everything(_) => {
+                let (segments, flags) = (self.image.segments(), self.image.flags());
+                for (kind, items) in [(WireKind::Segment, segments), (WireKind::Flag, flags)] {
                     for (key, item) in items {
                         write_item(kind, key, item.version, Some(&item.json), &mut write);
                     }
                 }
             }
         }
-        let state = selector(&self.lineage, self.sequence);
-        write(Event::PayloadTransferred { state: &state, version: self.sequence });
+        let state = selector(&self.payload_id, self.moment);
+        write(Event::PayloadTransferred { state: &state, version: self.moment.sequence });
     }
 }
 
 impl Change {
     /// A change as second-generation delivery sends it, complete with the version it leads to. Changes come
     /// in the order of their versions.
-    pub(super) fn transferred(changed: &[Changed], payload_id: &str, sequence: u64) -> Bytes {
+    pub(super) fn transferred(changed: &[Changed], payload_id: &str, moment: Moment) -> Bytes {
         message(|out| {
             let mut result = Ok(());
             for Changed { kind, key, version, json } in changed {
@@ -202,8 +226,8 @@ impl Change {
                 });
             }
             result?;
-            let state = selector(payload_id, sequence);
-            write_event::<RawValue>(out, &Event::PayloadTransferred { state: &state, version: sequence })
+            let (state, version) = (selector(payload_id, moment), moment.sequence);
+            write_event::<RawValue>(out, &Event::PayloadTransferred { state: &state, version })
         })
     }
 }
@@ -225,15 +249,15 @@ fn write_item(
     }
 }
 
-/// By what a client says which version it holds. Clients do not look into it.
-fn selector(lineage: &str, sequence: u64) -> String {
-    format!("(p:{lineage}:{sequence})")
+/// By what a client says what it holds. Clients do not look into it.
+pub(crate) fn selector(payload_id: &str, moment: Moment) -> String {
+    format!("(p:{payload_id}:{moment})")
 }
 
-/// The version that a selector of this lineage names.
-fn sequence_in(selector: &str, lineage: &str) -> Option<u64> {
-    let (own, sequence) = selector.strip_prefix("(p:")?.strip_suffix(')')?.rsplit_once(':')?;
-    if own == lineage { sequence.parse().ok() } else { None }
+/// The moment that a selector of this payload names.
+pub(crate) fn moment_in(selector: &str, payload_id: &str) -> Option<Moment> {
+    let (own, moment) = selector.strip_prefix("(p:")?.strip_suffix(')')?.rsplit_once(':')?;
+    if own == payload_id { moment.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -241,13 +265,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_selector_is_understood_in_its_own_lineage_alone() {
-        let state = selector("a:b", 53);
-        assert_eq!(sequence_in(&state, "a:b"), Some(53));
-        for (state, lineage) in
+    fn a_selector_is_understood_for_its_own_payload_alone() {
+        let moment = Moment { sequence: 53, stamp: 7 };
+        let state = selector("a:b", moment);
+        assert_eq!(moment_in(&state, "a:b"), Some(moment));
+        for (state, payload_id) in
             [(&*state, "a"), ("(p:a:b:x)", "a:b"), ("", "a:b"), ("(p:53)", ""), ("53", "")]
         {
-            assert_eq!(sequence_in(state, lineage), None, "{state}");
+            assert_eq!(moment_in(state, payload_id), None, "{state}");
         }
     }
 }

@@ -8,6 +8,7 @@
 
 use super::connection::{Connection, Row, sql};
 use super::{EnvironmentId, StoreError};
+use crate::auth::secret;
 
 /// How many numbers of an environment's sequence are kept: a row of them is short, and nobody is so far behind
 /// who was not away for long.
@@ -40,6 +41,8 @@ pub struct LoggedChange {
     pub kind: ItemKind,
     /// Which one.
     pub key: String,
+    /// Tells the change from another one with this number, in another life of the database.
+    pub stamp: u64,
 }
 
 /// Writes down a change, and forgets what is not kept any more.
@@ -50,11 +53,12 @@ pub async fn append(
     kind: ItemKind,
     key: &str,
 ) -> Result<(), StoreError> {
-    sql("INSERT INTO change_log (environment_id, sequence, kind, key) VALUES ($1, $2, $3, $4)")
+    sql("INSERT INTO change_log (environment_id, sequence, kind, key, stamp) VALUES ($1, $2, $3, $4, $5)")
         .bind(environment.0)
         .bind(sequence as i64)
         .bind(kind.as_str())
         .bind(key)
+        .bind(i64::from_ne_bytes(secret::random()))
         .execute(&mut *connection)
         .await?;
     if let Some(last) = sequence.checked_sub(KEPT) {
@@ -67,15 +71,14 @@ pub async fn append(
     Ok(())
 }
 
-/// The last change of each item since `sequence`, in order; `sequence` is at most [`KEPT`] behind.
+/// Every change since `sequence`, in order; `sequence` is at most [`KEPT`] behind.
 pub async fn since(
     connection: &mut Connection,
     environment: EnvironmentId,
     sequence: u64,
 ) -> Result<Vec<LoggedChange>, StoreError> {
-    let rows = sql("SELECT max(sequence) AS sequence, kind, key FROM change_log
-         WHERE environment_id = $1 AND sequence > $2
-         GROUP BY kind, key ORDER BY max(sequence)")
+    let rows = sql("SELECT sequence, kind, key, stamp FROM change_log
+         WHERE environment_id = $1 AND sequence > $2 ORDER BY sequence")
     .bind(environment.0)
     .bind(sequence as i64)
     .fetch_all(connection)
@@ -84,6 +87,21 @@ pub async fn since(
         sequence: row.get::<i64, _>("sequence") as u64,
         kind: if row.get::<&str, _>("kind") == "segment" { ItemKind::Segment } else { ItemKind::Flag },
         key: row.get("key"),
+        stamp: row.get::<i64, _>("stamp") as u64,
     };
     Ok(rows.iter().map(change).collect())
+}
+
+/// The stamp of the change with this number, if that is kept.
+pub async fn stamp_of(
+    connection: &mut Connection,
+    environment: EnvironmentId,
+    sequence: u64,
+) -> Result<Option<u64>, StoreError> {
+    let stamp = sql("SELECT stamp FROM change_log WHERE environment_id = $1 AND sequence = $2")
+        .bind(environment.0)
+        .bind(sequence as i64)
+        .fetch_optional_scalar::<i64>(connection)
+        .await?;
+    Ok(stamp.map(|stamp| stamp as u64))
 }

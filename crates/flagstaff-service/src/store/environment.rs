@@ -90,8 +90,10 @@ pub struct Head {
     pub id: EnvironmentId,
     /// Tells it from another that has the same id later.
     pub lineage: String,
-    /// Of what SDKs get.
+    /// Of what SDKs get: the last change.
     pub sequence: u64,
+    /// Tells that change from another one with this number.
+    pub stamp: u64,
     /// Of its settings.
     pub version: i64,
 }
@@ -162,11 +164,17 @@ pub async fn by_id(
 
 /// What tells, for each environment, whether it changed.
 pub async fn heads(connection: &mut Connection) -> Result<Vec<Head>, StoreError> {
-    let rows = sql("SELECT id, lineage, sequence, version FROM environment").fetch_all(connection).await?;
+    // As an environment was made, there is no change.
+    let rows =
+        sql("SELECT id, lineage, environment.sequence, version, COALESCE(stamp, 0) AS stamp FROM environment
+         LEFT JOIN change_log ON environment_id = id AND change_log.sequence = environment.sequence")
+        .fetch_all(connection)
+        .await?;
     let head = |row: &Row| Head {
         id: EnvironmentId(row.get("id")),
         lineage: row.get("lineage"),
         sequence: row.get::<i64, _>("sequence") as u64,
+        stamp: row.get::<i64, _>("stamp") as u64,
         version: row.get("version"),
     };
     Ok(rows.iter().map(head).collect())

@@ -1,5 +1,6 @@
 //! Second-generation delivery: transfers that are resumed from what a client holds.
 
+use flagstaff_service::live_environment::MOST_BEHIND;
 use serde_json::{Value, json};
 
 use crate::rest::FLAG;
@@ -111,7 +112,8 @@ async fn everything_is_written_once_for_all_who_need_it_for_the_same_reason() {
     let service = Service::demo().await;
     let live = service.app().live.by_sdk_key(KEY.1).unwrap();
     for basis in [None, Some("(p:another:1)")] {
-        let (one, other) = (live.transfer(basis).unwrap(), live.transfer(basis).unwrap());
+        let (one, other) =
+            (live.transfer(live.held(basis)).unwrap(), live.transfer(live.held(basis)).unwrap());
         assert!(std::sync::Arc::ptr_eq(&one.poll(), &other.poll()), "{basis:?}");
         assert_eq!(one.stream().as_ptr(), other.stream().as_ptr(), "{basis:?}");
     }
@@ -177,5 +179,36 @@ async fn second_generation_needs_a_key_and_knows_no_filter() {
             "{path}"
         );
     }
+    service.stop().await;
+}
+
+/// More than a stream may be behind, at one stroke: no reader is too slow for that.
+#[tokio::test]
+async fn an_import_cuts_no_stream() {
+    let service = Service::demo().await;
+    let mut transfers = Stream::open(&service, "/sdk/stream", KEY.1).await;
+    transfer(&mut transfers).await;
+    let mut flags = Stream::open(&service, "/all", KEY.1).await;
+    flags.expect("put").await;
+    let imported = (0..2 * MOST_BEHIND).map(|number| {
+        let key = format!("imported-{number}");
+        let flag = json!({
+            "key": key, "version": 1, "on": true, "variations": [true, false], "salt": "s",
+            "fallthrough": {"variation": 0}, "offVariation": 1,
+        });
+        (key, flag)
+    });
+    let document = json!({"flags": imported.collect::<serde_json::Map<_, _>>(), "segments": {}});
+    let path = "/api/v2/import/demo/production";
+    let answer = service.rest("POST", path, Some(document)).await;
+    assert_eq!((answer.status, &answer.json()["saved"]), (200, &json!(true)), "{answer:?}");
+    let (code, objects, state) = read(&transfer(&mut transfers).await);
+    assert_eq!((&*code, objects.len()), ("xfer-changes", 2 * MOST_BEHIND));
+    assert_eq!(polled(&poll(&service, &state, &[]).await).0, "none");
+    let put = flags.expect("put").await;
+    assert_eq!(
+        put["data"]["flags"].as_object().unwrap().keys().filter(|key| key.starts_with("imported-")).count(),
+        2 * MOST_BEHIND
+    );
     service.stop().await;
 }

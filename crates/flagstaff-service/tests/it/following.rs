@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flagstaff_service::live_environment::LiveEnvironment;
+use flagstaff_service::live_environment::{Held, LiveEnvironment};
 use flagstaff_service::store::change_log::{self, ItemKind, KEPT};
 use flagstaff_service::store::connection::sql;
 use flagstaff_service::store::environment;
@@ -85,5 +85,37 @@ async fn a_database_that_lost_changes_is_served_as_it_is() {
     let now = live(&service);
     assert!(!Arc::ptr_eq(&before, &now));
     assert_eq!(now.sequence(), last - 2);
+    service.stop().await;
+}
+
+/// As after such a fail-over, when another node has made changes of its own before this one looks.
+#[tokio::test]
+async fn another_change_with_the_number_of_one_that_was_lost_is_not_taken_for_it() {
+    let service = Service::demo().await;
+    let last = change(&service, 3).await;
+    for further in [0, 2] {
+        let before = live(&service);
+        let (tag, held) = (before.image().unwrap().tag().to_owned(), before.moment());
+        let mut write = service.app().store.write().await.unwrap();
+        sql("UPDATE change_log SET stamp = stamp / 2 + 1 WHERE environment_id = $1 AND sequence = $2")
+            .bind(before.id().0)
+            .bind(before.sequence() as i64)
+            .execute(&mut write)
+            .await
+            .unwrap();
+        for _ in 0..further {
+            let next = environment::next_sequence(&mut write, before.id()).await.unwrap();
+            change_log::append(&mut write, before.id(), next, ItemKind::Flag, "after").await.unwrap();
+        }
+        write.commit().await.unwrap();
+        service.app().catch_up().await.unwrap();
+        let now = live(&service);
+        assert!(!Arc::ptr_eq(&before, &now), "it went on from a change that was lost");
+        assert_eq!(now.sequence(), last + further);
+        assert_ne!(now.image().unwrap().tag(), tag, "other content under the same tag");
+        let transfer = now.transfer(Held::At(held)).unwrap();
+        let transfer = String::from_utf8(transfer.poll().plain().to_vec()).unwrap();
+        assert!(transfer.contains("cant-catchup"), "{transfer}");
+    }
     service.stop().await;
 }

@@ -3,6 +3,7 @@
 mod analytics;
 mod avatars;
 mod backups;
+mod behind;
 mod big_segments;
 mod client_side;
 mod credentials;

@@ -82,8 +82,17 @@ async fn all_flags_have_a_tag_and_say_where_to_hear_of_changes() {
     assert_eq!(stream["type"], "sse");
     let path = stream["url"].as_str().unwrap().strip_prefix("http://localhost").unwrap().to_owned();
     let mut stream = Stream::open(&service, &path, "").await;
-    service.instruct("checkout-redesign", json!([{"kind": "turnFlagOn"}])).await;
+    // It may have changed since it was asked.
     assert_eq!(stream.expect("message").await["type"], "refetchEvaluation");
+    service.instruct("checkout-redesign", json!([{"kind": "turnFlagOn"}])).await;
+    let id = stream.line().await.unwrap();
+    let heard = id.strip_prefix("id: ").unwrap();
+    assert_eq!(stream.expect("message").await["type"], "refetchEvaluation");
+    let again = async || Stream::open_with(&service, &path, "", &format!("last-event-id: {heard}\r\n")).await;
+    assert_eq!(again().await.line().await.as_deref(), Some(":"), "it was told of a change it has heard of");
+    service.instruct("checkout-redesign", json!([{"kind": "turnFlagOff"}])).await;
+    assert_eq!(again().await.expect("message").await["type"], "refetchEvaluation");
+    service.instruct("checkout-redesign", json!([{"kind": "turnFlagOn"}])).await;
     let after = ask(&service, ALL, &[SERVER, ("if-none-match", tag)], &ann()).await.json();
     let flag = after["flags"].as_array().unwrap().iter().find(|flag| flag["key"] == "checkout-redesign");
     assert_eq!(flag.unwrap()["value"], true);

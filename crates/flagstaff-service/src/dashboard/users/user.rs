@@ -112,10 +112,10 @@ async fn values(app: &SharedApp, place: &Place, user: &SeenUser, page: usize) ->
         flags.extend(flag::one_in_environment(&mut snapshot, place.environment().id, key).await?);
     }
     drop(snapshot);
-    let (version, data) = (place.live.sequence(), place.live.data().snapshot());
+    let (moment, data) = (place.live.moment(), place.live.data().snapshot());
     let watched =
         WatchedUser::new(user).map_err(|_| Trouble::not_found("a user without a key gets no flags"))?;
-    let members = place.live.known_members(version, &data, watched.context()).await;
+    let members = place.live.known_members(moment, &data, watched.context()).await;
     let data = Known { data: &data, members: &members };
     let rows: Vec<FlagValue> =
         flags.iter().map(|flag| watched.value_of(place, data, flag, &segments)).collect();
