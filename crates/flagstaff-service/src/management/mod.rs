@@ -17,6 +17,7 @@ pub mod name;
 pub mod payload_filter;
 pub mod project;
 pub mod relay_auto_config;
+mod rule_edits;
 pub mod segment;
 pub mod setup;
 pub mod transfer;

@@ -175,6 +175,27 @@ async fn what_is_served_otherwise_and_when_off_is_changed() {
 }
 
 #[tokio::test]
+async fn whoever_gets_another_share_of_a_split_keeps_their_place_in_it() {
+    let service = Service::demo().await;
+    let flag = service.flag("shipping-banner").await;
+    let rollout = json!({"rollout": {"contextKind": "user", "seed": 61, "variations": [
+        {"variation": 0, "weight": 40_000}, {"variation": 1, "weight": 60_000}]}});
+    let path = "/environments/production/fallthrough";
+    let seeded = json!([{"op": "replace", "path": path, "value": rollout}]);
+    let answer = service.rest("PATCH", "/api/v2/flags/demo/shipping-banner", Some(seeded)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let [first, second] = [0, 1].map(|place| flag["variations"][place]["_id"].as_str().unwrap());
+    for (bucket_by, seed) in [(Value::Null, json!(61)), (json!("company"), Value::Null)] {
+        let change = json!([{"kind": "updateFallthroughVariationOrRollout", "rolloutBucketBy": bucket_by,
+            "rolloutWeights": {first: 50_000, second: 50_000}}]);
+        let changed = service.instruct("shipping-banner", change).await.json();
+        let rollout = &changed["environments"]["production"]["fallthrough"]["rollout"];
+        assert_eq!(rollout["variations"][0]["weight"], 50_000, "{changed:#}");
+        assert_eq!(rollout["seed"], seed, "by {bucket_by}");
+    }
+}
+
+#[tokio::test]
 async fn prerequisites_are_added_changed_and_removed() {
     let flag = Patched::of("checkout-redesign").await;
     let other = flag.service.flag("new-payments").await;

@@ -11,6 +11,10 @@ use super::Draft;
 use super::change::{Availability, FlagChange, NewClause, NewPrerequisite, NewRule, NewTarget, Serve};
 use super::remove_variation::remove_variation;
 use crate::management::ChangeError;
+use crate::management::rule_edits::{
+    add_values, clause_of, filled, remove_values, reorder, rule_index, rule_of,
+};
+use crate::store::membership::kind_or_user;
 use crate::store::targeting::{FlagDefinition, Rule, RuleClause, Targeting, Variation, kind_of};
 
 /// What a change may look at beside the draft.
@@ -116,7 +120,7 @@ impl Edit<'_> {
                 targeting.off_variation = Some(self.variation(variation_id)?);
             }
             FlagChange::UpdateFallthroughVariationOrRollout { serve } => {
-                targeting.fallthrough = self.serve(serve)?;
+                targeting.fallthrough = self.serve(serve, targeting.fallthrough.rollout.as_ref())?;
             }
             FlagChange::UpdateTrackEvents { track_events } => targeting.track_events = *track_events,
             FlagChange::UpdateTrackEventsFallthrough { track_events } => {
@@ -224,61 +228,45 @@ impl Edit<'_> {
     fn rules(&self, rules: &mut Vec<Rule>, change: &FlagChange) -> Result<(), ChangeError> {
         match change {
             FlagChange::AddRule { rule, before_rule_id } => {
-                let place = match before_rule_id {
-                    Some(id) => self.rule_index(rules, id)?,
+                let index = match before_rule_id {
+                    Some(id) => rule_index(rules, self.place, id)?,
                     None => rules.len(),
                 };
-                rules.insert(place, self.new_rule(rule)?);
+                rules.insert(index, self.new_rule(rule)?);
             }
             FlagChange::RemoveRule { rule_id } => rules.retain(|rule| rule.id != *rule_id),
             FlagChange::ReplaceRules { rules: new } => {
                 *rules = new.iter().map(|rule| self.new_rule(rule)).collect::<Result<_, _>>()?;
             }
-            FlagChange::ReorderRules { rule_ids } => self.reorder(rules, rule_ids)?,
+            FlagChange::ReorderRules { rule_ids } => reorder(rules, self.place, rule_ids)?,
             FlagChange::UpdateRuleVariationOrRollout { rule_id, serve } => {
-                let served = self.serve(serve)?;
-                let rule = self.rule(rules, rule_id)?;
+                let rule = rule_of(rules, self.place, rule_id)?;
+                let served = self.serve(serve, rule.rollout.as_ref())?;
                 (rule.variation, rule.rollout) = (served.variation, served.rollout);
             }
             FlagChange::UpdateRuleDescription { rule_id, description } => {
-                self.rule(rules, rule_id)?.description =
-                    Some(description.clone()).filter(|text| !text.is_empty());
+                rule_of(rules, self.place, rule_id)?.description = filled(description);
             }
             FlagChange::UpdateRuleTrackEvents { rule_id, track_events } => {
-                self.rule(rules, rule_id)?.track_events = *track_events;
+                rule_of(rules, self.place, rule_id)?.track_events = *track_events;
             }
             FlagChange::AddClauses { rule_id, clauses } => {
-                self.rule(rules, rule_id)?.clauses.extend(clauses.iter().map(new_clause));
+                rule_of(rules, self.place, rule_id)?.clauses.extend(clauses.iter().map(new_clause));
             }
             FlagChange::RemoveClauses { rule_id, clause_ids } => {
-                self.rule(rules, rule_id)?.clauses.retain(|clause| !clause_ids.contains(&clause.id));
+                let rule = rule_of(rules, self.place, rule_id)?;
+                rule.clauses.retain(|clause| !clause_ids.contains(&clause.id));
             }
             FlagChange::UpdateClause { rule_id, clause_id, clause } => {
-                self.clause(rules, rule_id, clause_id)?.clause = new_clause(clause).clause;
+                clause_of(rules, self.place, rule_id, clause_id)?.clause = new_clause(clause).clause;
             }
             FlagChange::AddValuesToClause { rule_id, clause_id, values } => {
-                let listed = &mut self.clause(rules, rule_id, clause_id)?.clause.values;
-                let mut known: HashSet<Value> = listed.iter().cloned().collect();
-                listed.extend(values.iter().filter(|value| known.insert((*value).clone())).cloned());
+                add_values(clause_of(rules, self.place, rule_id, clause_id)?, values);
             }
             FlagChange::RemoveValuesFromClause { rule_id, clause_id, values } => {
-                let values: HashSet<&Value> = values.iter().collect();
-                self.clause(rules, rule_id, clause_id)?.clause.values.retain(|value| !values.contains(value));
+                remove_values(clause_of(rules, self.place, rule_id, clause_id)?, values);
             }
             _ => {}
-        }
-        Ok(())
-    }
-
-    fn reorder(&self, rules: &mut Vec<Rule>, ids: &[String]) -> Result<(), ChangeError> {
-        let mut rest = std::mem::take(rules);
-        for id in ids {
-            let place = self.rule_index(&rest, id)?;
-            rules.push(rest.remove(place));
-        }
-        if let Some(left) = rest.first() {
-            let problem = format!("`ruleIds` has to name every rule, but `{}` is missing", left.id);
-            return Err(ChangeError::invalid(self.place, problem));
         }
         Ok(())
     }
@@ -312,10 +300,10 @@ impl Edit<'_> {
     }
 
     fn new_rule(&self, new: &NewRule) -> Result<Rule, ChangeError> {
-        let served = self.serve(&new.serve)?;
+        let served = self.serve(&new.serve, None)?;
         Ok(Rule {
             id: uuid::Uuid::new_v4().to_string(),
-            description: new.description.clone().filter(|text| !text.is_empty()),
+            description: new.description.as_deref().and_then(filled),
             clauses: new.clauses.iter().map(new_clause).collect(),
             variation: served.variation,
             rollout: served.rollout,
@@ -323,7 +311,8 @@ impl Edit<'_> {
         })
     }
 
-    fn serve(&self, serve: &Serve) -> Result<VariationOrRollout, ChangeError> {
+    /// `before` is the split that is changed, if it is one.
+    fn serve(&self, serve: &Serve, before: Option<&Rollout>) -> Result<VariationOrRollout, ChangeError> {
         match (&serve.variation_id, &serve.rollout_weights) {
             (Some(id), None) => Ok(VariationOrRollout::variation(self.variation(id)?)),
             (None, Some(weights)) => {
@@ -339,11 +328,21 @@ impl Edit<'_> {
                     })
                     .collect::<Result<Vec<_>, ChangeError>>()?;
                 variations.sort_by_key(|share| share.variation);
-                let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+                let bucket_by = serve.rollout_bucket_by.as_deref().and_then(filled);
+                let kind = serve.rollout_context_kind.as_deref().and_then(filled);
+                let context_kind = kind.or_else(|| Some("user".to_owned()));
+                // Other shares of the same contexts: nobody gets another place among them.
+                let is_same = |before: &&Rollout| {
+                    before.bucket_by == bucket_by
+                        && kind_or_user(before.context_kind.as_deref())
+                            == kind_or_user(context_kind.as_deref())
+                };
+                let seed = before.filter(is_same).and_then(|before| before.seed);
                 Ok(VariationOrRollout::rollout(Rollout {
                     variations,
-                    bucket_by: filled(&serve.rollout_bucket_by),
-                    context_kind: filled(&serve.rollout_context_kind).or_else(|| Some("user".to_owned())),
+                    bucket_by,
+                    context_kind,
+                    seed,
                     ..Rollout::default()
                 }))
             }
@@ -354,36 +353,12 @@ impl Edit<'_> {
     fn variation(&self, id: &str) -> Result<i64, ChangeError> {
         variation_index(self.definition, self.place, id)
     }
-
-    fn rule_index(&self, rules: &[Rule], id: &str) -> Result<usize, ChangeError> {
-        rules
-            .iter()
-            .position(|rule| rule.id == id)
-            .ok_or_else(|| ChangeError::invalid(self.place, format!("there is no rule `{id}`")))
-    }
-
-    fn rule<'r>(&self, rules: &'r mut [Rule], id: &str) -> Result<&'r mut Rule, ChangeError> {
-        let place = self.rule_index(rules, id)?;
-        Ok(&mut rules[place])
-    }
-
-    fn clause<'r>(
-        &self,
-        rules: &'r mut [Rule],
-        rule_id: &str,
-        clause_id: &str,
-    ) -> Result<&'r mut RuleClause, ChangeError> {
-        let clauses = &mut self.rule(rules, rule_id)?.clauses;
-        clauses.iter_mut().find(|clause| clause.id == clause_id).ok_or_else(|| {
-            ChangeError::invalid(self.place, format!("there is no clause `{clause_id}` in rule `{rule_id}`"))
-        })
-    }
 }
 
 /// A clause with an id of its own.
 pub(in crate::management) fn new_clause(new: &NewClause) -> RuleClause {
     let clause = Clause {
-        context_kind: new.context_kind.clone().filter(|kind| !kind.is_empty()),
+        context_kind: new.context_kind.as_deref().and_then(filled),
         attribute: new.attribute.clone(),
         op: Operator::from(new.op.as_str()),
         values: new.values.clone(),

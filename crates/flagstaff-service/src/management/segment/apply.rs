@@ -2,15 +2,14 @@
 
 use std::collections::HashSet;
 
-use flagstaff_eval::Value;
 use flagstaff_eval::model::SegmentTarget;
 
 use super::SegmentDefinition;
 use super::change::{NewSegmentRule, SegmentChange};
 use crate::management::ChangeError;
 use crate::management::flag::new_clause;
+use crate::management::rule_edits::{add_values, clause_of, filled, remove_values, reorder, rule_of};
 use crate::store::membership::{Membership, SegmentRule, kind_or_user};
-use crate::store::targeting::RuleClause;
 
 /// Makes one change. `place` names it in errors: `instructions[2]`.
 pub(super) fn apply(
@@ -97,13 +96,13 @@ fn apply_to_rules(
         SegmentChange::RemoveRule { rule_id } => rules.retain(|rule| rule.id != *rule_id),
         SegmentChange::ReorderRules { rule_ids } => reorder(rules, place, rule_ids)?,
         SegmentChange::UpdateRuleDescription { rule_id, description } => {
-            rule_of(rules, place, rule_id)?.description =
-                Some(description.clone()).filter(|text| !text.is_empty());
+            rule_of(rules, place, rule_id)?.description = filled(description);
         }
         SegmentChange::UpdateRuleRolloutAndContextKind { rule_id, weight, context_kind } => {
             let rule = rule_of(rules, place, rule_id)?;
             rule.weight = Some(*weight);
-            rule.rollout_context_kind = filled(context_kind).or(rule.rollout_context_kind.take());
+            let kind = context_kind.as_deref().and_then(filled);
+            rule.rollout_context_kind = kind.or(rule.rollout_context_kind.take());
         }
         SegmentChange::AddClauses { rule_id, clauses } => {
             rule_of(rules, place, rule_id)?.clauses.extend(clauses.iter().map(new_clause));
@@ -115,14 +114,10 @@ fn apply_to_rules(
             clause_of(rules, place, rule_id, clause_id)?.clause = new_clause(clause).clause;
         }
         SegmentChange::AddValuesToClause { rule_id, clause_id, values } => {
-            let listed = &mut clause_of(rules, place, rule_id, clause_id)?.clause.values;
-            let mut known: HashSet<Value> = listed.iter().cloned().collect();
-            listed.extend(values.iter().filter(|value| known.insert((*value).clone())).cloned());
+            add_values(clause_of(rules, place, rule_id, clause_id)?, values);
         }
         SegmentChange::RemoveValuesFromClause { rule_id, clause_id, values } => {
-            let gone: HashSet<&Value> = values.iter().collect();
-            let clause = clause_of(rules, place, rule_id, clause_id)?;
-            clause.clause.values.retain(|value| !gone.contains(value));
+            remove_values(clause_of(rules, place, rule_id, clause_id)?, values);
         }
         // Made by the caller.
         _ => {}
@@ -133,56 +128,10 @@ fn apply_to_rules(
 fn new_rule(new: &NewSegmentRule) -> SegmentRule {
     SegmentRule {
         id: uuid::Uuid::new_v4().to_string(),
-        description: filled(&new.description),
+        description: new.description.as_deref().and_then(filled),
         clauses: new.clauses.iter().map(new_clause).collect(),
         weight: new.weight,
-        bucket_by: filled(&new.bucket_by),
-        rollout_context_kind: filled(&new.rollout_context_kind),
+        bucket_by: new.bucket_by.as_deref().and_then(filled),
+        rollout_context_kind: new.rollout_context_kind.as_deref().and_then(filled),
     }
-}
-
-fn filled(text: &Option<String>) -> Option<String> {
-    text.clone().filter(|text| !text.is_empty())
-}
-
-fn reorder(rules: &mut Vec<SegmentRule>, place: &str, ids: &[String]) -> Result<(), ChangeError> {
-    let mut rest = std::mem::take(rules);
-    for id in ids {
-        let index = rule_index(&rest, place, id)?;
-        rules.push(rest.remove(index));
-    }
-    match rest.first() {
-        None => Ok(()),
-        Some(left) => {
-            let problem = format!("`ruleIds` has to name every rule, but `{}` is missing", left.id);
-            Err(ChangeError::invalid(place, problem))
-        }
-    }
-}
-
-fn rule_index(rules: &[SegmentRule], place: &str, id: &str) -> Result<usize, ChangeError> {
-    let index = rules.iter().position(|rule| rule.id == id);
-    index.ok_or_else(|| ChangeError::invalid(place, format!("there is no rule `{}`", id.escape_debug())))
-}
-
-fn rule_of<'r>(
-    rules: &'r mut [SegmentRule],
-    place: &str,
-    id: &str,
-) -> Result<&'r mut SegmentRule, ChangeError> {
-    let index = rule_index(rules, place, id)?;
-    Ok(&mut rules[index])
-}
-
-fn clause_of<'r>(
-    rules: &'r mut [SegmentRule],
-    place: &str,
-    rule_id: &str,
-    clause_id: &str,
-) -> Result<&'r mut RuleClause, ChangeError> {
-    let clauses = &mut rule_of(rules, place, rule_id)?.clauses;
-    clauses.iter_mut().find(|clause| clause.id == clause_id).ok_or_else(|| {
-        let shown = clause_id.escape_debug();
-        ChangeError::invalid(place, format!("there is no clause `{shown}` in rule `{rule_id}`"))
-    })
 }
