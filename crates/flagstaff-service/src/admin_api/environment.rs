@@ -50,11 +50,19 @@ pub(super) struct EnvironmentPost {
     tags: Vec<String>,
     #[serde(default)]
     critical: bool,
+    #[serde(default)]
+    source: Option<Value>,
 }
 
 impl EnvironmentPost {
-    pub(super) fn into_new(self) -> NewEnvironment {
-        NewEnvironment {
+    pub(super) fn into_new(self) -> Result<NewEnvironment, ApiError> {
+        if self.source.is_some() {
+            // Better refused than made with every flag off.
+            let message = "source: an environment is not made as a copy; leave it out, and fill it with what \
+                           GET /api/v2/export gives of the other by POST /api/v2/import/{project}/{environment}";
+            return Err(ApiError::bad_request(message));
+        }
+        Ok(NewEnvironment {
             key: self.key,
             name: self.name,
             colour: self.color,
@@ -66,7 +74,7 @@ impl EnvironmentPost {
             require_comments: self.require_comments,
             critical: self.critical,
             keys: None,
-        }
+        })
     }
 }
 
@@ -99,7 +107,7 @@ async fn create(
     Keys(project): Keys<String>,
     body: JsonBody,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let new = body.read::<EnvironmentPost>()?.into_new();
+    let new = body.read::<EnvironmentPost>()?.into_new()?;
     let (project, environment) = rules::create(&app, &caller.actor, &project, &new).await?;
     Ok((StatusCode::CREATED, Json(represent(&caller.actor, &project, &environment))))
 }
@@ -110,7 +118,7 @@ async fn patch(
     Keys((project, key)): Keys<(String, String)>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
-    let operations: Vec<Operation> = body.read_list()?;
+    let operations: Vec<Operation> = body.read()?;
     let (project, environment) =
         rules::update(&app, &caller.actor, &project, &key, |environment| edit(environment, &operations))
             .await?;

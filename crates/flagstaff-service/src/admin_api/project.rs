@@ -86,7 +86,11 @@ async fn create(
         name: post.name,
         tags: post.tags,
         new_flag_availability: availability,
-        environments: post.environments.into_iter().map(EnvironmentPost::into_new).collect(),
+        environments: post
+            .environments
+            .into_iter()
+            .map(EnvironmentPost::into_new)
+            .collect::<Result<_, _>>()?,
     };
     let (project, environments) = rules::create(&app, &caller.actor, &new).await?;
     Ok((StatusCode::CREATED, Json(whole(&caller, &project, &environments))))
@@ -98,7 +102,7 @@ async fn patch(
     Keys(key): Keys<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
-    let operations: Vec<Operation> = body.read_list()?;
+    let operations: Vec<Operation> = body.read()?;
     let (project, environments) =
         rules::update(&app, &caller.actor, &key, |project| edit(project, &operations)).await?;
     Ok(Json(whole(&caller, &project, &environments)))

@@ -153,6 +153,15 @@ async fn members_are_put_on_lists_and_taken_off() {
     assert_eq!(changed.status, 204);
     assert_eq!(service.is_listed("bob").await, (false, true));
     assert_eq!(service.rest("GET", &format!("{users}/cem"), None).await.json()["excluded"], true);
+    for shown in [
+        service.rest("GET", VIP, None).await.json()["_unboundedMetadata"].clone(),
+        service.rest("GET", &format!("{SEGMENTS}?filter=unbounded%20equals%20true"), None).await.json()["items"]
+            [0]["_unboundedMetadata"]
+            .clone(),
+    ] {
+        assert_eq!((&shown["includedCount"], &shown["excludedCount"]), (&json!(1), &json!(2)), "{shown}");
+        assert_eq!(shown["envId"], "demo-production");
+    }
     service.stop().await;
 }
 

@@ -115,6 +115,18 @@ async fn a_flag_that_breaks_a_rule_is_not_made() {
             "defaults.onVariation: there is no variation 2; the flag has 2",
         ),
         (json!({"key": "a", "name": 5}), 400, "invalid_request", "string"),
+        (
+            json!({"key": "a", "name": "A", "initialPrerequisites": [{"key": "wish-lists", "variationId": "x"}]}),
+            400,
+            "invalid_request",
+            "send the semantic patch instruction `addPrerequisite`",
+        ),
+        (
+            json!({"key": "a", "name": "A", "migrationSettings": {"stageCount": 4}}),
+            400,
+            "invalid_request",
+            "give the stages as text variations",
+        ),
     ] {
         let answer = service.rest("POST", "/api/v2/flags/demo", Some(body)).await;
         assert_refused(&answer, status, code, said);

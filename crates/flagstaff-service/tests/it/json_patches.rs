@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::rest::{FLAG, assert_refused};
+use crate::rest::{FLAG, SEGMENT, assert_refused};
 use crate::support::Service;
 
 #[tokio::test]
@@ -106,6 +106,27 @@ async fn a_patch_that_changes_nothing_writes_nothing() {
         )
         .await;
     assert_eq!((answer.status, answer.json()), (200, before));
+}
+
+#[tokio::test]
+async fn a_patch_that_is_tried_shows_what_would_come_of_it_and_keeps_nothing() {
+    let service = Service::demo().await;
+    for (path, patch, place) in [
+        (
+            FLAG,
+            json!([{"op": "replace", "path": "/environments/production/on", "value": true}]),
+            "/environments/production/on",
+        ),
+        (SEGMENT, json!([{"op": "replace", "path": "/included", "value": ["ann"]}]), "/included"),
+    ] {
+        let before = service.rest("GET", path, None).await.json();
+        let tried = service.rest("PATCH", &format!("{path}?dryRun=true"), Some(patch.clone())).await;
+        assert_eq!(tried.status, 200, "{tried:?}");
+        assert_eq!(tried.json().pointer(place), patch.pointer("/0/value"), "{path}");
+        assert_eq!(service.rest("GET", path, None).await.json(), before, "{path}");
+        let wrong = json!([{"op": "replace", "path": "/name", "value": ""}]);
+        assert_eq!(service.rest("PATCH", &format!("{path}?dryRun=true"), Some(wrong)).await.status, 400);
+    }
 }
 
 #[tokio::test]

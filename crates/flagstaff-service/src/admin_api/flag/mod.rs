@@ -1,7 +1,6 @@
 //! Flags: `/api/v2/flags/{project}`.
 
 mod document;
-mod evaluate;
 mod list;
 mod represent;
 mod semantic_patch;
@@ -9,7 +8,7 @@ mod semantic_patch;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use flagstaff_eval::model::ClientSideAvailability;
 use serde::Deserialize;
@@ -39,10 +38,6 @@ pub(super) fn router() -> Router<SharedApp> {
         .route("/api/v2/flags", get(projects))
         .route("/api/v2/flags/{project}", get(list::list).post(create))
         .route("/api/v2/flags/{project}/{flag}", get(one).patch(patch).delete(delete))
-        .route(
-            "/api/v2/projects/{project}/environments/{environment}/flags/evaluate",
-            post(evaluate::evaluate),
-        )
 }
 
 /// A flag is listed by project: these are they.
@@ -102,6 +97,10 @@ struct FlagPost {
     maintainer_id: Option<String>,
     #[serde(default)]
     is_flag_on: bool,
+    #[serde(default)]
+    initial_prerequisites: Vec<Value>,
+    #[serde(default)]
+    migration_settings: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -116,6 +115,21 @@ struct VariationPost {
 }
 
 impl FlagPost {
+    /// Refuses what would have the flag serve something else, if it were passed over.
+    fn check_understood(&self) -> Result<(), ApiError> {
+        if !self.initial_prerequisites.is_empty() {
+            let message = "initialPrerequisites: a flag is made without prerequisites; leave them out, and send the \
+                           semantic patch instruction `addPrerequisite` for each environment before it is turned on";
+            return Err(ApiError::bad_request(message));
+        }
+        if self.migration_settings.is_some() {
+            let message = "migrationSettings: flags are not made with the stages of a migration; give the stages as \
+                           text variations: off, dualwrite, shadow, live, rampdown, complete";
+            return Err(ApiError::bad_request(message));
+        }
+        Ok(())
+    }
+
     fn into_new(self, project: &Project, creator: &str) -> NewFlag {
         let availability = self.client_side_availability.unwrap_or(ClientSideAvailability {
             using_environment_id: self
@@ -167,6 +181,7 @@ async fn create(
         return Err(ApiError::bad_request("clone: flags cannot be cloned yet; send the variations instead"));
     }
     let post: FlagPost = body.read()?;
+    post.check_understood()?;
     let (project, _) = project::get(&app, &project_key).await?;
     let new = post.into_new(&project, &caller.member.public_id);
     let state = rules::create(&app, &caller.actor, &project_key, new, "").await?;
@@ -180,15 +195,11 @@ async fn patch(
     params: Params,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    if params.flag("dryRun", false)? {
-        return Err(ApiError::bad_request(
-            "dryRun: a patch cannot be tried without making it yet; leave it out",
-        ));
-    }
     let edit = Edit {
         project_key: &project,
         flag_key: &key,
         expected_version: expected_version(&body.headers, VERSION)?,
+        dry_run: params.flag("dryRun", false)?,
         ..Edit::default()
     };
     let state = if is_semantic(&body) {

@@ -31,11 +31,13 @@ pub(super) async fn list(
     let orders = params.all("sort").flat_map(|text| text.split(',')).filter(|text| !text.is_empty());
     let orders = orders.map(order).collect::<Result<Vec<_>, _>>()?;
     let (project, environment, mut rows) = rules::list(&app, &project, &environment).await?;
-    rows.retain(|row| filters.iter().all(|filter| filter.takes(row)));
-    rows.sort_by(|one, other| {
+    rows.retain(|(row, _)| filters.iter().all(|filter| filter.takes(row)));
+    rows.sort_by(|(one, _), (other, _)| {
         orders.iter().map(|order| order(one, other)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     });
-    Ok(Json(params.paged(page, &rows, |row| represent(&project, &environment, row))))
+    Ok(Json(
+        params.paged(page, &rows, |(row, filling)| represent(&project, &environment, row, filling.as_ref())),
+    ))
 }
 
 /// One condition on segments: `tags anyOf ["a", "b"]`.

@@ -91,16 +91,12 @@ async fn patch(
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     caller.actor.may(Action::ChangeFlags)?;
-    if params.flag("dryRun", false)? {
-        return Err(ApiError::bad_request(
-            "dryRun: a patch cannot be tried without making it yet; leave it out",
-        ));
-    }
     let edit = Edit {
         project_key: &project,
         environment_key: &environment,
         segment_key: &key,
         expected_version: expected_version(&body.headers, VERSION)?,
+        dry_run: params.flag("dryRun", false)?,
         ..Edit::default()
     };
     let state = if is_semantic(&body) {
@@ -149,6 +145,7 @@ async fn delete(
         segment_key: &key,
         comment: params.get("comment").unwrap_or_default(),
         expected_version: expected_version(&headers, VERSION)?,
+        ..Edit::default()
     };
     rules::delete(&app, &caller.actor, &edit).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::admin_api::link::{link, part};
 use crate::management::segment::SegmentState;
+use crate::store::big_segment::Filling;
 use crate::store::environment::Environment;
 use crate::store::membership::SegmentRule;
 use crate::store::project::Project;
@@ -11,7 +12,7 @@ use crate::store::segment::SegmentRow;
 
 /// A segment with the flags that use it.
 pub(super) fn with_flags(state: &SegmentState) -> Value {
-    let mut value = segment(&state.project, &state.environment, &state.row);
+    let mut value = segment(&state.project, &state.environment, &state.row, state.filling.as_ref());
     let (project, environment) = (part(&state.project.key), part(&state.environment.key));
     let flag = |(key, name): &(String, String)| {
         let key_part = part(key);
@@ -26,8 +27,13 @@ pub(super) fn with_flags(state: &SegmentState) -> Value {
     value
 }
 
-/// A segment.
-pub(super) fn segment(project: &Project, environment: &Environment, row: &SegmentRow) -> Value {
+/// A segment; of a big one, which lists nobody, how many are in it.
+pub(super) fn segment(
+    project: &Project,
+    environment: &Environment,
+    row: &SegmentRow,
+    filling: Option<&Filling>,
+) -> Value {
     let membership = &row.membership;
     let parent = format!("/api/v2/segments/{}/{}", part(&project.key), part(&environment.key));
     let own = format!("{parent}/{}", part(&row.key));
@@ -51,6 +57,17 @@ pub(super) fn segment(project: &Project, environment: &Environment, row: &Segmen
     });
     if let Some(kind) = &membership.unbounded_context_kind {
         value["unboundedContextKind"] = json!(kind);
+    }
+    if membership.unbounded {
+        value["_unboundedMetadata"] = json!({
+            "envId": environment.client_side_id,
+            "segmentId": row.public_id,
+            "version": row.version,
+            "includedCount": filling.map_or(0, |filling| filling.included),
+            "excludedCount": filling.map_or(0, |filling| filling.excluded),
+            "lastModified": filling.map_or(row.created_at, |filling| filling.changed_at),
+            "deleted": false,
+        });
     }
     value
 }

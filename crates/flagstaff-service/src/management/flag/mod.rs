@@ -34,7 +34,7 @@ use crate::store::flag::{self, FlagRow, TargetingRow};
 use crate::store::member::{self, Member};
 use crate::store::project::{self, Project};
 use crate::store::targeting::{FlagDefinition, Targeting};
-use crate::store::{StoreError, new_public_id};
+use crate::store::{StoreError, Write, new_public_id};
 use crate::{App, now_ms};
 
 /// A flag as it is: its definition, and its targeting in every environment.
@@ -72,6 +72,8 @@ pub struct Edit<'a> {
     pub expected_version: Option<u64>,
     /// The version of the targeting in one environment that the writer saw, by environment key.
     pub expected_targeting: Option<(&'a str, u64)>,
+    /// Whether to say only what would come of it.
+    pub dry_run: bool,
 }
 
 /// A flag that is to be made.
@@ -145,15 +147,17 @@ pub async fn change(
     environment_key: Option<&str>,
     changes: &[FlagChange],
 ) -> Result<FlagState, ChangeError> {
+    actor.may(Action::ChangeFlags)?;
+    let mut write = app.store.write().await?;
+    // Read where nobody else writes: the places of their variations change.
+    let project = project_by_key(&mut write, edit.project_key).await?;
     let mut others = HashMap::new();
     for key in changes.iter().flat_map(FlagChange::other_flags) {
-        let mut snapshot = app.store.snapshot().await?;
-        let project = project_by_key(&mut snapshot, edit.project_key).await?;
-        if let Some(other) = flag::by_key(&mut snapshot, project.id, key).await? {
+        if let Some(other) = flag::by_key(&mut write, project.id, key).await? {
             others.insert(key.to_owned(), other.definition);
         }
     }
-    rewrite(app, actor, edit, |draft| {
+    let rewritten = rewrite_in(&mut write, actor, edit, |_, draft| {
         if let Some(environment_key) = environment_key {
             draft.targeting(environment_key)?;
         }
@@ -162,8 +166,9 @@ pub async fn change(
             apply::apply(draft, &around, &format!("instructions[{place}]"), change)?;
         }
         Ok(())
-    })
-    .await
+    });
+    let rewritten = rewritten.await?;
+    settle(app, write, edit, rewritten).await
 }
 
 /// Lets `edit_draft` change the current state, checks what comes out, and writes it. Nobody else
@@ -185,8 +190,18 @@ pub async fn rewrite_state(
     edit_draft: impl FnOnce(&FlagState, &mut Draft) -> Result<(), ChangeError> + Send,
 ) -> Result<FlagState, ChangeError> {
     let mut write = app.store.write().await?;
-    let (state, changed) = rewrite_in(&mut write, actor, edit, edit_draft).await?;
-    if changed {
+    let rewritten = rewrite_in(&mut write, actor, edit, edit_draft).await?;
+    settle(app, write, edit, rewritten).await
+}
+
+/// Keeps what was written, if anything was, and was meant.
+async fn settle(
+    app: &App,
+    write: Write,
+    edit: &Edit<'_>,
+    (state, changed): (FlagState, bool),
+) -> Result<FlagState, ChangeError> {
+    if changed && !edit.dry_run {
         write.commit().await?;
         publish(app).await;
     }

@@ -18,6 +18,7 @@ use super::{ChangeError, name, publish};
 use crate::auth::{Action, Actor, secret};
 use crate::management::flag::require_comment;
 use crate::store::audit::{self, AuditEntry};
+use crate::store::big_segment::{self, Filling};
 use crate::store::change_log::{self, ItemKind};
 use crate::store::connection::Connection;
 use crate::store::environment::{self, Environment};
@@ -38,6 +39,8 @@ pub struct SegmentState {
     pub row: SegmentRow,
     /// Key and name of the flags whose rules speak of it.
     pub flags: Vec<(String, String)>,
+    /// How many are in it and kept out, if it is a big one and ever had anybody.
+    pub filling: Option<Filling>,
 }
 
 /// What of a segment can be changed.
@@ -78,17 +81,26 @@ pub struct Edit<'a> {
     pub comment: &'a str,
     /// The version that the writer saw; a newer one is a conflict.
     pub expected_version: Option<u64>,
+    /// Whether to say only what would come of it.
+    pub dry_run: bool,
 }
 
-/// The segments of an environment by key.
+/// The segments of an environment by key, with how many are in each big one.
 pub async fn list(
     app: &App,
     project_key: &str,
     environment_key: &str,
-) -> Result<(Project, Environment, Vec<SegmentRow>), ChangeError> {
+) -> Result<(Project, Environment, Vec<(SegmentRow, Option<Filling>)>), ChangeError> {
     let mut snapshot = app.store.snapshot().await?;
     let (project, environment) = load_environment(&mut snapshot, project_key, environment_key).await?;
     let rows = segment::in_environment(&mut snapshot, environment.id).await?;
+    let mut fillings = big_segment::of_environment(&mut snapshot, environment.id).await?;
+    let with_filling = |row: SegmentRow| {
+        let generation = row.membership.generation.unwrap_or_default();
+        let filling = fillings.remove(&(row.key.clone(), generation));
+        (row, filling)
+    };
+    let rows = rows.into_iter().map(with_filling).collect();
     Ok((project, environment, rows))
 }
 
@@ -149,7 +161,7 @@ pub async fn rewrite(
 ) -> Result<SegmentState, ChangeError> {
     let mut write = app.store.write().await?;
     let (state, changed) = rewrite_in(&mut write, actor, edit, edit_draft).await?;
-    if changed {
+    if changed && !edit.dry_run {
         write.commit().await?;
         publish(app).await;
     }
@@ -310,7 +322,11 @@ async fn load(connection: &mut Connection, edit: &Edit<'_>) -> Result<SegmentSta
         }
     })?;
     let flags = checks::flags_using(connection, environment.id, edit.segment_key).await?;
-    Ok(SegmentState { project, environment, row, flags })
+    let filling = match row.membership.generation {
+        Some(generation) => big_segment::find(connection, environment.id, &row.key, generation).await?,
+        None => None,
+    };
+    Ok(SegmentState { project, environment, row, flags, filling })
 }
 
 impl SegmentDefinition {

@@ -16,6 +16,8 @@ pub mod import;
 pub mod member;
 pub mod revision;
 
+use std::collections::HashMap;
+
 use super::connection::{Connection, Row, sql};
 use super::{EnvironmentId, StoreError};
 
@@ -64,6 +66,18 @@ pub async fn find(
         .fetch_optional(connection)
         .await?;
     Ok(row.as_ref().map(read))
+}
+
+/// The members of each big segment of an environment, by key and generation.
+pub async fn of_environment(
+    connection: &mut Connection,
+    environment: EnvironmentId,
+) -> Result<HashMap<(String, i64), Filling>, StoreError> {
+    let rows = sql("SELECT * FROM big_segment WHERE environment_id = $1")
+        .bind(environment.0)
+        .fetch_all(connection)
+        .await?;
+    Ok(rows.iter().map(read).map(|filling| ((filling.key.clone(), filling.generation), filling)).collect())
 }
 
 /// The members of this segment, made ready for the first.

@@ -121,7 +121,7 @@ pub(super) async fn write(
                     environment_key: &environment.key,
                     segment_key: &new.key,
                     comment,
-                    expected_version: None,
+                    ..Edit::default()
                 };
                 segments::save(connection, actor, &edit, environment, &before, &new.definition).await?;
             }
