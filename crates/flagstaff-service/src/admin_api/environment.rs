@@ -118,7 +118,7 @@ async fn patch(
     Keys((project, key)): Keys<(String, String)>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
-    let operations: Vec<Operation> = body.read()?;
+    let operations: Vec<Operation> = body.read_list()?;
     let (project, environment) =
         rules::update(&app, &caller.actor, &project, &key, |environment| edit(environment, &operations))
             .await?;

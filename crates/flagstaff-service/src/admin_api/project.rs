@@ -102,7 +102,7 @@ async fn patch(
     Keys(key): Keys<String>,
     body: JsonBody,
 ) -> Result<Json<Value>, ApiError> {
-    let operations: Vec<Operation> = body.read()?;
+    let operations: Vec<Operation> = body.read_list()?;
     let (project, environments) =
         rules::update(&app, &caller.actor, &key, |project| edit(project, &operations)).await?;
     Ok(Json(whole(&caller, &project, &environments)))

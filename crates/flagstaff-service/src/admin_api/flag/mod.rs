@@ -1,6 +1,7 @@
 //! Flags: `/api/v2/flags/{project}`.
 
 mod document;
+mod evaluate;
 mod list;
 mod represent;
 mod semantic_patch;
@@ -8,7 +9,7 @@ mod semantic_patch;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use flagstaff_eval::model::ClientSideAvailability;
 use serde::Deserialize;
@@ -38,6 +39,10 @@ pub(super) fn router() -> Router<SharedApp> {
         .route("/api/v2/flags", get(projects))
         .route("/api/v2/flags/{project}", get(list::list).post(create))
         .route("/api/v2/flags/{project}/{flag}", get(one).patch(patch).delete(delete))
+        .route(
+            "/api/v2/projects/{project}/environments/{environment}/flags/evaluate",
+            post(evaluate::evaluate),
+        )
 }
 
 /// A flag is listed by project: these are they.
