@@ -1,9 +1,14 @@
 //! The rules for users that were seen.
 
+use std::time::Duration;
+
 use super::{ChangeError, environment};
 use crate::auth::{Action, Actor};
 use crate::store::audit::{self, AuditEntry};
 use crate::{App, now_ms};
+
+/// How long events that came in before are waited for.
+const COUNTED: Duration = Duration::from_secs(5);
 
 /// Deletes all that is known of a user, and says in the audit log who did. False if nothing was known.
 ///
@@ -17,6 +22,8 @@ pub async fn delete(
 ) -> Result<bool, ChangeError> {
     actor.may(Action::ChangeFlags)?;
     let (project, environment) = environment::get(app, project_key, environment_key).await?;
+    // What came in before is known by now, and deleted with the rest. If counting is far behind, a user may come back.
+    app.analytics.wait_until_counted(COUNTED).await;
     let mut write = app.store.write().await?;
     let entry = AuditEntry {
         project_key: Some(&project.key),

@@ -50,6 +50,21 @@ fn keys(answer: &Answer) -> Vec<Value> {
     answer.json()["items"].as_array().unwrap().iter().map(|item| item["user"]["key"].clone()).collect()
 }
 
+/// Also if what tells of them waits to be counted.
+#[tokio::test]
+async fn user_who_is_deleted_does_not_come_back_by_what_was_sent_before() {
+    let service = Service::demo().await;
+    for _ in 0..5 {
+        assert_eq!(post(&service, "/bulk", &[], batch().as_bytes()).await.status, 202);
+        let headers = [("authorization", TOKEN)];
+        let path = "/api/v2/users/demo/production/k%2F1";
+        assert_eq!(service.request("DELETE", path, &headers, b"").await.status, 204);
+        service.counted().await;
+        assert_eq!(get(&service, path).await.status, 404);
+    }
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn batch_is_answered_202_with_our_time_and_no_body() {
     let service = Service::demo().await;
