@@ -92,6 +92,28 @@ mod tests {
         assert_eq!(added(json!({"name": "Ada"})), None);
     }
 
+    /// Whatever is wrong inside the file, a user is in some country or in none.
+    #[test]
+    fn a_damaged_file_is_refused_or_knows_less() {
+        let whole = flagstaff_testkit::country_database(&[("81.2.69.0/24", "GB"), ("2001:db8::/32", "NO")]);
+        let damages =
+            (0..whole.len()).flat_map(|place| [0x00, 0x01, 0x3f, 0x80, 0xff].map(|byte| (place, byte)));
+        for (place, byte) in damages {
+            let mut damaged = whole.clone();
+            damaged[place] ^= byte;
+            let Ok(reader) = Reader::from_source(damaged) else { continue };
+            let countries = Countries(reader);
+            for address in ["81.2.69.160", "2001:db8::7", "127.0.0.1"] {
+                countries.of(address);
+            }
+        }
+        for length in 0..whole.len() {
+            if let Ok(reader) = Reader::from_source(whole[..length].to_vec()) {
+                Countries(reader).of("81.2.69.160");
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_such_file_is_refused_with_its_name() {
         let error = Countries::open(Path::new("Cargo.toml")).unwrap_err();

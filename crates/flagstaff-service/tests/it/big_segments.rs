@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,6 +12,7 @@ use flagstaff_service::live_environment::{AskedMembers, LiveEnvironment, Members
 use flagstaff_service::now_ms;
 use flagstaff_wire::big_segments::{ContextHash, Patch, reference};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::rest::{TOKEN, assert_refused};
 use crate::streams::Stream;
@@ -233,6 +235,43 @@ async fn a_file_that_is_none_is_refused_and_the_next_one_is_taken() {
     assert_eq!(service.is_listed("ann").await, (true, false));
     let missing = service.rest("GET", &format!("{VIP}/imports/none"), None).await;
     assert_refused(&missing, 404, "not_found", "there is no import `none`");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_whose_sender_hangs_up_is_taken_to_its_end() {
+    let service = Service::with_big_segment().await;
+    let others: Vec<String> = (0..20_000).map(|number| format!("user-{number}")).collect();
+    assert_eq!(service.import(&[], &others.join("\n")).await.status, 204);
+    let form = "--X\r\ncontent-disposition: form-data; name=\"mode\"\r\n\r\nreplace\r\n--X\r\n\
+        content-disposition: form-data; name=\"file\"; filename=\"one.csv\"\r\n\r\nann\r\n--X--\r\n";
+    let mut sender = tokio::net::TcpStream::connect(service.address()).await.unwrap();
+    let head = format!(
+        "POST {VIP}/imports HTTP/1.1\r\nhost: x\r\nauthorization: {TOKEN}\r\n\
+         content-type: multipart/form-data; boundary=X\r\ncontent-length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    sender.write_all(head.as_bytes()).await.unwrap();
+    // It has begun, and there are many to take out.
+    let status = async || -> Option<String> {
+        let asked = "SELECT status FROM big_segment_import WHERE mode = 'replace' OR status = 'in_progress'";
+        let mut reading = service.app().store.read().await.unwrap();
+        flagstaff_service::store::connection::sql(asked).fetch_optional_scalar(&mut reading).await.unwrap()
+    };
+    let became = async |wanted: &[&str]| {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !status().await.is_some_and(|status| wanted.contains(&&*status)) {
+            assert!(Instant::now() < until, "{:?}", status().await);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    became(&["in_progress", "complete"]).await;
+    drop(sender);
+    became(&["complete"]).await;
+    assert_eq!(
+        (service.is_listed("ann").await, service.is_listed("user-7").await),
+        ((true, false), (false, false))
+    );
     service.stop().await;
 }
 
