@@ -11,7 +11,7 @@ use crate::expect::ensure;
 use crate::flags::{flags, serving};
 use crate::mock::{Answer, Endpoint, Request};
 use crate::scene::{A_WHILE, Client, SOON, Scene};
-use crate::suite::Suite;
+use crate::suite::{Suite, Verdict};
 
 pub(crate) fn add(suite: &mut Suite) {
     add_requests(suite);
@@ -65,15 +65,20 @@ fn add_requests(suite: &mut Suite) {
             let first = service.request(0, SOON).await?.at;
             let fourth = service.request(3, SOON).await?.at;
             let took = fourth - first;
-            let good = took > Duration::from_millis(1_300) && took < Duration::from_millis(4_000);
+            // On a busy machine a request is noticed late. Otherwise it would be 30 s each.
+            let good = took > Duration::from_millis(700) && took < Duration::from_secs(15);
             ensure(good, || format!("three intervals of 500 ms took {took:?}"))
         })
         .test("a service that is slow delays polls, and they do not pile up", |scene| async move {
             let service = scene.endpoint("poll", answer("a").after(Duration::from_millis(300))).await?;
             let _client = client(&scene, &service, 10).await?;
-            tokio::time::sleep(Duration::from_millis(1_000)).await;
-            let count = service.request_count();
-            ensure(count <= 6, || format!("{count} polls were begun while 4 could be answered"))
+            service.request(3, SOON).await?;
+            for pair in service.requests().windows(2) {
+                let between = pair[1].at - pair[0].at;
+                let good = between >= Duration::from_millis(300);
+                ensure(good, || format!("a poll was begun {between:?} after another that took 300 ms"))?;
+            }
+            Ok(())
         });
 }
 
@@ -130,14 +135,7 @@ fn add_errors(suite: &mut Suite) {
     for status in [400, 408, 429, 500, 503] {
         group.test(
             format!("after status {status} the flags stay, and it is polled again"),
-            move |scene| async move {
-                let service = scene.endpoint("poll", answer("b")).await?;
-                service.answer_first([answer("a"), Answer::status(status), Answer::status(status)]);
-                let client = client(&scene, &service, 100).await?;
-                service.request(2, SOON).await?;
-                client.has_value("f", "a").await?;
-                client.soon_has_value("f", "b").await
-            },
+            move |scene| async move { stays(&scene, Answer::status(status)).await },
         );
         group.test(format!("after status {status} at first it is polled again"), move |scene| async move {
             let service = scene.endpoint("poll", answer("a")).await?;
@@ -153,24 +151,23 @@ fn add_errors(suite: &mut Suite) {
     ] {
         group.test(
             format!("a body that is {name} changes nothing, and it is polled again"),
-            move |scene| async move {
-                let service = scene.endpoint("poll", answer("b")).await?;
-                service.answer_first([answer("a"), Answer::json(body), Answer::json(body)]);
-                let client = client(&scene, &service, 100).await?;
-                service.request(2, SOON).await?;
-                client.has_value("f", "a").await?;
-                client.soon_has_value("f", "b").await
-            },
+            move |scene| async move { stays(&scene, Answer::json(body)).await },
         );
     }
     group.test("a connection that breaks changes nothing, and it is polled again", |scene| async move {
-        let service = scene.endpoint("poll", answer("b")).await?;
-        service.answer_first([answer("a"), Answer::HangUp, Answer::HangUp, Answer::HangUp]);
-        let client = client(&scene, &service, 100).await?;
-        service.request(2, SOON).await?;
-        client.has_value("f", "a").await?;
-        client.soon_has_value("f", "b").await
+        stays(&scene, Answer::HangUp).await
     });
+}
+
+/// After the first poll this is all that comes, for a while: the flags stay, and are polled again.
+async fn stays(scene: &Scene, trouble: Answer) -> Verdict {
+    let service = scene.endpoint("poll", trouble).await?;
+    service.answer_first([answer("a")]);
+    let client = client(scene, &service, 100).await?;
+    service.request(3, SOON).await?;
+    client.has_value("f", "a").await?;
+    service.answer(answer("b"));
+    client.soon_has_value("f", "b").await
 }
 
 fn add_gzip(suite: &mut Suite) {

@@ -82,10 +82,11 @@ fn add_ordinary(suite: &mut Suite) {
         })
         .test("a connection that breaks is opened again", |scene| async move {
             let service = scene.endpoint("stream", good()).await?;
-            service.answer_first([good(), Answer::HangUp, Answer::HangUp]);
-            service.answer(Answer::events([put(&flags([serving("f", 1, "b")]))]));
             let client = client(&scene, &service, 1).await?;
+            service.answer(Answer::events([put(&flags([serving("f", 1, "b")]))]));
+            service.answer_first([Answer::HangUp, Answer::HangUp]);
             service.stream(0, SOON).await?.end();
+            service.request(3, SOON).await?;
             client.soon_has_value("f", "b").await
         });
     for status in RECOVERABLE {
