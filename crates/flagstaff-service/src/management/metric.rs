@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::flag::project_by_key;
-use super::{ChangeError, finish, name};
+use super::{ChangeError, finish, name, note, publish};
 use crate::auth::{Action, Actor};
 use crate::store::audit::AuditEntry;
 use crate::store::connection::Connection;
@@ -37,20 +37,32 @@ pub async fn create(app: &App, actor: &Actor, project_key: &str, new: Metric) ->
     actor.may(Action::ChangeFlags)?;
     let mut write = app.store.write().await?;
     let project = project_by_key(&mut write, project_key).await?;
+    insert(&mut write, actor, &project, &new).await?;
+    write.commit().await?;
+    publish(app).await;
+    get(app, project_key, &new.key).await
+}
+
+/// Makes a metric inside a transaction.
+pub(super) async fn insert(
+    connection: &mut Connection,
+    actor: &Actor,
+    project: &Project,
+    new: &Metric,
+) -> Result<(), ChangeError> {
     let new = Metric {
         public_id: new_public_id(),
         project_id: project.id,
         version: 1,
         created_at: now_ms(),
-        ..new
+        ..new.clone()
     };
     check(&new)?;
-    metric::insert(&mut write, &new).await.map_err(|error| {
-        ChangeError::duplicate(error, "metric", &new.key, format!("project `{project_key}`"))
+    metric::insert(connection, &new).await.map_err(|error| {
+        ChangeError::duplicate(error, "metric", &new.key, format!("project `{}`", project.key))
     })?;
-    let entry = AuditEntry { action: "create", after: Some(shown(&new)), ..entry(project_key, &new.key) };
-    finish(app, write, actor, project.id, entry).await?;
-    get(app, project_key, &new.key).await
+    let entry = AuditEntry { action: "create", after: Some(shown(&new)), ..entry(&project.key, &new.key) };
+    note(connection, actor, project.id, entry).await
 }
 
 /// Changes a metric: whatever `edit` does to it, but for its key and kind.
@@ -102,7 +114,7 @@ async fn load(
 }
 
 /// What a metric has to be.
-pub(super) fn check(metric: &Metric) -> Result<(), ChangeError> {
+fn check(metric: &Metric) -> Result<(), ChangeError> {
     name::check_key("key", &metric.key)?;
     name::check_name("name", &metric.name)?;
     name::check_text("description", &metric.description)?;

@@ -28,6 +28,7 @@ pub use error::ChangeError;
 use crate::App;
 use crate::auth::Actor;
 use crate::store::audit::{self, AuditEntry};
+use crate::store::connection::Connection;
 use crate::store::{EnvironmentId, Write, environment as environments};
 
 /// Has the live environments take over what was just committed. If that fails, they do it on their
@@ -38,8 +39,7 @@ async fn publish(app: &App) {
     }
 }
 
-/// Commits a change of something that all environments of a project share, and that is no flag: with its audit
-/// entry, and so that every environment looks at its settings again.
+/// Commits a change of something that all environments of a project share, and that is no flag.
 async fn finish(
     app: &App,
     mut write: Write,
@@ -47,11 +47,21 @@ async fn finish(
     project_id: i64,
     entry: AuditEntry<'_>,
 ) -> Result<(), ChangeError> {
-    audit::append(&mut write, actor, crate::now_ms(), entry).await?;
-    environments::touch_all(&mut write, project_id).await?;
+    note(&mut write, actor, project_id, entry).await?;
     write.commit().await?;
     publish(app).await;
     Ok(())
+}
+
+/// Writes the audit entry of such a change, and has every environment look at its settings again.
+async fn note(
+    connection: &mut Connection,
+    actor: &Actor,
+    project_id: i64,
+    entry: AuditEntry<'_>,
+) -> Result<(), ChangeError> {
+    audit::append(connection, actor, crate::now_ms(), entry).await?;
+    Ok(environments::touch_all(connection, project_id).await?)
 }
 
 /// Commits the deletion of environments, of which nothing that was counted may be left: the ids of

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::flag::project_by_key;
-use super::{ChangeError, finish, name};
+use super::{ChangeError, finish, name, note, publish};
 use crate::auth::{Action, Actor};
 use crate::store::audit::AuditEntry;
 use crate::store::connection::Connection;
@@ -51,9 +51,23 @@ pub async fn create(
     new: &NewPayloadFilter,
 ) -> Result<PayloadFilter, ChangeError> {
     actor.may(Action::ChangeProjects)?;
-    name::check_key("key", &new.key)?;
     let mut write = app.store.write().await?;
     let project = project_by_key(&mut write, project_key).await?;
+    insert(&mut write, actor, &project, new).await?;
+    write.commit().await?;
+    publish(app).await;
+    get(app, project_key, &new.key).await
+}
+
+/// Makes a payload filter inside a transaction.
+pub(super) async fn insert(
+    connection: &mut Connection,
+    actor: &Actor,
+    project: &Project,
+    new: &NewPayloadFilter,
+) -> Result<(), ChangeError> {
+    actor.may(Action::ChangeProjects)?;
+    name::check_key("key", &new.key)?;
     let filter = PayloadFilter {
         id: 0,
         public_id: new_public_id(),
@@ -66,16 +80,15 @@ pub async fn create(
         created_at: now_ms(),
     };
     check(&filter)?;
-    if payload_filter::of_project(&mut write, project.id).await?.len() >= MOST_FILTERS {
+    if payload_filter::of_project(connection, project.id).await?.len() >= MOST_FILTERS {
         let problem = format!("a project has at most {MOST_FILTERS} payload filters; delete one first");
         return Err(ChangeError::invalid("key", problem));
     }
-    payload_filter::insert(&mut write, &filter).await.map_err(|error| {
-        ChangeError::duplicate(error, "payload filter", &new.key, format!("project `{project_key}`"))
+    payload_filter::insert(connection, &filter).await.map_err(|error| {
+        ChangeError::duplicate(error, "payload filter", &new.key, format!("project `{}`", project.key))
     })?;
-    let entry = AuditEntry { action: "create", after: Some(shown(&filter)), ..entry(project_key, &new.key) };
-    finish(app, write, actor, project.id, entry).await?;
-    get(app, project_key, &new.key).await
+    let entry = AuditEntry { action: "create", after: Some(shown(&filter)), ..entry(&project.key, &new.key) };
+    note(connection, actor, project.id, entry).await
 }
 
 /// Changes name, description and conditions: whatever `edit` does to them.
@@ -92,18 +105,32 @@ pub async fn update(
     let mut after = before.clone();
     edit(&mut after)?;
     if after != before {
-        after.version = before.version + 1;
-        check(&after)?;
-        payload_filter::update(&mut write, &after).await?;
-        let entry = AuditEntry {
-            action: "update",
-            before: Some(shown(&before)),
-            after: Some(shown(&after)),
-            ..entry(project_key, key)
-        };
-        finish(app, write, actor, project.id, entry).await?;
+        update_in(&mut write, actor, &project, &before, after).await?;
+        write.commit().await?;
+        publish(app).await;
     }
     get(app, project_key, key).await
+}
+
+/// Changes a payload filter inside a transaction.
+pub(super) async fn update_in(
+    connection: &mut Connection,
+    actor: &Actor,
+    project: &Project,
+    before: &PayloadFilter,
+    after: PayloadFilter,
+) -> Result<(), ChangeError> {
+    actor.may(Action::ChangeProjects)?;
+    let after = PayloadFilter { version: before.version + 1, ..after };
+    check(&after)?;
+    payload_filter::update(connection, &after).await?;
+    let entry = AuditEntry {
+        action: "update",
+        before: Some(shown(before)),
+        after: Some(shown(&after)),
+        ..entry(&project.key, &before.key)
+    };
+    note(connection, actor, project.id, entry).await
 }
 
 /// Deletes a payload filter. SDKs that ask for it are answered 404 from then on.

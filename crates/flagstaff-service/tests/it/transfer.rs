@@ -365,6 +365,56 @@ async fn environments_that_the_file_says_nothing_of_serve_what_they_served() {
 }
 
 #[tokio::test]
+async fn payload_filters_come_along_and_take_an_admin() {
+    let service = Service::demo().await;
+    let path = "/api/v2/projects/demo/payload-filters";
+    let condition = |tag: &str| json!([{"attribute": "tags", "op": "in", "values": [tag]}]);
+    let new =
+        json!({"key": "shop", "name": "Shop", "description": "All of it", "conditions": condition("shop")});
+    assert_eq!(service.rest("POST", path, Some(new)).await.status, 201);
+    let text = service.export("").await;
+    let mut document: Value = serde_json::from_str(&text).unwrap();
+    let writer = service.rest("POST", "/api/v2/tokens", Some(json!({"role": "writer"}))).await.json();
+    let writer = writer["token"].as_str().unwrap();
+    let unchanged = service.rest_as(writer, "POST", "/api/v2/import", Some(document.clone())).await;
+    assert_eq!(unchanged.json()["saved"], true, "{unchanged:?}");
+
+    let other = Service::demo().await;
+    other.imported("?onConflict=replace", &document).await;
+    assert_eq!(other.export("").await, text);
+    let only_shop = [("authorization", "sdk-demo-production")];
+    assert_eq!(other.request("GET", "/sdk/latest-all?filter=shop", &only_shop, b"").await.status, 200);
+
+    document["flagstaff"]["projects"]["demo"]["payloadFilters"]["shop"]["conditions"] = condition("search");
+    let refused =
+        service.rest_as(writer, "POST", "/api/v2/import?onConflict=replace", Some(document.clone())).await;
+    assert_refused(&refused, 403, "forbidden", "role");
+    let counts = other.imported("?onConflict=replace", &document).await;
+    assert_eq!(counts["payloadFilter replaced"], 1, "{counts}");
+    let shown = other.rest("GET", &format!("{path}/shop"), None).await.json();
+    assert_eq!((&shown["conditions"], &shown["_version"]), (&condition("search"), &json!(2)));
+    let log = other.imported("", &document).await;
+    assert_eq!(log["payloadFilter unchanged"], 1, "{log}");
+}
+
+#[tokio::test]
+async fn what_says_only_a_part_makes_what_is_missing_and_changes_no_settings() {
+    let service = Service::demo().await;
+    let items = json!({"flags": {"plain": boolean("plain")}, "segments": {}});
+    let environment = |key: &str| json!({"key": key, "name": "Renamed", "data": items});
+    let document = json!({"flags": {}, "segments": {}, "flagstaff": {"format": 1, "project": "", "environment": "",
+        "isPartial": true, "projects": {"demo": {"name": "Renamed",
+            "environments": [environment("production"), environment("qa")]}}}});
+    let counts = service.imported("", &document).await;
+    assert_eq!(counts, json!({"environment created": 1, "flag created": 1}));
+    let shown = service.rest("GET", "/api/v2/projects/demo?expand=environments", None).await.json();
+    assert_eq!(shown["name"], "Demo shop");
+    let names: Vec<_> =
+        shown["environments"]["items"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["Production", "Staging", "Renamed"]);
+}
+
+#[tokio::test]
 async fn an_environment_that_wants_to_know_why_is_told_why() {
     let service = Service::demo().await;
     let path = "/api/v2/projects/demo/environments/production";

@@ -15,6 +15,7 @@ use flagstaff_eval::model::{ClientSideAvailability, Flag, Segment};
 use serde::{Deserialize, Serialize};
 
 use crate::store::metric::Page;
+use crate::store::payload_filter::Condition;
 use crate::store::targeting::Defaults;
 
 /// Which form of the section this program writes, and the newest that it reads.
@@ -43,6 +44,7 @@ pub struct Items {
 
 /// Everything that SDKs do not read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Section {
     /// The form of this section.
     pub format: u32,
@@ -50,6 +52,10 @@ pub struct Section {
     pub project: String,
     /// Their environment.
     pub environment: String,
+    /// Whether it does not say all that there is of projects and environments, so that it only serves to make those
+    /// that are missing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_partial: bool,
     /// Every project in the file, by key.
     pub projects: BTreeMap<String, ProjectPart>,
 }
@@ -68,6 +74,9 @@ pub struct ProjectPart {
     pub flags: BTreeMap<String, FlagPart>,
     /// What experiments measure, by key.
     pub metrics: BTreeMap<String, MetricPart>,
+    /// The parts of its flags that SDKs can ask for, by key.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub payload_filters: BTreeMap<String, PayloadFilterPart>,
     /// The environments, in the order in which they were made.
     pub environments: Vec<EnvironmentPart>,
 }
@@ -138,6 +147,18 @@ pub struct MetricPart {
     /// For finding it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+}
+
+/// A part of a project's flags.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PayloadFilterPart {
+    /// As people call it.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// A flag that meets one of these is in it.
+    pub conditions: Vec<Condition>,
 }
 
 /// An environment.
@@ -258,6 +279,10 @@ impl Items {
             segments: segments.into_iter().filter(|segment| !segment.deleted).map(segment).collect(),
         }
     }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The same value with the keys of all objects in order, whatever order their map keeps.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::document::{
-    Document, EnvironmentPart, FORMAT, FlagPart, Items, KeysPart, MetricPart, ProjectPart, RulePart, Section,
-    SegmentPart, VariationPart,
+    Document, EnvironmentPart, FORMAT, FlagPart, Items, KeysPart, MetricPart, PayloadFilterPart, ProjectPart,
+    RulePart, Section, SegmentPart, VariationPart,
 };
 use crate::auth::{Action, Actor};
 use crate::management::ChangeError;
@@ -14,6 +14,7 @@ use crate::store::environment::{self, Environment};
 use crate::store::flag::{self, FlagRow};
 use crate::store::member;
 use crate::store::metric::{self, Metric};
+use crate::store::payload_filter::{self, PayloadFilter};
 use crate::store::project::{self, Project};
 use crate::store::segment::{self, SegmentRow};
 use crate::store::targeting::{RuleClause, Targeting};
@@ -82,6 +83,7 @@ async fn project_part(
     }
     let flags = flag::of_project(connection, project.id).await?;
     let metrics = metric::of_project(connection, project.id).await?;
+    let filters = payload_filter::of_project(connection, project.id).await?;
     let mut parts = Vec::new();
     for environment in &environments {
         parts.push(environment_part(connection, environment, scope.with_keys).await?);
@@ -92,6 +94,7 @@ async fn project_part(
         new_flag_availability: project.new_flag_availability,
         flags: flags.iter().map(|flag| (flag.key.clone(), flag_part(flag, emails))).collect(),
         metrics: metrics.into_iter().map(metric_part).collect(),
+        payload_filters: filters.into_iter().map(payload_filter_part).collect(),
         environments: parts,
     })
 }
@@ -129,6 +132,11 @@ fn metric_part(metric: Metric) -> (String, MetricPart) {
         tags: metric.tags,
     };
     (metric.key, part)
+}
+
+fn payload_filter_part(filter: PayloadFilter) -> (String, PayloadFilterPart) {
+    let PayloadFilter { key, name, description, conditions, .. } = filter;
+    (key, PayloadFilterPart { name, description, conditions })
 }
 
 async fn environment_part(

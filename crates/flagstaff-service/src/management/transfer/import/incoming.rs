@@ -9,7 +9,8 @@ use crate::management::ChangeError;
 pub(super) struct Incoming<'d> {
     pub(super) key: &'d str,
     pub(super) part: Option<&'d ProjectPart>,
-    /// Whether names and settings in the document are those of another place: they only serve to make one.
+    /// Whether names and settings in the document are those of another place, or not all of them: they only serve to
+    /// make one.
     pub(super) elsewhere: bool,
     pub(super) environments: Vec<IncomingEnvironment<'d>>,
 }
@@ -42,7 +43,12 @@ pub(super) fn read<'d>(document: &'d Document, how: &'d Import) -> Result<Vec<In
                     part: Some(part),
                     items: part.data.as_ref().unwrap_or(&document.data),
                 });
-                Incoming { key, part: Some(part), elsewhere: false, environments: environments.collect() }
+                Incoming {
+                    key,
+                    part: Some(part),
+                    elsewhere: section.is_partial,
+                    environments: environments.collect(),
+                }
             })
             .collect()),
         (None, None) => {

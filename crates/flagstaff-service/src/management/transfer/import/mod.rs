@@ -63,7 +63,7 @@ pub struct Report {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReportItem {
-    /// `project`, `environment`, `metric`, `segment` or `flag`.
+    /// `project`, `environment`, `metric`, `payloadFilter`, `segment` or `flag`.
     pub kind: String,
     /// Its project.
     pub project: String,

@@ -1,18 +1,22 @@
-//! Projects and environments that something goes into, made where there are none; and a project's metrics.
+//! Projects and environments that something goes into, made where there are none; and a project's metrics and payload
+//! filters.
 
-use super::super::document::{EnvironmentPart, MetricPart, ProjectPart};
+use super::super::document::{EnvironmentPart, MetricPart, PayloadFilterPart, ProjectPart};
 use super::super::export::settings_part;
 use super::incoming::{Incoming, IncomingEnvironment};
 use super::{Decision, Import, Outcome, Report};
 use crate::auth::{Action, Actor};
 use crate::management::ChangeError;
 use crate::management::environment::{self as environments, Keys, NewEnvironment};
+use crate::management::metric as metrics;
+use crate::management::payload_filter::{self as filters, NewPayloadFilter};
 use crate::management::project::{self as projects, NewProject};
 use crate::now_ms;
 use crate::store::connection::Connection;
 use crate::store::environment::{self, Environment};
 use crate::store::metric::{self, Metric};
 use crate::store::new_public_id;
+use crate::store::payload_filter::{self, PayloadFilter};
 use crate::store::project::{self, Project};
 
 /// The colour of an environment whose own is not known.
@@ -59,7 +63,8 @@ pub(super) async fn prepare<'d>(
     }
     places.sort_by_key(|(environment, _)| environment.id);
     if let Some(part) = incoming.part.filter(|_| !incoming.elsewhere) {
-        take_metrics(connection, &project, part, how, report).await?;
+        take_metrics(connection, actor, &project, part, how, report).await?;
+        take_filters(connection, actor, &project, part, how, report).await?;
     }
     Ok(Place { project, part: incoming.part, environments: places })
 }
@@ -207,6 +212,7 @@ fn new_environment(wanted: &IncomingEnvironment<'_>) -> NewEnvironment {
 /// Metrics only count: what is measured under a key stays what it was, so one that is here is never replaced.
 async fn take_metrics(
     connection: &mut Connection,
+    actor: &Actor,
     project: &Project,
     part: &ProjectPart,
     how: &Import,
@@ -222,8 +228,7 @@ async fn take_metrics(
         });
         match how.on_conflict.decide(same.is_some(), same == Some(true)) {
             Decision::Create => {
-                crate::management::metric::check(&wanted)?;
-                metric::insert(connection, &wanted).await?;
+                metrics::insert(connection, actor, project, &wanted).await?;
                 report.add("metric", &project.key, None, key, Outcome::Created);
             }
             Decision::Replace => {
@@ -232,6 +237,43 @@ async fn take_metrics(
             }
             Decision::Leave(outcome) => report.add("metric", &project.key, None, key, outcome),
         }
+    }
+    Ok(())
+}
+
+/// Payload filters, which take whose role it is to change projects.
+async fn take_filters(
+    connection: &mut Connection,
+    actor: &Actor,
+    project: &Project,
+    part: &ProjectPart,
+    how: &Import,
+    report: &mut Report,
+) -> Result<(), ChangeError> {
+    let known = payload_filter::of_project(connection, project.id).await?;
+    for (key, part) in &part.payload_filters {
+        let PayloadFilterPart { name, description, conditions } = part.clone();
+        let known = known.iter().find(|known| known.key == *key);
+        let wanted = known.map(|known| PayloadFilter {
+            name: name.clone(),
+            description: description.clone(),
+            conditions: conditions.clone(),
+            ..known.clone()
+        });
+        let outcome = match (how.on_conflict.decide(known.is_some(), wanted.as_ref() == known), known, wanted)
+        {
+            (Decision::Replace, Some(known), Some(wanted)) => {
+                filters::update_in(connection, actor, project, known, wanted).await?;
+                Outcome::Replaced
+            }
+            (Decision::Leave(outcome), ..) => outcome,
+            _ => {
+                let new = NewPayloadFilter { key: key.clone(), name, description, conditions };
+                filters::insert(connection, actor, project, &new).await?;
+                Outcome::Created
+            }
+        };
+        report.add("payloadFilter", &project.key, None, key, outcome);
     }
     Ok(())
 }
