@@ -221,6 +221,10 @@ fn text(serving: &SharedServing) -> String {
     page.gauge("flagstaff_connections", "Connections open.", serving.occupancy.connections());
     let help = "The most connections that may be open.";
     page.gauge("flagstaff_connections_max", help, serving.occupancy.most_connections());
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let help = "Tasks under way: a connection is one, and so is each piece of work in the background.";
+        page.gauge("flagstaff_tasks", help, runtime.metrics().num_alive_tasks());
+    }
     serving.metrics.write(&mut page);
     process::write(&mut page);
     page.text()
