@@ -107,12 +107,14 @@ load: setup-rust ## ten thousand streams and more on one service, with figures b
 	@benchmarks/load/run $(LOAD)
 
 .PHONY: soak
-soak: setup-rust setup-stores ## faults for ten minutes, and the largest forms of tests: prints what was served, lost and measured
+soak: setup-rust setup-stores ## faults for ten minutes, everything for thirty (FLAGSTAFF_SOAK_SECONDS), and the largest forms of tests: prints what was served, lost and measured
 	@FLAGSTAFF_SINK_DOWN_SECONDS=600 FLAGSTAFF_PARTITION_SECONDS=60 FLAGSTAFF_REQUIRE_STORES=1 \
 	cargo test --package end-to-end --test it -- --nocapture --test-threads 1 faults:: partition::
 	@FLAGSTAFF_KILLS=200 FLAGSTAFF_REQUIRE_STORES=1 \
 	cargo test --package flagstaff-cli --test it -- --nocapture --test-threads 1 crash:: killed_while_
 	@cargo test --release --package flagstaff-eval --package flagstaff-sdk in_full -- --ignored --nocapture
+	@FLAGSTAFF_SOAK_SECONDS=$${FLAGSTAFF_SOAK_SECONDS:-1800} FLAGSTAFF_REQUIRE_STORES=1 \
+	cargo test --package end-to-end --test it -- --nocapture soak::
 
 .PHONY: fuzz
 fuzz: setup-rust ## what reads bytes of strangers, 10 minutes each target (FUZZ_SECONDS, FUZZ_TARGETS, FUZZ_JOBS)

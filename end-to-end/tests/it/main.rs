@@ -12,6 +12,7 @@
 //! | [`outage`] | the service is killed and started again: nothing is lost, and programs go on |
 //! | [`relay`] | programs talk to a relay: flips, events, outages on either side |
 //! | [`relay_auto_config`] | a relay is told what to serve, by the service or by a file, and programs go on meanwhile |
+//! | [`soak`] | everything at once for a long time, after which nothing is held for those who have gone |
 //! | [`snippets`] | the reference pages of the original Python package run line by line, and are reported |
 //! | [`doors`] | who is turned away |
 //! | [`partition`] | Redis vanishes behind a network that drops everything: memory serves, and it is whole again |
@@ -33,5 +34,6 @@ mod partition;
 mod relay;
 mod relay_auto_config;
 mod snippets;
+mod soak;
 mod support;
 mod vanished;
