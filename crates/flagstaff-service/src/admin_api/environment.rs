@@ -156,11 +156,7 @@ async fn reset_mobile_key(
         let message = "an old mobile key always stops working at once; leave `expiry` out";
         return Err(ApiError::bad_request(message));
     }
-    let renew = |environment: &mut Environment| {
-        environment.mobile_key = rules::random_mobile_key();
-        Ok(())
-    };
-    let (project, environment) = rules::update(&app, &caller.actor, &project, &key, renew).await?;
+    let (project, environment) = rules::renew_mobile_key(&app, &caller.actor, &project, &key).await?;
     Ok(Json(represent(&caller.actor, &project, &environment)))
 }
 

@@ -15,6 +15,7 @@
 //! | `flags` | the list, one flag's targeting in sentences, and its switch |
 //! | `users` | the users seen, and every flag's value for one of them |
 //! | `events` | what SDKs send, as it comes in |
+//! | `keys` | what SDKs come with to the environment |
 //! | `tokens` | access tokens of whoever is signed in |
 //!
 //! Nothing is changed by a GET. Every form carries the session's form token. Pages are never cached,
@@ -25,6 +26,7 @@ mod assets;
 mod events;
 mod flags;
 mod form;
+mod keys;
 mod parts;
 mod place;
 mod sign_in;
@@ -53,6 +55,7 @@ pub fn router() -> Router<SharedApp> {
         .merge(flags::router())
         .merge(users::router())
         .merge(events::router())
+        .merge(keys::router())
         .merge(tokens::router())
         .merge(assets::router())
         .layer(middleware::from_fn(answer::dress))

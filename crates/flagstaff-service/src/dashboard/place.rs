@@ -48,6 +48,8 @@ pub(super) enum Section {
     Users,
     /// Events as they come in.
     Events,
+    /// What SDKs come with.
+    Keys,
     /// Access tokens.
     Tokens,
 }
@@ -68,6 +70,7 @@ pub(super) struct Frame {
     pub(super) member_email: String,
     pub(super) role: &'static str,
     pub(super) form_token: String,
+    pub(super) may_see_keys: bool,
     pub(super) may_make_tokens: bool,
     pub(super) here: String,
     pub(super) files: &'static assets::Files,
@@ -157,6 +160,7 @@ impl Place {
             member_email: self.session.member.email.clone(),
             role: self.session.member.role.as_str(),
             form_token: self.session.form_token.clone(),
+            may_see_keys: self.session.actor().may(Action::SeeKeys).is_ok(),
             may_make_tokens: self.session.actor().may(Action::OwnTokens).is_ok(),
             here: self.here.clone(),
             files: &FILES,
@@ -183,7 +187,8 @@ impl Place {
         let about = live.about();
         // The same page in the other environment, as far as it can have one: flags are the project's.
         let rest = parts.uri.path().strip_prefix(&base(&about)).unwrap_or("/flags");
-        let rest = if rest.starts_with("/users") { "/users" } else { rest.trim_end_matches("/switch") };
+        let section = ["/users", "/keys"].into_iter().find(|section| rest.starts_with(section));
+        let rest = section.unwrap_or(rest.trim_end_matches("/switch"));
         let switcher = choices(&everywhere, &about, rest);
         Ok(Self {
             session,
@@ -241,6 +246,7 @@ impl Section {
             Section::Flags => "flags",
             Section::Users => "users",
             Section::Events => "events",
+            Section::Keys => "keys",
             Section::Tokens => "tokens",
         }
     }
@@ -250,6 +256,7 @@ impl Section {
             Section::Flags => "Flags",
             Section::Users => "Users",
             Section::Events => "Live events",
+            Section::Keys => "SDK keys",
             Section::Tokens => "Access tokens",
         }
     }
@@ -257,14 +264,16 @@ impl Section {
     /// The section that the search in the top bar leads to.
     fn searched(self) -> Self {
         match self {
-            Section::Events | Section::Tokens => Section::Flags,
+            Section::Events | Section::Keys | Section::Tokens => Section::Flags,
             other => other,
         }
     }
 
     fn search_label(self) -> &'static str {
         match self {
-            Section::Flags | Section::Events | Section::Tokens => "Search flags by name, key or tag",
+            Section::Flags | Section::Events | Section::Keys | Section::Tokens => {
+                "Search flags by name, key or tag"
+            }
             Section::Users => "Search users by name, e-mail or key",
         }
     }

@@ -83,12 +83,12 @@ impl Keys {
 }
 
 /// A fresh SDK key.
-pub fn random_sdk_key() -> String {
+fn random_sdk_key() -> String {
     format!("sdk-{}", uuid::Uuid::new_v4())
 }
 
 /// A fresh mobile key.
-pub fn random_mobile_key() -> String {
+fn random_mobile_key() -> String {
     format!("mob-{}", uuid::Uuid::new_v4())
 }
 
@@ -196,6 +196,20 @@ pub async fn renew_sdk_key(
         }
         let old = std::mem::replace(&mut environment.sdk_key, random_sdk_key());
         environment.expiring_sdk_key = expiry.map(|until| ExpiringKey { key: old, until });
+        Ok(())
+    };
+    update(app, actor, project_key, key, renew).await
+}
+
+/// Gives an environment a new mobile key. The one before stops working at once.
+pub async fn renew_mobile_key(
+    app: &App,
+    actor: &Actor,
+    project_key: &str,
+    key: &str,
+) -> Result<(Project, Environment), ChangeError> {
+    let renew = |environment: &mut Environment| {
+        environment.mobile_key = random_mobile_key();
         Ok(())
     };
     update(app, actor, project_key, key, renew).await

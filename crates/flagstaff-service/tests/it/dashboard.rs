@@ -108,12 +108,64 @@ async fn nothing_changes_without_the_form_token_or_from_another_site() {
     let answer = visitor.post(&service, SWITCH, &form(&visitor.form_token), &[]).await;
     assert_eq!(answer.header("location"), Some("/ui/demo/staging/flags?flipped=wish-lists#flag-wish-lists"));
     assert!(!is_on(&service, "staging", "wish-lists").await);
-    for path in ["/ui/sign-out", "/ui/theme", "/ui/demo/staging/tokens"] {
-        let form = "form_token=wrong&theme=dark&name=mine&role=owner";
+    for path in [
+        "/ui/sign-out",
+        "/ui/theme",
+        "/ui/demo/staging/tokens",
+        "/ui/demo/staging/keys/sdk",
+        "/ui/demo/staging/keys/mobile",
+    ] {
+        let form = "form_token=wrong&theme=dark&name=mine&role=owner&keep_hours=1";
         let answer = visitor.post(&service, path, form, &[]).await;
         assert_eq!(answer.status, 403, "{path}");
     }
     assert_eq!(visitor.get(&service, FLAGS, &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn keys_are_masked_until_they_are_shown_and_an_old_one_counts_on_for_a_while() {
+    let service = Service::demo().await;
+    let visitor = Visitor::demo(&service).await;
+    let path = "/ui/demo/staging/keys";
+    let page = text(&visitor.get(&service, path, &[]).await);
+    assert!(page.contains("demo-staging") && !page.contains("sdk-demo-staging"), "{page}");
+    let shown = text(&visitor.get(&service, &format!("{path}?show=sdk"), &[]).await);
+    assert!(shown.contains("sdk-demo-staging") && !shown.contains("mob-demo-staging"), "{shown}");
+
+    let form = |more: &str| format!("form_token={}{more}", visitor.form_token);
+    let made = visitor.post(&service, &format!("{path}/sdk"), &form("&keep_hours=24"), &[]).await;
+    assert_eq!(made.header("location"), Some("/ui/demo/staging/keys?show=sdk&renewed=sdk#sdk"));
+    let page = text(&visitor.get(&service, &format!("{path}?show=sdk&renewed=sdk"), &[]).await);
+    assert!(page.contains("The new key counts from now on") && page.contains("The one before, "), "{page}");
+    let old = [("authorization", "sdk-demo-staging")];
+    assert_eq!(service.request("GET", "/sdk/latest-all", &old, b"").await.status, 200, "it counts on");
+}
+
+#[tokio::test]
+async fn a_new_key_takes_whose_role_it_is_and_only_one_old_one_counts() {
+    let service = Service::demo().await;
+    let visitor = Visitor::demo(&service).await;
+    let path = "/ui/demo/staging/keys";
+    let post = |to: &'static str, more: &'static str| {
+        let form = format!("form_token={}{more}", visitor.form_token);
+        let (service, visitor) = (&service, &visitor);
+        async move { visitor.post(service, &format!("{path}/{to}"), &form, &[]).await }
+    };
+    let status = |key: &'static str| {
+        let service = &service;
+        async move { service.request("GET", "/sdk/latest-all", &[("authorization", key)], b"").await.status }
+    };
+    assert_eq!(post("sdk", "&keep_hours=1").await.status, 303);
+    let refused = text(&post("sdk", "&keep_hours=24").await);
+    assert!(refused.contains("only one can count on"), "{refused}");
+    assert_eq!(status("sdk-demo-staging").await, 200);
+    let unknown = text(&post("sdk", "&keep_hours=99999999").await);
+    assert!(unknown.contains("Choose how long the old key counts on."), "{unknown}");
+    assert_eq!(post("sdk", "&keep_hours=0").await.status, 303);
+    assert_eq!(status("sdk-demo-staging").await, 401, "both stopped at once");
+    assert_eq!(post("mobile", "").await.status, 303);
+    let page = text(&visitor.get(&service, &format!("{path}?show=mobile"), &[]).await);
+    assert!(!page.contains("mob-demo-staging") && page.contains("mob-"), "{page}");
 }
 
 #[tokio::test]
@@ -179,6 +231,13 @@ async fn a_reader_sees_flags_and_cannot_flip_them() {
     assert_eq!(visitor.get(&service, tokens, &[]).await.status, 403);
     let form = format!("form_token={}&name=mine&role=reader", visitor.form_token);
     assert_eq!(visitor.post(&service, tokens, &form, &[]).await.status, 403);
+    let keys = "/ui/demo/staging/keys";
+    assert!(!page.contains(keys), "no link to what a reader may not see");
+    assert_eq!(visitor.get(&service, keys, &[]).await.status, 403);
+    let form = format!("{form}&keep_hours=0");
+    for path in ["sdk", "mobile"] {
+        assert_eq!(visitor.post(&service, &format!("{keys}/{path}"), &form, &[]).await.status, 403);
+    }
     let users = text(&visitor.get(&service, "/ui/demo/staging/users", &[]).await);
     assert!(users.contains("YOUR-SDK-KEY") && !users.contains("sdk-demo-staging"), "a reader sees no keys");
 }
