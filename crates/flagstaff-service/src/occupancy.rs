@@ -51,7 +51,12 @@ struct Bounds {
 enum Group {
     Servers,
     Clients,
+    /// Relays that are told what to serve, of no one environment.
+    Relays,
 }
+
+/// What stands for an environment where there is none: they are numbered from 1.
+const NO_ENVIRONMENT: EnvironmentId = EnvironmentId(0);
 
 #[derive(Debug, Default)]
 struct Connections {
@@ -196,7 +201,6 @@ impl Occupancy {
         audience: Audience,
         behind_proxy: Option<IpAddr>,
     ) -> Result<StreamPlace, ApiError> {
-        let behind_proxy = behind_proxy.map(Neighbours::of);
         let (group, limit, option) = match audience {
             Audience::Server => {
                 (Group::Servers, self.limits.streams_per_environment, "max-streams-per-environment")
@@ -207,12 +211,35 @@ impl Occupancy {
                 "max-client-streams-per-environment",
             ),
         };
-        let key = (environment, group);
+        let full = || format!("this environment has the {limit} streams that it may have (--{option})");
+        self.open((environment, group), limit, full, behind_proxy)
+    }
+
+    /// The same for a relay that is told what to serve. All of them together may have as many as an environment.
+    ///
+    /// # Errors
+    /// 429 if they, or its address, have as many as they may.
+    pub(crate) fn open_relay_stream(
+        self: &Arc<Self>,
+        behind_proxy: Option<IpAddr>,
+    ) -> Result<StreamPlace, ApiError> {
+        let limit = self.limits.streams_per_environment;
+        let full =
+            || format!("relays have the {limit} streams that they may have (--max-streams-per-environment)");
+        self.open((NO_ENVIRONMENT, Group::Relays), limit, full, behind_proxy)
+    }
+
+    fn open(
+        self: &Arc<Self>,
+        key: (EnvironmentId, Group),
+        limit: usize,
+        full: impl FnOnce() -> String,
+        behind_proxy: Option<IpAddr>,
+    ) -> Result<StreamPlace, ApiError> {
+        let behind_proxy = behind_proxy.map(Neighbours::of);
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         if streams.get(&key).is_some_and(|open| *open >= limit) {
-            return Err(too_many(format!(
-                "this environment has the {limit} streams that it may have (--{option}); try again later"
-            )));
+            return Err(too_many(format!("{}; try again later", full())));
         }
         if let Some(address) = behind_proxy {
             let mut connections = self.lock();
@@ -433,6 +460,11 @@ mod tests {
         assert!(open(1, Audience::Server, Some(THERE)).is_ok());
         drop(behind);
         assert!(open(1, Audience::Server, Some(HERE)).is_ok());
+        let relays =
+            [occupancy.open_relay_stream(None).unwrap(), occupancy.open_relay_stream(Some(HERE)).unwrap()];
+        let refused = occupancy.open_relay_stream(None).unwrap_err();
+        assert!(refused.message().starts_with("relays have the 2 streams"), "{}", refused.message());
+        drop(relays);
         assert!(occupancy.streams.lock().unwrap().is_empty() && occupancy.lock().by_address.is_empty());
     }
 }

@@ -20,11 +20,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::ServingConfig;
+use crate::delivery::stay::Stay;
 use crate::error::ApiError;
 use crate::listen::Whom;
 use crate::live_environment::{self, Audience, LiveEnvironment, LiveEnvironments};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, StreamKind};
 use crate::occupancy::Occupancy;
+use crate::peer::Peer;
 use crate::tls::Tls;
 use crate::{listen, metrics, tls};
 
@@ -119,6 +121,29 @@ impl Serving {
         if let Some(tls) = &self.tls {
             tls.look();
         }
+    }
+}
+
+/// A stream of somebody else's that is passed on here: it counts as one of ours, until it is let go.
+pub struct PassedOn(Stay);
+
+impl PassedOn {
+    /// Begins to pass on members of big segments to somebody who came with what may be `revoked`.
+    ///
+    /// # Errors
+    /// 429 if there are as many streams as there may be.
+    pub fn begin(
+        serving: &SharedServing,
+        live: &LiveEnvironment,
+        revoked: CancellationToken,
+        peer: Peer,
+    ) -> Result<Self, ApiError> {
+        Stay::begin(serving, live, (StreamKind::Members, Audience::Server), revoked, peer).map(Self)
+    }
+
+    /// Comes to pass when it is to end.
+    pub async fn over(&self) {
+        self.0.over().await;
     }
 }
 

@@ -20,11 +20,13 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
 use super::event_stream;
+use super::stay::Stay;
 use super::stream::until;
 use crate::auth::Relay;
-use crate::error::chain;
+use crate::error::{ApiError, chain};
 use crate::live_environment::About;
 use crate::management::relay_auto_config::policy;
+use crate::peer::Peer;
 use crate::store::relay_auto_config::{self as configs, RelayAutoConfig};
 use crate::store::{StoreError, payload_filter};
 use crate::{SharedApp, now_ms};
@@ -33,14 +35,20 @@ use crate::{SharedApp, now_ms};
 const AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
 /// `GET /relay_auto_config`
-pub(super) async fn stream(State(app): State<SharedApp>, relay: Relay) -> Response {
-    event_stream::of_no_environment(Subscriber::new(app, relay))
+pub(super) async fn stream(
+    State(app): State<SharedApp>,
+    relay: Relay,
+    peer: Peer,
+) -> Result<Response, ApiError> {
+    let stay = Stay::begin_with_relay(&app.serving, peer)?;
+    Ok(event_stream::of_no_environment(Subscriber::new(app, relay, stay)))
 }
 
 /// One connected relay.
 struct Subscriber {
     app: SharedApp,
     relay: Relay,
+    stay: Stay,
     commits: watch::Receiver<u64>,
     changes: watch::Receiver<()>,
     /// What it was told.
@@ -51,10 +59,10 @@ struct Subscriber {
 }
 
 impl Subscriber {
-    fn new(app: SharedApp, relay: Relay) -> Self {
+    fn new(app: SharedApp, relay: Relay, stay: Stay) -> Self {
         let (commits, changes) = (app.store.commits(), app.live.changes());
         let now = Instant::now();
-        Self { app, relay, commits, changes, told: None, looked_at: now, spoke_at: now, is_over: false }
+        Self { app, relay, stay, commits, changes, told: None, looked_at: now, spoke_at: now, is_over: false }
     }
 
     /// Whatever there is to tell. None if its key does not count any more.
@@ -114,7 +122,7 @@ impl Subscriber {
         let poll = self.looked_at + self.app.settings.change_log_poll;
         tokio::select! {
             biased;
-            () = self.app.stopping.cancelled() => {
+            _ = self.stay.over() => {
                 self.is_over = true;
                 let mut out = Vec::new();
                 write_reconnect(&mut out).unwrap_or_else(|error| unreachable!("it has JSON: {error}"));

@@ -1,5 +1,7 @@
 //! How long a stream stays: until it is let go for one of several reasons, and its place is given back.
 
+use std::net::IpAddr;
+
 use axum::body::Bytes;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -44,8 +46,23 @@ impl Stay {
         revoked: CancellationToken,
         peer: Peer,
     ) -> Result<Self, ApiError> {
-        let behind_proxy = peer.is_behind_proxy.then_some(peer.address);
-        let place = serving.occupancy.open_stream(live.id(), audience, behind_proxy);
+        let place = serving.occupancy.open_stream(live.id(), audience, behind_proxy(peer));
+        Self::at(place, serving, kind, revoked)
+    }
+
+    /// The same for a relay that is told what to serve: it is of no one environment.
+    pub(crate) fn begin_with_relay(serving: &SharedServing, peer: Peer) -> Result<Self, ApiError> {
+        let place = serving.occupancy.open_relay_stream(behind_proxy(peer));
+        // Whether its key still counts is looked up each time that it is told something.
+        Self::at(place, serving, StreamKind::Configurations, CancellationToken::new())
+    }
+
+    fn at(
+        place: Result<StreamPlace, ApiError>,
+        serving: &SharedServing,
+        kind: StreamKind,
+        revoked: CancellationToken,
+    ) -> Result<Self, ApiError> {
         let place = place.inspect_err(|_| serving.metrics.stream_refused())?;
         serving.metrics.stream_opened(kind);
         let ends = serving.config.longest_stream.map(|longest| {
@@ -84,6 +101,11 @@ impl Drop for Stay {
     fn drop(&mut self) {
         self.serving.metrics.stream_closed(self.kind);
     }
+}
+
+/// Where somebody comes from, if a proxy is in between.
+fn behind_proxy(peer: Peer) -> Option<IpAddr> {
+    peer.is_behind_proxy.then_some(peer.address)
 }
 
 /// As many streams as one node takes back without haste.

@@ -33,8 +33,7 @@ use self::sharded::{Counter, Durations, Gauge};
 use crate::SharedServing;
 use crate::error::ApiError;
 
-/// Puts that are written at the same time; others wait their turn, so that a storm of reconnects
-/// makes each put quick rather than all slow.
+/// Streams that are written their beginning at the same time; others wait their turn.
 const PUTS_AT_ONCE: usize = 256;
 
 /// Somebody who has figures.
@@ -56,14 +55,17 @@ pub(crate) enum StreamKind {
     Pings,
     /// Members of big segments to relays.
     Members,
+    /// What relays are to serve.
+    Configurations,
 }
 
-const KINDS: [(StreamKind, &str); 5] = [
+const KINDS: [(StreamKind, &str); 6] = [
     (StreamKind::Flags, "flags"),
     (StreamKind::Transfers, "transfers"),
     (StreamKind::Values, "values"),
     (StreamKind::Pings, "pings"),
     (StreamKind::Members, "members"),
+    (StreamKind::Configurations, "configurations"),
 ];
 
 /// The figures of this process.
@@ -81,7 +83,7 @@ pub struct Metrics {
     client_evaluations: Counter,
     events: Counter,
     sources: Mutex<Vec<Arc<dyn Figures>>>,
-    /// Turns for writing a first put: see `delivery::stream`.
+    /// Turns for writing a first put: see `delivery::turn`.
     pub(crate) put_turns: Arc<Semaphore>,
     /// How many streams there were when the service was asked to stop.
     streams_at_end: OnceLock<u64>,
