@@ -58,6 +58,11 @@ pub trait PersistentStore: Send + Sync + 'static {
     fn is_available(&self) -> bool {
         self.is_initialized().is_ok()
     }
+
+    /// How many items were left out because they are too large for the database.
+    fn items_left_out(&self) -> u64 {
+        0
+    }
 }
 
 /// An item as a database holds it.

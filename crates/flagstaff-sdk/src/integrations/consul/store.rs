@@ -20,6 +20,10 @@ impl PersistentStore for Consul {
         "Consul"
     }
 
+    fn items_left_out(&self) -> u64 {
+        Self::items_left_out(self)
+    }
+
     fn init(&self, items: &[StoredItem]) -> Result<(), StoreError> {
         let attempted = format!("write {} flags and segments to Consul", items.len());
         let mut gone = HashSet::new();

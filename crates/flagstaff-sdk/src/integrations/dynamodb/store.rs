@@ -31,6 +31,10 @@ impl PersistentStore for DynamoDb {
         "DynamoDB"
     }
 
+    fn items_left_out(&self) -> u64 {
+        Self::items_left_out(self)
+    }
+
     fn init(&self, items: &[StoredItem]) -> Result<(), StoreError> {
         let attempted = format!("write {} flags and segments to DynamoDB", items.len());
         let items: Vec<_> = items.iter().filter(|item| self.takes(item)).cloned().collect();
