@@ -93,6 +93,11 @@ impl Service {
         &self.address
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What it printed after the first line; it has to have ended.
     pub(crate) fn rest_of_output(&mut self) -> String {
         let mut rest = String::new();
@@ -140,6 +145,14 @@ impl Drop for Service {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// How much memory a process has in use, in MB, for people to read; 0 where that cannot be known.
+pub(crate) fn resident_mb(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.unwrap_or_default() / 1024
 }
 
 pub(crate) fn request(
