@@ -18,6 +18,9 @@ use crate::auto_config::AutoConfig;
 use crate::database::Database;
 use crate::served::Template;
 
+/// Where browsers ask LaunchDarkly.
+const CLIENT_SIDE_BASE: &str = "https://clientsdk.launchdarkly.com";
+
 /// What a relay is started with.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -93,6 +96,8 @@ pub struct Upstream {
     pub poll: String,
     /// The base of events.
     pub events: String,
+    /// The base of what browsers ask for.
+    pub client_side: String,
     /// How flags are received.
     pub delivery: Delivery,
     /// How often flags are polled, where they are.
@@ -115,6 +120,7 @@ impl Default for Upstream {
             stream: paths::DEFAULT_STREAM_BASE.to_owned(),
             poll: paths::DEFAULT_POLL_BASE.to_owned(),
             events: paths::DEFAULT_EVENTS_BASE.to_owned(),
+            client_side: CLIENT_SIDE_BASE.to_owned(),
             delivery: Delivery::Stream,
             poll_interval: Duration::from_secs(30),
             proxy: None,
@@ -128,8 +134,8 @@ impl Default for Upstream {
 impl Upstream {
     /// One service at one address.
     pub fn at(url: &str) -> Self {
-        let (stream, poll, events) = (url.to_owned(), url.to_owned(), url.to_owned());
-        Self { stream, poll, events, ..Self::default() }
+        let base = || url.to_owned();
+        Self { stream: base(), poll: base(), events: base(), client_side: base(), ..Self::default() }
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`database`] | the databases that it is written to, for programs in daemon mode |
 //! | [`big_segments`] | who is in segments too large to be sent, copied into that database |
 //! | [`events`] | what SDKs report, forwarded |
+//! | `goals` | what browsers are to report |
 //! | [`status`] | `/status` |
 
 pub mod archive;
@@ -21,6 +22,7 @@ pub mod config;
 pub mod database;
 pub mod environment;
 pub mod events;
+mod goals;
 pub mod relay;
 mod served;
 pub mod status;

@@ -50,6 +50,9 @@ pub(crate) struct Relay {
     /// Another address for events
     #[arg(long, env = "FLAGSTAFF_UPSTREAM_EVENTS", value_name = "URL")]
     upstream_events: Option<String>,
+    /// Another address for what browsers are to report
+    #[arg(long, env = "FLAGSTAFF_UPSTREAM_CLIENT_SIDE", value_name = "URL")]
+    upstream_client_side: Option<String>,
     /// How flags are received: by a stream, by polls, or by second-generation delivery [default: stream]
     #[arg(long, env = "FLAGSTAFF_DELIVERY", value_name = "HOW")]
     delivery: Option<How>,
@@ -126,6 +129,7 @@ pub(crate) struct RelayFile {
     upstream_stream: Option<String>,
     upstream_poll: Option<String>,
     upstream_events: Option<String>,
+    upstream_client_side: Option<String>,
     delivery: Option<How>,
     poll_interval: Option<u64>,
     proxy: Option<String>,
@@ -199,6 +203,10 @@ impl Relay {
         of(self.upstream_stream, set.stream, file.upstream_stream, &mut upstream.stream);
         of(self.upstream_poll, set.poll, file.upstream_poll, &mut upstream.poll);
         of(self.upstream_events, set.events, file.upstream_events, &mut upstream.events);
+        // Whoever names a service by its parts does not mean another one by what is not named.
+        let is_other = upstream.poll != Upstream::default().poll;
+        let client_side = file.upstream_client_side.or_else(|| is_other.then(|| upstream.poll.clone()));
+        of(self.upstream_client_side, set.client_side, client_side, &mut upstream.client_side);
         upstream.delivery = match self.delivery.or(file.delivery) {
             None | Some(How::Stream) => Delivery::Stream,
             Some(How::Poll) => Delivery::Poll,

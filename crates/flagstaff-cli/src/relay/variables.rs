@@ -28,6 +28,7 @@ pub(crate) struct Variables {
     pub(crate) stream: Option<String>,
     pub(crate) poll: Option<String>,
     pub(crate) events: Option<String>,
+    pub(crate) client_side: Option<String>,
     pub(crate) event_mode: Option<EventMode>,
     pub(crate) events_capacity: Option<usize>,
     pub(crate) disconnected_after: Option<Duration>,
@@ -43,8 +44,7 @@ pub(crate) struct Variables {
 }
 
 /// Those that mean nothing here.
-const UNUSED: [&str; 15] = [
-    "CLIENT_SIDE_BASE_URI",
+const UNUSED: [&str; 14] = [
     "EXIT_ON_ERROR",
     "EXIT_ALWAYS",
     "IGNORE_CONNECTION_ERRORS",
@@ -109,6 +109,7 @@ impl Variables {
         read.stream = set.text("STREAM_URI");
         read.poll = set.text("BASE_URI");
         read.events = set.text("EVENTS_HOST");
+        read.client_side = set.text("CLIENT_SIDE_BASE_URI");
         read.event_mode =
             set.switch("USE_EVENTS")?.map(|on| if on { EventMode::Forwarded } else { EventMode::Refused });
         read.events_capacity = set.number("EVENTS_CAPACITY")?;
@@ -337,6 +338,7 @@ mod tests {
             ("PORT", "9000"),
             ("STREAM_URI", "https://stream.example"),
             ("EVENTS_HOST", "https://events.example"),
+            ("CLIENT_SIDE_BASE_URI", "https://client.example"),
             ("USE_EVENTS", "true"),
             ("EVENTS_CAPACITY", "500"),
             ("HEARTBEAT_INTERVAL", "1m30s"),
@@ -373,6 +375,7 @@ mod tests {
         .unwrap();
         assert_eq!(read.listen.unwrap().to_string(), "0.0.0.0:9000");
         assert_eq!(read.stream.as_deref(), Some("https://stream.example"));
+        assert_eq!(read.client_side.as_deref(), Some("https://client.example"));
         assert_eq!((read.event_mode, read.events_capacity), (Some(EventMode::Forwarded), Some(500)));
         assert_eq!(read.heartbeat_interval, Some(Duration::from_secs(90)));
         assert_eq!(read.disconnected_after, Some(Duration::from_secs(30)));

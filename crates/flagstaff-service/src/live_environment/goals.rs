@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::LiveEnvironment;
@@ -50,8 +51,21 @@ impl Goals {
     pub fn of(metrics: &[Metric]) -> Self {
         let goals: Vec<Goal<'_>> = metrics.iter().filter_map(Goal::of).collect();
         let body = serde_json::to_vec(&goals).unwrap_or_else(|error| unreachable!("it has JSON: {error}"));
+        Self::with(body.into())
+    }
+
+    /// Those that another service names, as it wrote them.
+    ///
+    /// # Errors
+    /// If it is no list of them.
+    pub fn received(body: Bytes) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice::<Vec<Map<String, Value>>>(&body)?;
+        Ok(Self::with(body))
+    }
+
+    fn with(body: Bytes) -> Self {
         let tag = Sha256::digest(&body)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { body: body.into(), tag }
+        Self { body, tag }
     }
 }
 
@@ -80,5 +94,15 @@ mod tests {
     #[test]
     fn nothing_to_report_is_an_empty_list() {
         assert_eq!(Goals::default().body, "[]");
+    }
+
+    #[test]
+    fn what_another_service_names_is_handed_on_as_it_was_written() {
+        let written = r#"[ {"key":"buy","kind":"click","new":1.0} ]"#;
+        assert_eq!(Goals::received(written.into()).unwrap().body, written);
+        assert_eq!(Goals::received("[]".into()).unwrap().tag, Goals::default().tag);
+        for strange in ["", "{}", "[1]", "<html>"] {
+            assert!(Goals::received(strange.into()).is_err(), "{strange}");
+        }
     }
 }
