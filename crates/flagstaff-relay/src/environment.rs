@@ -12,8 +12,10 @@
 //! | back, with newer versions and new items | these are sent |
 //! | back, with anything else | everything is sent anew |
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,12 +37,14 @@ use flagstaff_wire::stream::ItemKind as WireKind;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use uuid::Uuid;
 
-use crate::big_segments::{BigSegmentState, Copying, Lookup};
+use crate::big_segments::{BigSegmentState, Copying, Lookup, Source};
 use crate::config::{self, Config, Delivery, Upstream};
 use crate::database::{self, Described, NoTable};
 
 /// How long a client may take to write its database and snapshot at the end.
 const CLOSING: Duration = Duration::from_secs(3);
+/// A year. Whoever says more means for ever, and dates have an end.
+const LONGEST_TTL_MINUTES: i64 = 365 * 24 * 60;
 /// What need not be escaped in the names of files.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
@@ -51,6 +55,8 @@ pub struct Environment {
     members: Arc<Lookup>,
     /// The payload filter, if this is a part.
     filter: Option<String>,
+    /// Items that were not written to databases, by connections before this one.
+    left_out_before: AtomicU64,
     /// Held while it is connected anew or closed, which may take a moment.
     changing: Mutex<()>,
     /// Never held for long: whoever asks how it is going must not wait for that.
@@ -63,10 +69,22 @@ struct Connection {
     settings: config::Environment,
     client: Client,
     feed: Feed,
+    store: Option<Store>,
     database: Option<Described>,
     /// How the database is, and since when.
     database_status: Arc<Mutex<(DataStoreStatus, i64)>>,
     big_segments: Option<Copying>,
+    /// What asks upstream about big segments, on behalf of others, once somebody did.
+    asked: Option<Arc<Source>>,
+}
+
+/// Where it is written to.
+struct Store(Arc<dyn PersistentStore>);
+
+impl fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Store").field(&self.0.name()).finish()
+    }
 }
 
 /// How an environment is doing.
@@ -125,6 +143,7 @@ impl Environment {
             live,
             members,
             filter: filter.map(str::to_owned),
+            left_out_before: AtomicU64::default(),
             changing: Mutex::default(),
             connection: Mutex::new(connection),
         })
@@ -154,6 +173,11 @@ impl Environment {
         }
     }
 
+    /// How many items were not written to its database, because they are too large for it.
+    pub fn items_left_out(&self) -> u64 {
+        self.connection().items_left_out() + self.left_out_before.load(Ordering::Relaxed)
+    }
+
     /// Is relayed otherwise from now on. It is connected anew only if it has to be, which may take a moment, and
     /// what was last known is served meanwhile. Gives what is to be said of it downstream.
     ///
@@ -171,6 +195,7 @@ impl Environment {
             let opened = Connection::open(config, settings.clone(), self.filter.as_deref(), &self.live)?;
             self.members.ask_through(&opened.client);
             let before = std::mem::replace(&mut *self.connection(), opened);
+            self.left_out_before.fetch_add(before.items_left_out(), Ordering::Relaxed);
             drop(before);
         }
         let known = self.live.about();
@@ -182,6 +207,18 @@ impl Environment {
     pub fn close(&self) {
         let _one_at_a_time = self.changing();
         self.disconnect();
+    }
+
+    /// Where it is asked about its big segments, on behalf of others; none if it comes from elsewhere.
+    pub(crate) fn upstream(&self, upstream: &Upstream) -> Result<Option<Arc<Source>>, ConfigError> {
+        let mut connection = self.connection();
+        if connection.settings.source.is_some() {
+            return Ok(None);
+        }
+        if connection.asked.is_none() {
+            connection.asked = Some(Arc::new(Source::new(upstream, &connection.settings.sdk_key)?));
+        }
+        Ok(connection.asked.clone())
     }
 
     /// Removes what was kept of it, once it is closed for good.
@@ -265,8 +302,8 @@ impl Connection {
         }
         let failed = |source| EnvironmentError::Client { name: settings.name.clone(), source };
         let client = Client::start(client).map_err(failed)?;
-        if let Some(store) = store.filter(|_| !live.is_initialized()) {
-            feed.begin_with(store, &settings.name);
+        if let Some(store) = store.as_ref().filter(|_| !live.is_initialized()) {
+            feed.begin_with(store.clone(), &settings.name);
         }
         let big_segments = match copy.filter(|_| settings.source.is_none()) {
             None => None,
@@ -280,7 +317,12 @@ impl Connection {
         client.data_store_status_provider().add_listener(move |status| {
             *noted.lock().unwrap_or_else(PoisonError::into_inner) = (*status, now_ms());
         });
-        Ok(Self { settings, client, feed, database, database_status, big_segments })
+        let store = store.map(Store);
+        Ok(Self { settings, client, feed, store, database, database_status, big_segments, asked: None })
+    }
+
+    fn items_left_out(&self) -> u64 {
+        self.store.as_ref().map_or(0, |Store(store)| store.items_left_out())
     }
 
     /// Whether an environment with these settings comes from where this one does, and goes where it goes.
@@ -463,7 +505,7 @@ fn snapshot_file(folder: &Path, name: &str, filter: Option<&str>) -> PathBuf {
 }
 
 /// What there is to say of an environment downstream.
-fn about(settings: &config::Environment, id: EnvironmentId, lineage: String) -> About {
+pub(crate) fn about(settings: &config::Environment, id: EnvironmentId, lineage: String) -> About {
     let names = &settings.names;
     let availability = ClientSideAvailability { using_environment_id: false, using_mobile_key: true };
     About {
@@ -487,7 +529,7 @@ fn about(settings: &config::Environment, id: EnvironmentId, lineage: String) -> 
             expiring_sdk_key: settings.expiring_sdk_key.clone(),
             mobile_key: settings.mobile_key.clone().unwrap_or_default(),
             client_side_id: settings.client_side_id.clone().unwrap_or_default(),
-            default_ttl: settings.ttl_minutes,
+            default_ttl: settings.ttl_minutes.min(LONGEST_TTL_MINUTES),
             secure_mode: settings.secure_mode,
             default_track_events: false,
             confirm_changes: false,

@@ -7,13 +7,15 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use flagstaff_sdk::ConfigError;
 use flagstaff_service::error::chain;
-use flagstaff_service::live_environment::{About, LiveEnvironments};
+use flagstaff_service::live_environment::{About, LiveEnvironment, LiveEnvironments};
+use flagstaff_service::metrics::{Figures, Page};
 use flagstaff_service::router::{finish, sdk_paths};
 use flagstaff_service::serving::{Bound, Listening, Serving, SharedServing};
 use flagstaff_service::store::EnvironmentId;
@@ -25,6 +27,7 @@ use crate::big_segments::pass_on;
 use crate::config::{self, Config, EventMode};
 use crate::environment::{Environment, EnvironmentError};
 use crate::events::Forwarder;
+use crate::goals::Asking;
 use crate::status;
 use crate::told::Told;
 
@@ -44,6 +47,8 @@ pub struct Relay {
     pub configuration: Option<ConfigurationStatus>,
     /// By name, each with its parts by payload filter. Never held for long: who is served is asked all the time.
     environments: Mutex<Environments>,
+    /// Items that were not written to databases, of environments that are gone.
+    left_out_before: AtomicU64,
     /// Held while these are changed, which may take a moment: how many there ever were. Each has a number of its
     /// own.
     numbered: Mutex<i64>,
@@ -80,6 +85,9 @@ pub enum StartError {
     /// The certificate.
     #[error("could not start with TLS")]
     Tls(#[from] TlsError),
+    /// What keeps events.
+    #[error("could not start the thread that keeps events on disk")]
+    Events(#[source] io::Error),
     /// Upstream cannot be reached as it is configured.
     #[error("could not set up the way upstream")]
     Upstream(#[from] ConfigError),
@@ -122,6 +130,7 @@ impl Relay {
         let serving =
             Serving::new(config.serving.clone(), tls, LiveEnvironments::default(), forwarder.clone());
         serving.metrics.include(forwarder.clone());
+        let goals = Asking::new(&config.upstream)?;
         let (told, configuration) = Told::open(&config)?;
         serving.live.expect_more(configuration.is_some());
         let relay = Arc::new(Self {
@@ -130,13 +139,19 @@ impl Relay {
             forwarder,
             configuration,
             environments: Mutex::default(),
+            left_out_before: AtomicU64::default(),
             numbered: Mutex::default(),
         });
         relay.set_environments(relay.beside(told.environments())).await?;
+        if relay.configuration.is_none() {
+            relay.forwarder.knows_all();
+        }
         let paths = status::router(&relay).merge(sdk_paths(&relay.serving)).merge(pass_on::router(&relay));
         let router = finish(paths, &relay.serving);
         let listening = Listening::start(relay.serving.clone(), bound, router);
         told.follow(&relay);
+        relay.serving.tasks.spawn(goals.follow(relay.clone()));
+        relay.serving.metrics.include(Arc::new(InDatabases(Arc::downgrade(&relay))));
         Ok(Running { relay, listening })
     }
 
@@ -227,6 +242,7 @@ impl Relay {
         }
         let live: Vec<_> = next.values().map(|relayed| relayed.whole.live().clone()).collect();
         *self.environments() = next.clone();
+        self.forwarder.serves(next.iter().map(|(name, relayed)| relayed.with_events(name)).collect());
         self.serving.live.replace(live, described);
         for (name, relayed) in &next {
             let served = before.get(name).map(|before| &before.parts);
@@ -247,6 +263,7 @@ impl Relay {
         let gone: Vec<_> = before.values().flat_map(Relayed::all).filter(is_gone).collect();
         side_by_side(&gone, |environment| {
             environment.close();
+            self.left_out_before.fetch_add(environment.items_left_out(), Ordering::Relaxed);
             if let Some(folder) = &self.config.data {
                 environment.forget(folder);
             }
@@ -309,6 +326,21 @@ fn side_by_side<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> V
     done
 }
 
+/// What became of databases.
+#[derive(Debug)]
+struct InDatabases(Weak<Relay>);
+
+impl Figures for InDatabases {
+    fn write(&self, page: &mut Page) {
+        let Some(relay) = self.0.upgrade() else { return };
+        let now: u64 = relay.environments_now().iter().map(|environment| environment.items_left_out()).sum();
+        let help =
+            "Flags and segments that were not written to the database, because they are too large for it.";
+        let all = now + relay.left_out_before.load(Ordering::Relaxed);
+        page.counter("flagstaff_relay_database_items_left_out_total", help, all);
+    }
+}
+
 impl Relayed {
     /// The whole, or a part.
     fn of(&self, filter: Option<&str>) -> Option<&Arc<Environment>> {
@@ -316,6 +348,12 @@ impl Relayed {
             None => Some(&self.whole),
             Some(filter) => self.parts.get(filter),
         }
+    }
+
+    /// By which numbers its events come.
+    fn with_events(&self, name: &str) -> (String, Arc<LiveEnvironment>, Vec<EnvironmentId>) {
+        let numbers = self.all().map(|environment| environment.live().id());
+        (name.to_owned(), self.whole.live().clone(), numbers.collect())
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<Environment>> {

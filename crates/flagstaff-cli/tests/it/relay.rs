@@ -1,9 +1,12 @@
 //! `flagstaff relay` from outside: how it is told what to do.
 
-use std::io::{BufRead as _, BufReader};
+use std::collections::HashSet;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use flagstaff_testkit::{Answer, FakeService, eventually};
 use serde_json::Value;
 
 use crate::operations::options;
@@ -37,6 +40,15 @@ impl Relay {
 
     fn status(&self) -> Value {
         request(&self.address, "GET", "/status", "", "").unwrap().1
+    }
+
+    /// Not JSON, so it is read here.
+    fn metrics(&self) -> String {
+        let mut connection = TcpStream::connect(&self.address).unwrap();
+        connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut text = String::new();
+        connection.read_to_string(&mut text).unwrap();
+        text
     }
 
     fn until_healthy(&self) -> Value {
@@ -172,6 +184,47 @@ fn the_address_upstream_is_taken_from_where_it_counts_most() {
     Relay::start(&folder, &file, &[("FLAGSTAFF_UPSTREAM", &here), ("STREAM_URI", nowhere)]).until_healthy();
 }
 
+/// What a relay answers 202 is on its disk.
+#[test]
+fn a_relay_that_is_killed_has_lost_no_events_and_sends_each_by_its_id() {
+    let (folder, service) = (Folder::new("relay-killed"), FakeService::start([]));
+    service.answer_always("/bulk", Answer::status(503));
+    let url = service.url();
+    let arguments = [
+        "--environment",
+        "name=a,sdk-key=sdk-a",
+        "--listen",
+        "127.0.0.1:0",
+        "--upstream",
+        &url,
+        "--log",
+        "off",
+    ];
+    let mut sent = 0;
+    for _ in 0..3 {
+        // Killed at the end of its scope, by SIGKILL.
+        let relay = Relay::start(&folder, &arguments, &[]);
+        for _ in 0..5 {
+            let body = format!("[{{\"kind\":\"custom\",\"key\":\"{sent}\"}}]");
+            assert_eq!(request(&relay.address, "POST", "/bulk", "sdk-a", &body).unwrap().0, 202);
+            sent += 1;
+        }
+    }
+    let refused = service.requests("/bulk").len();
+    service.answer_as_usual("/bulk");
+    let relay = Relay::start(&folder, &arguments, &[]);
+    let forwarded = format!("flagstaff_relay_events_forwarded_total {sent}");
+    eventually("all are forwarded", || relay.metrics().lines().any(|line| line == forwarded).then_some(()));
+    let arrived = service.requests("/bulk").split_off(refused);
+    let mut keys: Vec<_> =
+        arrived.iter().map(|batch| batch.json()[0]["key"].as_str().unwrap().to_owned()).collect();
+    keys.sort_by_key(|key| key.parse::<u32>().unwrap());
+    assert_eq!(keys, (0..sent).map(|number| number.to_string()).collect::<Vec<_>>());
+    let ids: HashSet<_> =
+        arrived.iter().filter_map(|batch| batch.header("x-launchdarkly-payload-id")).collect();
+    assert_eq!(ids.len(), arrived.len());
+}
+
 #[test]
 fn every_option_of_a_relay_stands_in_the_docs_with_its_name_in_the_environment_and_no_other_does() {
     let docs = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/relay.md")).unwrap();
@@ -205,15 +258,7 @@ fn every_figure_of_a_relay_stands_in_the_docs_and_no_other_does() {
         "127.0.0.1:0",
     ];
     let relay = Relay::start(&folder, &arguments, &[]);
-    // Not JSON, so it is read here.
-    let text = {
-        use std::io::{Read as _, Write as _};
-        let mut connection = std::net::TcpStream::connect(&relay.address).unwrap();
-        connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
-        let mut text = String::new();
-        connection.read_to_string(&mut text).unwrap();
-        text
-    };
+    let text = relay.metrics();
     let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE flagstaff_relay_"));
     let mut shown: Vec<_> = families.filter_map(|family| family.split_once(' ')).collect();
     let rows = docs.lines().filter_map(|line| line.strip_prefix("| `flagstaff_relay_"));

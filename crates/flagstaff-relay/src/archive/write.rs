@@ -10,15 +10,22 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tar::{Builder, Header};
 
-use super::{ArchiveError, CHECKSUM, Contents, DATA, JSON, checksum};
+use super::{ArchiveError, CHECKSUM, Contents, DATA, JSON, LARGEST, checksum};
+
+/// What an environment takes up beside its flags is less.
+const FRAME: u64 = 16 * 1024;
 
 /// Writes an archive, which takes the place of one that is there in one step. It holds SDK keys, so nobody
 /// else may read it. It is compressed if its name ends in `.gz` or `.tgz`.
 ///
 /// # Errors
-/// If it cannot be written. What was there stays as it was.
+/// If it cannot be written, or could not be read again. What was there stays as it was.
 pub fn write(path: &Path, contents: &Contents) -> Result<(), ArchiveError> {
     let failed = |source| ArchiveError::Write { path: path.to_owned(), source };
+    let data: u64 = contents.values().map(|archived| archived.data.len() as u64).sum();
+    if data > LARGEST.saturating_sub(contents.len() as u64 * FRAME) {
+        return Err(ArchiveError::TooLarge { path: path.to_owned() });
+    }
     let mut files = Vec::new();
     for (id, archived) in contents {
         let (env, data_id) = (archived.environment.clone(), archived.data_id.clone());

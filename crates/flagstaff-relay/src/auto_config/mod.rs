@@ -179,6 +179,7 @@ impl Told {
             if is_everything {
                 // After it is served: unknown keys are wrong from here on.
                 relay.serving.live.expect_more(false);
+                relay.forwarder.knows_all();
                 self.status.came();
                 let Configuration { environments, filters } = self.served.configuration();
                 tracing::info!(

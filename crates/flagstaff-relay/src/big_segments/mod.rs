@@ -26,11 +26,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(crate) use members::Lookup;
 pub use state::BigSegmentState;
+pub(crate) use upstream::Source;
 
 use crate::config::Upstream;
 use state::Watch;
 use synchronize::Synchronizer;
-use upstream::Source;
 
 /// The members of one environment's big segments, kept up to date. Ends when it is dropped.
 #[derive(Debug)]

@@ -11,11 +11,10 @@ use axum::routing::get;
 use flagstaff_sdk::describe_http_error;
 use flagstaff_service::auth::{Lasting, SdkEnvironment};
 use flagstaff_service::error::ApiError;
-use flagstaff_service::serving::SharedServing;
+use flagstaff_service::peer::Peer;
+use flagstaff_service::serving::{PassedOn, SharedServing};
 use flagstaff_wire::paths;
-use tokio_util::sync::CancellationToken;
 
-use super::upstream::Source;
 use crate::SharedRelay;
 
 /// The paths of relays that synchronise big segments.
@@ -31,18 +30,20 @@ async fn pass_on(
     State(serving): State<SharedServing>,
     Extension(relay): Extension<SharedRelay>,
     Lasting(SdkEnvironment(live), revoked): Lasting<SdkEnvironment>,
+    peer: Peer,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let environments = relay.environments_now();
     let environment = environments.iter().find(|one| one.live().id() == live.id());
-    let settings = environment.map(|one| one.settings()).filter(|settings| settings.source.is_none());
-    let Some(settings) = settings else {
+    let source = environment.map(|one| one.upstream(&relay.config.upstream)).transpose();
+    let Some(source) = source.map_err(ApiError::internal)?.flatten() else {
         return Err(ApiError::not_found(
             "this environment has no upstream that could be asked for big segments",
         ));
     };
-    let source = Source::new(&relay.config.upstream, &settings.sdk_key).map_err(ApiError::internal)?;
+    let is_stream = uri.path() == paths::BIG_SEGMENT_STREAM;
+    let stay = is_stream.then(|| PassedOn::begin(&serving, &live, revoked, peer)).transpose()?;
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let answer = source.pass_on(uri.path(), uri.query(), accept).await.map_err(|why| away(&why))?;
     let status = answer.status();
@@ -52,7 +53,7 @@ async fn pass_on(
     }
     let kind = answer.headers().get(header::CONTENT_TYPE).cloned();
     let kind = kind.unwrap_or(HeaderValue::from_static("application/json"));
-    let answer = Answer { answer, revoked, stopping: serving.stopping.clone() };
+    let answer = Answer { answer, stay };
     let body = Body::from_stream(futures_util::stream::unfold(answer, |mut answer| async move {
         Some((answer.next().await?, answer))
     }));
@@ -62,16 +63,21 @@ async fn pass_on(
 /// Upstream's answer, as long as it may be listened to.
 struct Answer {
     answer: reqwest::Response,
-    revoked: CancellationToken,
-    stopping: CancellationToken,
+    /// Of a stream. A page ends by itself.
+    stay: Option<PassedOn>,
 }
 
 impl Answer {
     async fn next(&mut self) -> Option<Result<Bytes, Infallible>> {
+        let over = async {
+            match &self.stay {
+                Some(stay) => stay.over().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            () = self.stopping.cancelled() => None,
-            () = self.revoked.cancelled() => None,
+            () = over => None,
             // An answer that breaks off is one that ended: it is seen in what came, and asked for again.
             piece = self.answer.chunk() => match piece {
                 Ok(piece) => piece.map(Ok),

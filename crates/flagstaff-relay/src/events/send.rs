@@ -1,46 +1,71 @@
 //! How one payload reaches upstream, or does not.
 
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
-use bytes::Bytes;
 use flagstaff_sdk::{ConfigError, describe_http_error, http_client};
 use flagstaff_service::live_environment::Audience;
-use flagstaff_service::store::EnvironmentId;
 use flagstaff_wire::paths;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use tokio_util::sync::CancellationToken;
 
-use super::queue::Queue;
+use super::queue::{FIRST_PAUSE, Queue, Taken};
+use super::rarely::Rarely;
+use super::spool::Spool;
 use super::{Counts, Kind, Payload};
 use crate::config::Upstream;
 use crate::environment::client_config;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How long before a payload is sent once more, or tried again while upstream is away.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// The longest time between two tries while upstream is away.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long a payload that failed waits at the end.
+const AT_THE_END: Duration = Duration::from_millis(100);
 /// How long nothing is sent for a key that upstream refuses.
 const REFUSED_FOR: Duration = Duration::from_secs(300);
-/// Payloads up to this size are compressed on the spot; larger ones where they do not hold up others.
-const SMALL: usize = 64 * 1024;
-
 /// Sends payloads, several at once.
 #[derive(Debug)]
 pub(super) struct Sender {
     client: reqwest::Client,
     upstream: Upstream,
     counts: Arc<Counts>,
-    /// Whose payloads upstream refuses, until when.
-    refused: Mutex<HashMap<(EnvironmentId, Audience), Instant>>,
+    spool: Option<Arc<Spool>>,
+    /// Whose payloads upstream refuses.
+    refused: Mutex<HashMap<(Arc<str>, Audience), Refusal>>,
+    said: Said,
+}
+
+/// What is not said of each payload.
+#[derive(Debug, Default)]
+struct Said {
+    lost: Rarely,
+    again: Rarely,
+    away: Rarely,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    /// What was refused: by another key it may be taken.
+    destination: Destination,
+    until: Instant,
+}
+
+/// Where a payload goes, and by what it is let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Destination {
+    url: String,
+    credential: Option<HeaderValue>,
+}
+
+/// What became of a payload.
+enum Fate {
+    Delivered,
+    /// Why, if that is to be said.
+    Lost(Option<String>),
+    /// It waits on, for this reason.
+    Waits(String),
 }
 
 /// What came of sending a payload.
@@ -58,81 +83,108 @@ enum Outcome {
 }
 
 impl Sender {
-    pub(super) fn new(upstream: &Upstream, counts: Arc<Counts>) -> Result<Self, ConfigError> {
+    pub(super) fn new(
+        upstream: &Upstream,
+        counts: Arc<Counts>,
+        spool: Option<Arc<Spool>>,
+    ) -> Result<Self, ConfigError> {
         let client = http_client(client_config(upstream, ""))?;
-        Ok(Self { client, upstream: upstream.clone(), counts, refused: Mutex::default() })
+        let (upstream, refused, said) = (upstream.clone(), Mutex::default(), Said::default());
+        Ok(Self { client, upstream, counts, spool, refused, said })
     }
 
     /// Sends what comes, until nothing does any more.
     pub(super) async fn run(self: Arc<Self>, queue: Arc<Queue>) {
         while let Some(taken) = queue.next().await {
-            let payload = &taken.payload;
-            let count = payload.count as u64;
-            let kept = if self.is_refused(payload) {
-                Err(None)
-            } else {
-                self.deliver(payload, queue.over()).await.map_err(Some)
-            };
-            match kept {
-                Ok(()) => self.counts.forwarded.fetch_add(count, Ordering::Relaxed),
-                Err(why) => {
-                    if let Some(why) = why {
-                        tracing::error!("{count} events could not be forwarded and are lost: {why}");
-                    }
-                    self.counts.lost.fetch_add(count, Ordering::Relaxed)
+            let count = taken.payload().count as u64;
+            match self.deliver(&taken, queue.over()).await {
+                Fate::Delivered => {
+                    self.settled(taken.delivered());
+                    self.counts.forwarded.fetch_add(count, Ordering::Relaxed);
                 }
+                Fate::Lost(why) => self.lose(taken, why),
+                Fate::Waits(why) => match taken.not_now() {
+                    Ok(()) => {
+                        if self.said.away.count(1).is_some() {
+                            tracing::warn!("events cannot be forwarded, they wait: {why}");
+                        }
+                    }
+                    Err(alone) => {
+                        self.lose(alone, Some(format!("upstream takes others, but always says: {why}")));
+                    }
+                },
             };
         }
     }
 
-    /// # Errors
-    /// Why upstream does not have it.
-    async fn deliver(&self, payload: &Payload, over: &CancellationToken) -> Result<(), String> {
-        let body = compressed(payload.body.clone()).await;
+    fn lose(&self, taken: Taken, why: Option<String>) {
+        let count = taken.payload().count as u64;
+        self.settled(taken.lost());
+        self.counts.lost.fetch_add(count, Ordering::Relaxed);
+        if let Some(why) = why
+            && let Some(lost) = self.said.lost.count(count)
+        {
+            tracing::error!(
+                "{lost} events could not be forwarded and are lost, the last of them because {why}"
+            );
+        }
+    }
+
+    fn settled(&self, kept: Option<u64>) {
+        if let Some((spool, number)) = self.spool.as_ref().zip(kept) {
+            spool.settled(number);
+        }
+    }
+
+    async fn deliver(&self, taken: &Taken, over: &CancellationToken) -> Fate {
         let mut failed_before = false;
-        let mut pause = RETRY_AFTER;
         loop {
-            match self.send(payload, body.clone()).await {
+            let destination = self.destination(taken);
+            if self.is_refused(taken, &destination) {
+                return Fate::Lost(None);
+            }
+            match self.send(taken.payload(), &destination).await {
                 Outcome::Delivered => {
-                    self.accept(payload);
-                    return Ok(());
+                    self.accept(taken);
+                    return Fate::Delivered;
                 }
-                Outcome::TooLarge => return Err("they are more than upstream takes at once".to_owned()),
+                Outcome::TooLarge => {
+                    return Fate::Lost(Some("they are more than upstream takes at once".to_owned()));
+                }
+                // Its key was changed meanwhile.
+                Outcome::Refused(_) if self.destination(taken) != destination => {}
                 Outcome::Refused(status) => {
-                    self.refuse(payload);
+                    self.refuse(taken, destination);
                     let minutes = REFUSED_FOR.as_secs() / 60;
-                    return Err(format!(
-                        "upstream answered {}; tried again in {minutes} minutes",
-                        status.as_u16()
-                    ));
+                    let status = status.as_u16();
+                    return Fate::Lost(Some(format!(
+                        "upstream answered {status}; tried again in {minutes} minutes"
+                    )));
                 }
-                Outcome::Failed(why) if failed_before => return Err(why),
+                Outcome::Failed(why) if failed_before => return Fate::Lost(Some(why)),
                 Outcome::Failed(why) => {
                     failed_before = true;
-                    tracing::warn!("events could not be forwarded, they are sent once more: {why}");
-                    self.wait(RETRY_AFTER, over).await;
-                }
-                Outcome::Away(why) => {
-                    if pause == RETRY_AFTER {
-                        tracing::warn!("events cannot be forwarded, they wait: {why}");
+                    if let Some(times) = self.said.again.count(1) {
+                        tracing::warn!(
+                            "event payloads failed and are sent once more, {times} of late: {why}"
+                        );
                     }
-                    // Several wait side by side, and must not come back at once.
-                    self.wait(pause.mul_f64(1.0 - random() / 2.0), over).await;
-                    pause = LONGEST_PAUSE.min(pause * 2);
+                    self.wait(FIRST_PAUSE, over).await;
                 }
+                Outcome::Away(why) => return Fate::Waits(why),
             }
         }
     }
 
-    async fn send(&self, payload: &Payload, body: Bytes) -> Outcome {
-        let (url, credential) = self.destination(payload);
+    async fn send(&self, payload: &Payload, destination: &Destination) -> Outcome {
         let mut headers = payload.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        if let Some(credential) = credential {
-            headers.insert(AUTHORIZATION, credential);
+        if let Some(credential) = &destination.credential {
+            headers.insert(AUTHORIZATION, credential.clone());
         }
-        let request = self.client.post(url).headers(headers).timeout(PATIENCE).body(body);
+        let request = self.client.post(&destination.url).headers(headers).timeout(PATIENCE);
+        let request = request.body(payload.body.clone());
         let mut response = match request.send().await {
             Ok(response) => response,
             Err(error) => return Outcome::Away(describe_http_error(&error)),
@@ -152,8 +204,8 @@ impl Sender {
     }
 
     /// Where it goes, and by what it is let in: as they are now.
-    fn destination(&self, payload: &Payload) -> (String, Option<HeaderValue>) {
-        let about = payload.environment.about();
+    fn destination(&self, taken: &Taken) -> Destination {
+        let (payload, about) = (taken.payload(), taken.environment.about());
         let environment = &about.environment;
         let (path, credential) = match (payload.audience, payload.kind) {
             (Audience::Server, Kind::Events) => (paths::EVENTS.to_owned(), Some(&environment.sdk_key)),
@@ -177,42 +229,38 @@ impl Sender {
             value.set_sensitive(true);
             value
         });
-        (paths::join(&self.upstream.events, &path), credential)
+        Destination { url: paths::join(&self.upstream.events, &path), credential }
     }
 
-    /// At the end nobody waits for long: not longer than before another try.
+    /// At the end nobody waits for long.
     async fn wait(&self, time: Duration, over: &CancellationToken) {
-        let began = Instant::now();
-        let least = RETRY_AFTER / self.upstream.time_factor;
         tokio::select! {
             () = tokio::time::sleep(time / self.upstream.time_factor) => {}
-            () = over.cancelled() => tokio::time::sleep(least.saturating_sub(began.elapsed())).await,
+            () = over.cancelled() => tokio::time::sleep(AT_THE_END / self.upstream.time_factor).await,
         }
     }
 
-    fn is_refused(&self, payload: &Payload) -> bool {
-        let whose = (payload.environment.id(), payload.audience);
+    fn is_refused(&self, taken: &Taken, destination: &Destination) -> bool {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        match refused.get_mut(&whose) {
-            Some(until) if Instant::now() < *until => true,
+        match refused.get_mut(&whose(taken)) {
+            Some(refusal) if refusal.destination != *destination => false,
+            Some(refusal) if Instant::now() < refusal.until => true,
             // This one tries, and meanwhile only that.
-            Some(until) => {
-                *until = self.refused_until();
+            Some(refusal) => {
+                refusal.until = self.refused_until();
                 false
             }
             None => false,
         }
     }
 
-    fn refuse(&self, payload: &Payload) {
-        let whose = (payload.environment.id(), payload.audience);
-        let until = self.refused_until();
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(whose, until);
+    fn refuse(&self, taken: &Taken, destination: Destination) {
+        let refusal = Refusal { destination, until: self.refused_until() };
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(whose(taken), refusal);
     }
 
-    fn accept(&self, payload: &Payload) {
-        let whose = (payload.environment.id(), payload.audience);
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(&whose);
+    fn accept(&self, taken: &Taken) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(&whose(taken));
     }
 
     fn refused_until(&self) -> Instant {
@@ -220,24 +268,6 @@ impl Sender {
     }
 }
 
-/// From 0 to 1.
-fn random() -> f64 {
-    let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
-    (high >> 32) as f64 / f64::from(u32::MAX)
-}
-
-async fn compressed(body: Bytes) -> Bytes {
-    if body.len() <= SMALL {
-        return gzip(&body);
-    }
-    match tokio::task::spawn_blocking(move || gzip(&body)).await {
-        Ok(packed) => packed,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
-}
-
-fn gzip(body: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    let written = encoder.write_all(body).and_then(|()| encoder.finish());
-    written.unwrap_or_else(|error| unreachable!("memory takes every byte: {error}")).into()
+fn whose(taken: &Taken) -> (Arc<str>, Audience) {
+    (taken.name().clone(), taken.payload().audience)
 }

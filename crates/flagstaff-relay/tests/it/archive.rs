@@ -233,6 +233,17 @@ fn a_bomb_is_refused() {
     assert!(matches!(error, ArchiveError::TooLarge { .. }), "{error}");
 }
 
+#[test]
+fn an_archive_that_could_not_be_read_is_not_written() {
+    let folder = folder();
+    let path = folder.path().join("a.tar");
+    let mut large = contents(&[("one", 1)]);
+    large.get_mut("one").unwrap().data = vec![b' '; usize::try_from(LARGEST).unwrap()].into();
+    let error = write(&path, &large).unwrap_err();
+    assert!(matches!(error, ArchiveError::TooLarge { .. }), "{error}");
+    assert!(!path.exists());
+}
+
 fn offline(path: &Path) -> Config {
     // Nobody is there: whatever went upstream would be noticed as missing.
     let mut config = config_at("http://127.0.0.1:1");

@@ -37,6 +37,8 @@ async fn a_relay_serves_what_upstream_says_and_follows_it() {
         (&json!("demo-production"), &json!("production"), &json!("Demo shop"))
     );
     assert_eq!(status["autoConfigStatus"]["state"], "VALID");
+    let streams = r#"flagstaff_streams_open{kind="configurations"} 1"#;
+    assert!(service.metrics().await.lines().any(|line| line == streams), "the relay is counted");
     assert_eq!(asker.status("/sdk/latest-all", KEY).await, 200);
     assert_eq!(asker.status("/sdk/latest-all", "sdk-unknown").await, 401, "everything is known");
     let browser = "/sdk/evalx/demo-production/contexts/eyJraW5kIjoidXNlciIsImtleSI6ImFkYSJ9";

@@ -61,7 +61,8 @@ async fn another_setting_needs_no_other_connection() {
     let asker = Asker::new(&running);
     let mut all = asker.open("/all", SDK_KEY).await;
     all.expect("put").await;
-    let other = Environment { mobile_key: Some("mob-new".to_owned()), ttl_minutes: 5, ..environment() };
+    let other =
+        Environment { mobile_key: Some("mob-new".to_owned()), ttl_minutes: i64::MAX, ..environment() };
     running.relay().set_environments(vec![other]).await.unwrap();
     assert_eq!(asker.status("/msdk/evalx/contexts/e30", crate::support::MOBILE_KEY).await, 401);
     assert_eq!(asker.status("/msdk/evalx/contexts/e30", "mob-new").await, 400, "an empty context");

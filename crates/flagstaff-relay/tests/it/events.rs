@@ -1,13 +1,14 @@
 //! What SDKs report, as it arrives upstream.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use flagstaff_relay::config::EventMode;
+use flagstaff_relay::config::{Environment, EventMode};
 use flagstaff_testkit::{Answer, FakeService, PATIENCE, eventually, flag};
 use flagstaff_wire::paths;
 use serde_json::{Value, json};
 
-use crate::support::{Asker, CLIENT_SIDE_ID, MOBILE_KEY, SDK_KEY, config, relay};
+use crate::support::{Asker, CLIENT_SIDE_ID, Folder, MOBILE_KEY, SDK_KEY, config, environment, relay};
 
 const ONE: &str = r#"[{"kind":"identify","creationDate":1,"context":{"kind":"user","key":"u"},"new":[1.0]}]"#;
 
@@ -96,7 +97,8 @@ async fn events_wait_while_upstream_is_away_and_each_arrives_once() {
         let payload = asker.post("/bulk", SDK_KEY).header("x-launchdarkly-payload-id", format!("p{number}"));
         assert_eq!(payload.body(ONE).send().await.unwrap().status(), 202);
     }
-    service.wait_for_requests(paths::EVENTS, 20);
+    // One tries, now and then.
+    service.wait_for_requests(paths::EVENTS, 20 + 2);
     assert_eq!(figure(&metrics(&asker).await, "waiting"), 20);
     let refused = service.requests(paths::EVENTS).len();
     service.answer_as_usual(paths::EVENTS);
@@ -199,6 +201,151 @@ async fn what_waits_when_the_relay_stops_is_sent_and_what_cannot_be_is_counted()
 }
 
 const QUIETLY: Duration = Duration::from_millis(200);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_sent_before_the_end_is_sent_after_the_next_start() {
+    let (service, folder) = (FakeService::start([flag("f")]), Folder::new());
+    service.answer_always(paths::EVENTS, Answer::status(503));
+    let mut config = config(&service);
+    config.data = Some(folder.path().to_owned());
+    config.serving.drain = QUIETLY;
+    let running = relay(config.clone()).await;
+    let asker = Asker::new(&running);
+    for _ in 0..5 {
+        let sent =
+            asker.post("/bulk", SDK_KEY).header("x-launchdarkly-tags", "application-id/shop").body(ONE);
+        assert_eq!(sent.send().await.unwrap().status(), 202);
+    }
+    let forwarder = running.relay().forwarder.clone();
+    tokio::time::timeout(PATIENCE, running.stop()).await.expect("it stops all the same");
+    assert_eq!(forwarder.counts().lost.load(std::sync::atomic::Ordering::Relaxed), 0);
+    let before = service.requests(paths::EVENTS).len();
+    service.answer_as_usual(paths::EVENTS);
+
+    // Whatever else it is started with: they belong to an environment that is relayed.
+    config.environments.push(Environment::new("two", "sdk-two"));
+    let running = relay(config.clone()).await;
+    until_figure(&Asker::new(&running), "forwarded_total", 5).await;
+    let requests = service.requests(paths::EVENTS).split_off(before);
+    let ids: HashSet<_> =
+        requests.iter().filter_map(|request| request.header("x-launchdarkly-payload-id")).collect();
+    assert_eq!((requests.len(), ids.len()), (5, 5), "each once, by an id of its own");
+    for request in &requests {
+        assert_eq!(request.header("authorization"), Some(SDK_KEY));
+        assert_eq!(request.header("x-launchdarkly-tags"), Some("application-id/shop"));
+        assert_eq!(request.json(), serde_json::from_str::<Value>(ONE).unwrap());
+    }
+    running.stop().await;
+    let left = std::fs::read_dir(folder.path().join("~events")).unwrap().count();
+    assert_eq!(left, 0, "nothing waits, so nothing is kept");
+    let running = relay(config).await;
+    assert_eq!(figure(&metrics(&Asker::new(&running)).await, "waiting"), 0);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_kept_of_an_environment_that_is_not_relayed_any_more_is_lost_and_counted() {
+    let (service, folder) = (FakeService::start([flag("f")]), Folder::new());
+    service.answer_always(paths::EVENTS, Answer::status(503));
+    let mut config = config(&service);
+    config.data = Some(folder.path().to_owned());
+    config.serving.drain = QUIETLY;
+    let running = relay(config.clone()).await;
+    assert_eq!(Asker::new(&running).post("/bulk", SDK_KEY).body(ONE).send().await.unwrap().status(), 202);
+    running.stop().await;
+    config.environments = vec![Environment::new("two", "sdk-two")];
+    let running = relay(config).await;
+    let now = metrics(&Asker::new(&running)).await;
+    assert_eq!((figure(&now, "lost_total"), figure(&now, "waiting")), (1, 0));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_cannot_be_kept_are_not_acknowledged() {
+    let (service, folder) = (FakeService::start([flag("f")]), Folder::new());
+    let mut config = config(&service);
+    config.data = Some(folder.path().to_owned());
+    std::fs::create_dir_all(folder.path()).unwrap();
+    let events = folder.path().join("~events");
+    std::fs::write(&events, "in the way").unwrap();
+    let running = relay(config).await;
+    let asker = Asker::new(&running);
+    asker.until("/sdk/latest-all", SDK_KEY, |all| all["flags"].is_object()).await;
+    let answer = asker.post("/bulk", SDK_KEY).body(ONE).send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    let answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    assert_eq!(answer["code"], "storage_failed");
+    assert_eq!(figure(&metrics(&asker).await, "waiting"), 0, "it takes up no room");
+    std::fs::remove_file(&events).unwrap();
+    assert_eq!(asker.post("/bulk", SDK_KEY).body(ONE).send().await.unwrap().status(), 202);
+    until_figure(&asker, "forwarded_total", 1).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_environment_whose_events_upstream_does_not_take_holds_up_no_other() {
+    let service = FakeService::start([flag("f")]);
+    let of_one = format!("/events/bulk/{CLIENT_SIDE_ID}");
+    service.answer_always(&of_one, Answer::status(429));
+    let mut config = config(&service);
+    config.environments.push(Environment::new("two", "sdk-two"));
+    let running = relay(config).await;
+    let asker = Asker::new(&running);
+    // More than are sent at the same time.
+    for _ in 0..100 {
+        assert_eq!(asker.post(&of_one, "").body(ONE).send().await.unwrap().status(), 202);
+    }
+    service.wait_for_requests(&of_one, 5);
+    assert_eq!(asker.post("/bulk", "sdk-two").body(ONE).send().await.unwrap().status(), 202);
+    until_figure(&asker, "forwarded_total", 1).await;
+    assert_eq!(figure(&metrics(&asker).await, "waiting"), 100);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_forwarded_by_another_key_at_once_when_the_one_before_was_refused() {
+    let service = FakeService::start([flag("f")]);
+    let mut config = config(&service);
+    // Five minutes are five minutes.
+    config.upstream.time_factor = 1;
+    let running = relay(config).await;
+    let asker = Asker::new(&running);
+    service.answer_next(paths::EVENTS, Answer::status(401));
+    for lost in 1..=2 {
+        assert_eq!(asker.post("/bulk", SDK_KEY).body(ONE).send().await.unwrap().status(), 202);
+        until_figure(&asker, "lost_total", lost).await;
+    }
+    let rekeyed = Environment { sdk_key: "sdk-new".to_owned(), ..environment() };
+    running.relay().set_environments(vec![rekeyed]).await.unwrap();
+    assert_eq!(asker.post("/bulk", "sdk-new").body(ONE).send().await.unwrap().status(), 202);
+    until_figure(&asker, "forwarded_total", 1).await;
+    let keys: Vec<_> = service
+        .requests(paths::EVENTS)
+        .iter()
+        .map(|sent| sent.header("authorization").map(str::to_owned))
+        .collect();
+    assert_eq!(keys, [Some(SDK_KEY.to_owned()), Some("sdk-new".to_owned())]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payload_without_an_id_has_one_of_its_own_however_often_it_is_sent() {
+    let service = FakeService::start([flag("f")]);
+    let running = relay(config(&service)).await;
+    let asker = Asker::new(&running);
+    service.answer_next(paths::EVENTS, Answer::status(503));
+    service.answer_next(paths::EVENTS, Answer::status(500));
+    assert_eq!(asker.post("/bulk", SDK_KEY).body(ONE).send().await.unwrap().status(), 202);
+    until_figure(&asker, "forwarded_total", 1).await;
+    let ids: Vec<_> = service
+        .requests(paths::EVENTS)
+        .iter()
+        .map(|sent| sent.header("x-launchdarkly-payload-id").map(str::to_owned))
+        .collect();
+    assert_eq!(ids.len(), 3);
+    assert!(ids[0].is_some() && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    running.stop().await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_can_be_refused_or_discarded() {

@@ -5,6 +5,7 @@ mod auto_config;
 mod changes;
 mod environments;
 mod events;
+mod goals;
 mod start;
 mod status;
 mod support;

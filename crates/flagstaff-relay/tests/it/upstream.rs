@@ -45,6 +45,12 @@ impl Service {
         if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() }
     }
 
+    /// Its figures.
+    pub(crate) async fn metrics(&self) -> String {
+        let client = http_client(flagstaff_sdk::Config::new("")).unwrap();
+        client.get(format!("{}/metrics", self.url())).send().await.unwrap().text().await.unwrap()
+    }
+
     /// Turns a flag of production on or off.
     pub(crate) async fn turn(&self, flag: &str, on: bool) {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
