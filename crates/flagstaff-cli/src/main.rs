@@ -47,6 +47,8 @@ enum Command {
     Backup(options::Backup),
     /// Restore such a file into an empty data folder or database, of either engine
     Restore(options::Backup),
+    /// Look for damage in what the service keeps, also while it runs
+    Check(options::Check),
     /// Bring the database up to date, which a start does by itself, too
     Migrate(options::Kept),
     /// List, make, switch and delete flags of a running service
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Command::OwnerLink(options) => owner_link::run(options),
         Command::Backup(options) => upkeep::backup(options),
         Command::Restore(options) => upkeep::restore(options),
+        Command::Check(options) => upkeep::check(options),
         Command::Migrate(options) => upkeep::migrate(options),
         Command::Flag(options) => flag::run(options),
         Command::Evaluate(options) => evaluate::run(options),

@@ -1,13 +1,14 @@
-//! `flagstaff backup`, `flagstaff restore` and `flagstaff migrate`: what is kept, looked after.
+//! `flagstaff backup`, `restore`, `check` and `migrate`: what is kept, looked after.
 
 use std::future::Future;
 
 use flagstaff_service::error::chain;
+use flagstaff_service::management::transfer;
 use flagstaff_service::store::backup::{self, BackupError, Steps};
-use flagstaff_service::store::migrate;
+use flagstaff_service::store::{Report, StoreError, migrate, quarantine};
 
-use crate::options::{Backup, Kept};
-use crate::{Failure, print};
+use crate::options::{Backup, Check, Kept};
+use crate::{Failure, one_thread, print};
 
 /// Writes everything to one file, also while the service runs.
 pub(crate) fn backup(options: Backup) -> Result<(), Failure> {
@@ -28,6 +29,56 @@ pub(crate) fn restore(options: Backup) -> Result<(), Failure> {
         "restored `{file}` into `{database}`: {rows} rows of {tables} tables; versions start {} higher\n",
         restored.raised_by
     ))
+}
+
+/// Looks for damage, and says what it finds; found, it is a failure.
+pub(crate) fn check(options: Check) -> Result<(), Failure> {
+    let (config, _) = options.kept.resolve()?;
+    let database = config.database_name();
+    if options.forget {
+        let forgotten = one_thread(async {
+            let kept = transfer::Kept::to_write(&config).await.map_err(|error| chain(&error))?;
+            let forgotten = async {
+                let mut write = kept.store.write().await?;
+                let forgotten = quarantine::forget(&mut write).await?;
+                write.commit().await?;
+                Ok::<_, StoreError>(forgotten)
+            };
+            let forgotten = forgotten.await;
+            kept.store.close().await;
+            forgotten.map_err(|error| chain(&error))
+        })?;
+        return print(&format!("forgot {forgotten} damaged rows that had been taken out of `{database}`\n"));
+    }
+    let report = one_thread(async {
+        let kept = transfer::Kept::to_read(&config).await.map_err(|error| chain(&error))?;
+        let report = kept.store.check().await;
+        kept.store.close().await;
+        report.map_err(|error| chain(&error))
+    })?;
+    if report.is_sound() {
+        return print(&format!("`{database}` is sound: flags, segments and changes are what was written\n"));
+    }
+    print(&told(&report))?;
+    Err(format!("`{database}` is damaged; the documentation on running the service says what to do"))
+}
+
+fn told(report: &Report) -> String {
+    let mut lines = Vec::new();
+    lines.extend(report.structure.iter().map(|finding| format!("the file: {finding}")));
+    lines.extend(
+        report.put_back.iter().map(|row| format!("{row}: the next start puts it back from its copy")),
+    );
+    let lost = "its copy is damaged, too; the next start takes it out";
+    lines.extend(report.beyond_help.iter().map(|row| format!("{row}: {lost}")));
+    let taken_out = |row: &quarantine::Quarantined| {
+        format!(
+            "{}: taken out; make it anew, then `flagstaff check --forget`. It was {}",
+            row.name, row.content
+        )
+    };
+    lines.extend(report.quarantined.iter().map(taken_out));
+    lines.join("\n") + "\n"
 }
 
 /// Brings the schema up to date.

@@ -188,6 +188,7 @@ impl App {
             make_private(&config)?;
         }
         let store = Store::of(&config).await?;
+        store.examine().await?;
         let first_start = setup::first_start(&store, &config).await?;
         let live = LiveEnvironments::default();
         let big_segments = BigSegments::new(&store);

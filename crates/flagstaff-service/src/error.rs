@@ -184,6 +184,10 @@ impl From<StoreError> for ApiError {
         if let Some(fault) = error.fault() {
             return fault.into();
         }
+        if let StoreError::WrongChecksum { .. } = &error {
+            tracing::error!("{}", chain(&error));
+            return Self::new(StatusCode::INTERNAL_SERVER_ERROR, "damaged", error.to_string());
+        }
         if error.is_about_nul() {
             return Self::bad_request("a NUL character cannot stand in a text; leave it out");
         }

@@ -37,6 +37,16 @@ impl Kept {
     }
 }
 
+/// Options of `flagstaff check`.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Forget what was taken out because it was damaged
+    #[arg(long)]
+    pub(crate) forget: bool,
+    #[command(flatten)]
+    pub(crate) kept: Kept,
+}
+
 /// Options of `flagstaff backup` and `flagstaff restore`.
 #[derive(Debug, Args)]
 pub(crate) struct Backup {

@@ -16,7 +16,7 @@ use flagstaff_service::config::Database;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use self::kept::{Backup, Kept};
+pub(crate) use self::kept::{Backup, Check, Kept};
 pub(crate) use self::logs::{LogFormat, Logging};
 pub(crate) use self::serving::Serving;
 use self::users::{AvatarSource, Users};

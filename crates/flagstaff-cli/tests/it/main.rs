@@ -2,7 +2,9 @@
 
 mod commands;
 mod crash;
+mod damaged_file;
 mod evaluating;
+mod failing_disk;
 mod flag_command;
 mod full_disk;
 mod killed_while_counting;

@@ -43,6 +43,7 @@ struct Environment {
 struct Storage {
     flags: Rest,
     events: Rest,
+    quarantined: u64,
 }
 
 #[derive(Serialize)]
@@ -64,10 +65,11 @@ struct Since {
 pub(super) async fn status(State(app): State<SharedApp>) -> Json<Status> {
     let environments = app.live.all();
     let (flags, events) = (app.store.trouble(), app.analytics.trouble());
-    let is_well = flags.is_none() && events.is_none();
+    let quarantined = app.store.quarantined();
+    let is_well = flags.is_none() && events.is_none() && quarantined == 0;
     Json(Status {
         environments: environments.iter().map(|live| environment(live)).collect(),
-        storage: Storage { flags: rest(flags), events: rest(events) },
+        storage: Storage { flags: rest(flags), events: rest(events), quarantined },
         status: if is_well { "healthy" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
         client_version: env!("CARGO_PKG_VERSION"),

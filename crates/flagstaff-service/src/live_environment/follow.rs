@@ -34,6 +34,17 @@ impl Follower {
     /// Takes over everything that was committed before the call.
     pub async fn catch_up(&self, environments: &LiveEnvironments) -> Result<(), StoreError> {
         let _turn = self.catching_up.lock().await;
+        match self.take_over(environments).await {
+            Err(error) if error.is_about_a_damaged_row() => {
+                tracing::error!("{}", crate::error::chain(&error));
+                self.store.mend().await?;
+                self.take_over(environments).await
+            }
+            done => done,
+        }
+    }
+
+    async fn take_over(&self, environments: &LiveEnvironments) -> Result<(), StoreError> {
         // Mostly nothing has changed, which one statement tells.
         let heads = environment::heads(&mut *self.store.read().await?).await?;
         if environments.count() == heads.len() && heads.iter().all(|head| environments.is_at(head)) {
@@ -46,10 +57,7 @@ impl Follower {
             let known = environments.by_id(head.id);
             let live = match known {
                 Some(live) if can_go_on(&mut snapshot, &live, &head).await? => live,
-                _ => {
-                    let live = load_one(&mut snapshot, head.id).await?;
-                    Arc::new(live.stamped(head.stamp).with_members(self.big_segments.of(head.id)))
-                }
+                _ => self.anew(&mut snapshot, &head).await?,
             };
             if live.about.load().environment.version != head.version {
                 let about = about(&mut snapshot, head.id).await?;
@@ -58,14 +66,18 @@ impl Follower {
                 described.push((live.clone(), about));
             }
             let sequence = live.sequence();
-            if sequence < head.sequence {
-                let (updates, tags, mut passed) = updates(&mut snapshot, head.id, sequence).await?;
-                if passed.last().is_none_or(|last| last.sequence < head.sequence) {
-                    passed.push(Moment { sequence: head.sequence, stamp: head.stamp });
-                }
-                live.apply(updates, tags, &passed);
+            if sequence == head.sequence {
+                all.push(live);
+                continue;
             }
-            all.push(live);
+            let (updates, tags, passed) = updates(&mut snapshot, head.id, sequence).await?;
+            // Each number is in the log, unless it was damaged there: then nobody knows what it was about.
+            if passed.len() as u64 == head.sequence - sequence {
+                live.apply(updates, tags, &passed);
+                all.push(live);
+            } else {
+                all.push(self.anew(&mut snapshot, &head).await?);
+            }
         }
         // Nothing waits in there and nothing fails: whoever called may give up at any await, and keys that are
         // said to be old must not be found for ever.
@@ -77,6 +89,15 @@ impl Follower {
         }
         environments.replace(all, described);
         Ok(())
+    }
+
+    async fn anew(
+        &self,
+        connection: &mut Connection,
+        head: &Head,
+    ) -> Result<Arc<LiveEnvironment>, StoreError> {
+        let live = load_one(connection, head.id).await?;
+        Ok(Arc::new(live.stamped(head.stamp).with_members(self.big_segments.of(head.id))))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The first start: what stands in an empty database, and which database a start refuses.
 
+use std::path::Path;
+
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 
@@ -9,7 +11,9 @@ use crate::app::StartError;
 use crate::auth::{Actor, Role, session};
 use crate::config::{Config, Database};
 use crate::now_ms;
+use crate::store::analytics::EVENTS_FILE;
 use crate::store::connection::{Connection, sql};
+use crate::store::health::Fault;
 use crate::store::member::{self, Member};
 use crate::store::{DATABASE_FILE, Store, StoreError, new_public_id, setting};
 
@@ -54,6 +58,12 @@ async fn look_into(config: &Config) -> Result<Kind, StartError> {
                 return Ok(Kind::Empty);
             }
             let database = path.display().to_string();
+            let size = |file: &Path| file.metadata().map_or(0, |about| about.len());
+            // Events are kept only once there are flags.
+            if size(&path) == 0 && size(&config.data.join(EVENTS_FILE)) > 0 {
+                let finding = "it is empty, though there are events".to_owned();
+                return Err(StoreError::Unsound { database, finding }.into());
+            }
             let opened = SqliteConnectOptions::new().filename(&path).read_only(true).connect().await;
             let opened = opened.map_err(|source| StoreError::Open { database: database.clone(), source })?;
             (Connection::from(opened), database)
@@ -64,6 +74,9 @@ async fn look_into(config: &Config) -> Result<Kind, StartError> {
     connection.close().await.map_err(StoreError::from)?;
     match kind {
         Err(error) if is_no_database(&error) => Err(StartError::NotADatabase { file: database }),
+        Err(StoreError::Statement(error)) if Fault::of(&error) == Some(Fault::Damaged) => {
+            Err(StoreError::Unsound { database, finding: error.to_string() }.into())
+        }
         kind => kind?.ok_or(StartError::Foreign { database }),
     }
 }
@@ -108,9 +121,18 @@ async fn kind(connection: &mut Connection) -> Result<Option<Kind>, StoreError> {
 
 /// Seeds a database that has nothing yet, in one transaction.
 pub async fn first_start(store: &Store, config: &Config) -> Result<FirstStart, StartError> {
+    if setting::get(&mut *store.read().await?, setting::DEMO).await?.is_some() {
+        return Ok(FirstStart::Continued);
+    }
     let mut write = store.write().await?;
+    // Another node may have been first.
     if setting::get(&mut write, setting::DEMO).await?.is_some() {
         return Ok(FirstStart::Continued);
+    }
+    // The word and the first project are written together.
+    if !crate::store::project::list(&mut write).await?.is_empty() {
+        let finding = "it does not say any more what it is".to_owned();
+        return Err(StoreError::Unsound { database: config.database_name(), finding }.into());
     }
     let seeded = if config.demo { demo::seed(&mut write).await } else { seed(&mut write).await };
     let first_start = seeded.map_err(|error| StartError::Seed { source: Box::new(error) })?;

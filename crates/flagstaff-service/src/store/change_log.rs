@@ -6,7 +6,8 @@
 //! database for long, is loaded anew instead. So what may be removed follows from the numbers alone, and no node
 //! has to say how far it is.
 
-use super::connection::{Connection, Row, sql};
+use super::connection::{Connection, Row, Value, sql};
+use super::integrity::checksum;
 use super::{EnvironmentId, StoreError};
 use crate::auth::secret;
 
@@ -53,14 +54,12 @@ pub async fn append(
     kind: ItemKind,
     key: &str,
 ) -> Result<(), StoreError> {
-    sql("INSERT INTO change_log (environment_id, sequence, kind, key, stamp) VALUES ($1, $2, $3, $4, $5)")
-        .bind(environment.0)
-        .bind(sequence as i64)
-        .bind(kind.as_str())
-        .bind(key)
-        .bind(i64::from_ne_bytes(secret::random()))
-        .execute(&mut *connection)
-        .await?;
+    let stamp = i64::from_ne_bytes(secret::random());
+    sql("INSERT INTO change_log (environment_id, sequence, kind, key, stamp, checksum)
+         VALUES ($1, $2, $3, $4, $5, $6)")
+    .bind_checked(columns(environment, sequence as i64, kind.as_str(), key, stamp))
+    .execute(&mut *connection)
+    .await?;
     if let Some(last) = sequence.checked_sub(KEPT) {
         sql("DELETE FROM change_log WHERE environment_id = $1 AND sequence <= $2")
             .bind(environment.0)
@@ -71,25 +70,38 @@ pub async fn append(
     Ok(())
 }
 
+/// What the checksum is of, in the order of the table's description.
+fn columns<'r>(
+    environment: EnvironmentId,
+    sequence: i64,
+    kind: &'r str,
+    key: &'r str,
+    stamp: i64,
+) -> [Value<'r>; 5] {
+    [environment.0.into(), sequence.into(), kind.into(), key.into(), stamp.into()]
+}
+
 /// Every change since `sequence`, in order; `sequence` is at most [`KEPT`] behind.
 pub async fn since(
     connection: &mut Connection,
     environment: EnvironmentId,
     sequence: u64,
 ) -> Result<Vec<LoggedChange>, StoreError> {
-    let rows = sql("SELECT sequence, kind, key, stamp FROM change_log
+    let rows = sql("SELECT sequence, kind, key, stamp, checksum FROM change_log
          WHERE environment_id = $1 AND sequence > $2 ORDER BY sequence")
     .bind(environment.0)
     .bind(sequence as i64)
     .fetch_all(connection)
     .await?;
-    let change = |row: &Row| LoggedChange {
-        sequence: row.get::<i64, _>("sequence") as u64,
-        kind: if row.get::<&str, _>("kind") == "segment" { ItemKind::Segment } else { ItemKind::Flag },
-        key: row.get("key"),
-        stamp: row.get::<i64, _>("stamp") as u64,
+    let change = |row: &Row| {
+        let (sequence, stamp): (i64, i64) = (row.try_get("sequence")?, row.try_get("stamp")?);
+        let (kind, key): (&str, &str) = (row.try_get("kind")?, row.try_get("key")?);
+        let columns = columns(environment, sequence, kind, key, stamp);
+        checksum::check("change of", key, row.try_get("checksum")?, &columns)?;
+        let kind = if kind == ItemKind::Segment.as_str() { ItemKind::Segment } else { ItemKind::Flag };
+        Ok(LoggedChange { sequence: sequence as u64, kind, key: key.to_owned(), stamp: stamp as u64 })
     };
-    Ok(rows.iter().map(change).collect())
+    rows.iter().map(change).collect()
 }
 
 /// The stamp of the change with this number, if that is kept.

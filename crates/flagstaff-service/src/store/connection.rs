@@ -21,6 +21,7 @@ use sqlx::{
 
 use super::error::NulInText;
 use super::health::Health;
+use super::integrity::checksum;
 use super::{StoreError, figures};
 
 /// A connection to the database, perhaps inside a transaction. Functions that read or write take
@@ -253,6 +254,13 @@ impl<'q> Statement<'q> {
     pub fn bind(mut self, value: impl Into<Value<'q>>) -> Self {
         self.values.push(value.into());
         self
+    }
+
+    /// The next values, the columns of a row that carries a checksum; after them that.
+    pub(super) fn bind_checked<const N: usize>(mut self, columns: [Value<'q>; N]) -> Self {
+        let checksum = checksum::of(&columns);
+        self.values.extend(columns);
+        self.bind(checksum)
     }
 
     /// Runs it and says how many rows it touched.

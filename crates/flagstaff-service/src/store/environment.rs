@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::connection::{Connection, Row, sql};
+use super::connection::{Connection, Row, Value, sql};
+use super::integrity::{self, ENVIRONMENT, checksum};
 use super::{StoreError, json, to_json};
 use crate::auth::secret;
 
@@ -99,32 +100,65 @@ pub struct Head {
 }
 
 fn read(row: &Row) -> Result<Environment, StoreError> {
-    let key: String = row.get("key");
-    Ok(Environment {
-        id: EnvironmentId(row.get("id")),
-        project_id: row.get("project_id"),
-        tags: json("environment", &key, row.get("tags"))?,
-        key,
-        name: row.get("name"),
-        colour: row.get("colour"),
-        sdk_key: row.get("sdk_key"),
+    let tags: &str = row.try_get("tags")?;
+    let read = Environment {
+        id: EnvironmentId(row.try_get("id")?),
+        project_id: row.try_get("project_id")?,
+        tags: Vec::new(),
+        key: row.try_get("key")?,
+        name: row.try_get("name")?,
+        colour: row.try_get("colour")?,
+        sdk_key: row.try_get("sdk_key")?,
         expiring_sdk_key: row
             .get::<Option<String>, _>("expiring_sdk_key")
-            .zip(row.get::<Option<i64>, _>("sdk_key_expires_at"))
+            .zip(row.try_get::<Option<i64>, _>("sdk_key_expires_at")?)
             .map(|(key, until)| ExpiringKey { key, until }),
-        mobile_key: row.get("mobile_key"),
-        client_side_id: row.get("client_side_id"),
-        default_ttl: row.get("default_ttl"),
-        secure_mode: row.get("secure_mode"),
-        default_track_events: row.get("default_track_events"),
-        confirm_changes: row.get("confirm_changes"),
-        require_comments: row.get("require_comments"),
-        critical: row.get("critical"),
-        sequence: row.get::<i64, _>("sequence") as u64,
-        lineage: row.get("lineage"),
-        version: row.get("version"),
-        created_at: row.get("created_at"),
-    })
+        mobile_key: row.try_get("mobile_key")?,
+        client_side_id: row.try_get("client_side_id")?,
+        default_ttl: row.try_get("default_ttl")?,
+        secure_mode: row.try_get("secure_mode")?,
+        default_track_events: row.try_get("default_track_events")?,
+        confirm_changes: row.try_get("confirm_changes")?,
+        require_comments: row.try_get("require_comments")?,
+        critical: row.try_get("critical")?,
+        sequence: row.try_get::<i64, _>("sequence")? as u64,
+        lineage: row.try_get("lineage")?,
+        version: row.try_get("version")?,
+        created_at: row.try_get("created_at")?,
+    };
+    let hashes = (row.try_get("sdk_key_hash")?, row.try_get("mobile_key_hash")?);
+    checksum::check("environment", &read.key, row.try_get("checksum")?, &columns(&read, tags, hashes))?;
+    Ok(Environment { tags: json("environment", &read.key, tags)?, ..read })
+}
+
+/// What the checksum is of, in the order of [`ENVIRONMENT`].
+fn columns<'r>(row: &'r Environment, tags: &'r str, hashes: (String, String)) -> [Value<'r>; 20] {
+    [
+        row.project_id.into(),
+        (&row.key).into(),
+        (&row.name).into(),
+        (&row.colour).into(),
+        tags.into(),
+        (&row.sdk_key).into(),
+        hashes.0.into(),
+        (&row.mobile_key).into(),
+        hashes.1.into(),
+        (&row.client_side_id).into(),
+        row.default_ttl.into(),
+        row.secure_mode.into(),
+        row.default_track_events.into(),
+        row.confirm_changes.into(),
+        row.require_comments.into(),
+        row.critical.into(),
+        (&row.lineage).into(),
+        row.created_at.into(),
+        row.expiring_sdk_key.as_ref().map(|old| old.key.as_str()).into(),
+        row.expiring_sdk_key.as_ref().map(|old| old.until).into(),
+    ]
+}
+
+fn hashes(row: &Environment) -> (String, String) {
+    (secret::hash(&row.sdk_key), secret::hash(&row.mobile_key))
 }
 
 /// The environments of a project, in the order in which they were made.
@@ -170,14 +204,16 @@ pub async fn heads(connection: &mut Connection) -> Result<Vec<Head>, StoreError>
          LEFT JOIN change_log ON environment_id = id AND change_log.sequence = environment.sequence")
         .fetch_all(connection)
         .await?;
-    let head = |row: &Row| Head {
-        id: EnvironmentId(row.get("id")),
-        lineage: row.get("lineage"),
-        sequence: row.get::<i64, _>("sequence") as u64,
-        stamp: row.get::<i64, _>("stamp") as u64,
-        version: row.get("version"),
+    let head = |row: &Row| {
+        Ok(Head {
+            id: EnvironmentId(row.try_get("id")?),
+            lineage: row.try_get("lineage")?,
+            sequence: row.try_get::<i64, _>("sequence")? as u64,
+            stamp: row.try_get::<i64, _>("stamp")? as u64,
+            version: row.try_get("version")?,
+        })
     };
-    Ok(rows.iter().map(head).collect())
+    rows.iter().map(head).collect()
 }
 
 /// Adds an environment and gives its id; the one in `environment` is ignored.
@@ -185,40 +221,23 @@ pub async fn insert(
     connection: &mut Connection,
     environment: &Environment,
 ) -> Result<EnvironmentId, StoreError> {
-    let row = sql(
+    let tags = to_json(&environment.tags);
+    let id = sql(
         "INSERT INTO environment (project_id, key, name, colour, tags, sdk_key, sdk_key_hash, mobile_key,
             mobile_key_hash, client_side_id, default_ttl, secure_mode, default_track_events, confirm_changes,
-            require_comments, critical, sequence, lineage, version, created_at, expiring_sdk_key,
-            sdk_key_expires_at)
+            require_comments, critical, lineage, created_at, expiring_sdk_key, sdk_key_expires_at, checksum,
+            sequence, version)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-            $22)
+            $22, $23)
          RETURNING id",
     )
-    .bind(environment.project_id)
-    .bind(&environment.key)
-    .bind(&environment.name)
-    .bind(&environment.colour)
-    .bind(to_json(&environment.tags))
-    .bind(&environment.sdk_key)
-    .bind(secret::hash(&environment.sdk_key))
-    .bind(&environment.mobile_key)
-    .bind(secret::hash(&environment.mobile_key))
-    .bind(&environment.client_side_id)
-    .bind(environment.default_ttl)
-    .bind(environment.secure_mode)
-    .bind(environment.default_track_events)
-    .bind(environment.confirm_changes)
-    .bind(environment.require_comments)
-    .bind(environment.critical)
+    .bind_checked(columns(environment, &tags, hashes(environment)))
     .bind(environment.sequence as i64)
-    .bind(&environment.lineage)
     .bind(environment.version)
-    .bind(environment.created_at)
-    .bind(environment.expiring_sdk_key.as_ref().map(|old| old.key.as_str()))
-    .bind(environment.expiring_sdk_key.as_ref().map(|old| old.until))
-    .fetch_one(connection)
+    .fetch_scalar(&mut *connection)
     .await?;
-    Ok(EnvironmentId(row.get("id")))
+    integrity::copy(connection, &ENVIRONMENT, &[id]).await?;
+    Ok(EnvironmentId(id))
 }
 
 /// Raises the version of every environment of a project, so that whoever serves them looks at them again.
@@ -232,30 +251,18 @@ pub async fn touch_all(connection: &mut Connection, project_id: i64) -> Result<(
 
 /// Writes the settings and keys, and raises the version.
 pub async fn update(connection: &mut Connection, environment: &Environment) -> Result<(), StoreError> {
-    sql("UPDATE environment SET name = $1, colour = $2, tags = $3, sdk_key = $4, sdk_key_hash = $5,
-            mobile_key = $6, mobile_key_hash = $7, default_ttl = $8, secure_mode = $9,
-            default_track_events = $10, confirm_changes = $11, require_comments = $12, critical = $13,
-            expiring_sdk_key = $14, sdk_key_expires_at = $15, version = version + 1
-         WHERE id = $16")
-    .bind(&environment.name)
-    .bind(&environment.colour)
-    .bind(to_json(&environment.tags))
-    .bind(&environment.sdk_key)
-    .bind(secret::hash(&environment.sdk_key))
-    .bind(&environment.mobile_key)
-    .bind(secret::hash(&environment.mobile_key))
-    .bind(environment.default_ttl)
-    .bind(environment.secure_mode)
-    .bind(environment.default_track_events)
-    .bind(environment.confirm_changes)
-    .bind(environment.require_comments)
-    .bind(environment.critical)
-    .bind(environment.expiring_sdk_key.as_ref().map(|old| old.key.as_str()))
-    .bind(environment.expiring_sdk_key.as_ref().map(|old| old.until))
+    let tags = to_json(&environment.tags);
+    sql("UPDATE environment SET project_id = $1, key = $2, name = $3, colour = $4, tags = $5, sdk_key = $6,
+            sdk_key_hash = $7, mobile_key = $8, mobile_key_hash = $9, client_side_id = $10, default_ttl = $11,
+            secure_mode = $12, default_track_events = $13, confirm_changes = $14, require_comments = $15,
+            critical = $16, lineage = $17, created_at = $18, expiring_sdk_key = $19, sdk_key_expires_at = $20,
+            checksum = $21, version = version + 1
+         WHERE id = $22")
+    .bind_checked(columns(environment, &tags, hashes(environment)))
     .bind(environment.id.0)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    integrity::copy(connection, &ENVIRONMENT, &[environment.id.0]).await
 }
 
 /// Deletes an environment with its targeting and segments.

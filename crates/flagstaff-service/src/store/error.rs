@@ -33,6 +33,26 @@ pub enum StoreError {
         /// What was found.
         fault: Fault,
     },
+    /// A row is not what was written.
+    #[error(
+        "the {entity} `{key}` in the database is damaged: its checksum is another; see `flagstaff check`"
+    )]
+    WrongChecksum {
+        /// What kind of row.
+        entity: &'static str,
+        /// Which one.
+        key: String,
+    },
+    /// The database itself is not what was written.
+    #[error(
+        "the database `{database}` is damaged ({finding}): restore a backup with `flagstaff restore` into another folder, and start on that"
+    )]
+    Unsound {
+        /// The file.
+        database: String,
+        /// What was found first.
+        finding: String,
+    },
     /// A row does not hold what it should.
     #[error("the {entity} `{key}` in the database is damaged")]
     Damaged {
@@ -51,7 +71,20 @@ impl StoreError {
         match self {
             StoreError::Open { source, .. } | StoreError::Statement(source) => Fault::of(source),
             StoreError::Refused { fault } => Some(*fault),
-            StoreError::Migrate { .. } | StoreError::Damaged { .. } => None,
+            StoreError::Unsound { .. } => Some(Fault::Damaged),
+            StoreError::Migrate { .. } | StoreError::WrongChecksum { .. } | StoreError::Damaged { .. } => {
+                None
+            }
+        }
+    }
+
+    /// Whether a row is not what was written: [`super::Store::mend`] helps.
+    pub fn is_about_a_damaged_row(&self) -> bool {
+        match self {
+            StoreError::WrongChecksum { .. } | StoreError::Damaged { .. } => true,
+            // Text that is none, or a number that is text.
+            StoreError::Statement(error) => matches!(error, sqlx::Error::ColumnDecode { .. }),
+            _ => false,
         }
     }
 
@@ -65,20 +98,13 @@ impl StoreError {
         match self {
             StoreError::Open { source, .. } => is_connection_lost(source) || is_transient(source),
             StoreError::Statement(source) => is_connection_lost(source) || is_transient(source),
-            StoreError::Migrate { .. } | StoreError::Refused { .. } | StoreError::Damaged { .. } => false,
+            _ => false,
         }
     }
 
     /// Whether a text had a NUL character in it, which PostgreSQL does not take.
     pub fn is_about_nul(&self) -> bool {
         matches!(self, StoreError::Statement(sqlx::Error::Encode(error)) if error.is::<NulInText>())
-    }
-
-    fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
-        match self {
-            StoreError::Statement(Database(error)) => error.code(),
-            _ => None,
-        }
     }
 }
 

@@ -56,5 +56,7 @@ impl Figures for Store {
         let help =
             "Whether changes are saved: 0 once the disk failed or the database was found to be damaged.";
         page.gauge("flagstaff_flags_writable", help, u8::from(self.trouble().is_none()));
+        let help = "Rows that were damaged beyond help and taken out, until `flagstaff check --forget`.";
+        page.gauge("flagstaff_quarantined_rows", help, self.quarantined());
     }
 }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use flagstaff_eval::model;
 
-use super::connection::{Connection, Row, sql};
+use super::connection::{Connection, Row, Value, sql};
+use super::integrity::{self, FLAG, FLAG_TARGETING, checksum};
 use super::targeting::{FlagDefinition, Targeting, sdk_flag};
 use super::{EnvironmentId, StoreError, json, to_json};
 
@@ -54,26 +55,57 @@ pub struct FlagHeading {
 }
 
 fn read(row: &Row) -> Result<FlagRow, StoreError> {
-    let key: String = row.get("key");
-    Ok(FlagRow {
-        id: row.get("id"),
-        public_id: row.get("public_id"),
-        project_id: row.get("project_id"),
-        version: row.get::<i64, _>("version") as u64,
-        definition: json("flag", &key, row.get("definition"))?,
+    let (key, definition): (String, &str) = (row.try_get("key")?, row.try_get("definition")?);
+    let read = FlagRow {
+        id: row.try_get("id")?,
+        public_id: row.try_get("public_id")?,
+        project_id: row.try_get("project_id")?,
+        version: row.try_get::<i64, _>("version")? as u64,
+        definition: FlagDefinition::default(),
         key,
-        created_at: row.get("created_at"),
-    })
+        created_at: row.try_get("created_at")?,
+    };
+    checksum::check("flag", &read.key, row.try_get("checksum")?, &columns(&read, definition))?;
+    Ok(FlagRow { definition: json("flag", &read.key, definition)?, ..read })
 }
 
 fn read_targeting(row: &Row, key: &str) -> Result<TargetingRow, StoreError> {
-    Ok(TargetingRow {
-        environment_id: EnvironmentId(row.get("environment_id")),
-        version: row.get::<i64, _>("targeting_version") as u64,
-        targeting: json("targeting of flag", key, row.get("targeting"))?,
-        changed_at: row.get("changed_at"),
-        changed_by: row.get("changed_by"),
-    })
+    const ENTITY: &str = "targeting of flag";
+    let targeting: &str = row.try_get("targeting")?;
+    let read = TargetingRow {
+        environment_id: EnvironmentId(row.try_get("environment_id")?),
+        version: row.try_get::<i64, _>("targeting_version")? as u64,
+        targeting: Targeting::default(),
+        changed_at: row.try_get("changed_at")?,
+        changed_by: row.try_get("changed_by")?,
+    };
+    let columns = targeting_columns(row.try_get("flag_id")?, &read, targeting);
+    checksum::check(ENTITY, key, row.try_get("targeting_checksum")?, &columns)?;
+    Ok(TargetingRow { targeting: json(ENTITY, key, targeting)?, ..read })
+}
+
+/// What the checksum of a flag is of, in the order of [`FLAG`].
+fn columns<'r>(row: &'r FlagRow, definition: &'r str) -> [Value<'r>; 6] {
+    [
+        (&row.public_id).into(),
+        row.project_id.into(),
+        (&row.key).into(),
+        (row.version as i64).into(),
+        definition.into(),
+        row.created_at.into(),
+    ]
+}
+
+/// What the checksum of a targeting is of, in the order of [`FLAG_TARGETING`].
+fn targeting_columns<'r>(flag_id: i64, row: &'r TargetingRow, targeting: &'r str) -> [Value<'r>; 6] {
+    [
+        flag_id.into(),
+        row.environment_id.0.into(),
+        (row.version as i64).into(),
+        targeting.into(),
+        row.changed_at.into(),
+        (&row.changed_by).into(),
+    ]
 }
 
 fn read_both(row: &Row) -> Result<(FlagRow, TargetingRow), StoreError> {
@@ -110,8 +142,11 @@ pub async fn targeting_of_flag(
     connection: &mut Connection,
     flag: &FlagRow,
 ) -> Result<Vec<TargetingRow>, StoreError> {
-    let rows = sql("SELECT environment_id, version AS targeting_version, targeting, changed_at, changed_by
-         FROM flag_targeting WHERE flag_id = $1 ORDER BY environment_id")
+    let rows = sql(
+        "SELECT flag_id, environment_id, version AS targeting_version, targeting, changed_at, changed_by,
+                checksum AS targeting_checksum
+         FROM flag_targeting WHERE flag_id = $1 ORDER BY environment_id",
+    )
     .bind(flag.id)
     .fetch_all(connection)
     .await?;
@@ -128,7 +163,7 @@ pub async fn targeting_of_project(
     for environment in environments {
         let rows = sql(
             "SELECT flag.key, flag_id, environment_id, flag_targeting.version AS targeting_version, targeting,
-                    changed_at, changed_by
+                    changed_at, changed_by, flag_targeting.checksum AS targeting_checksum
              FROM flag_targeting JOIN flag ON flag.id = flag_id
              WHERE environment_id = $1 AND project_id = $2",
         )
@@ -137,7 +172,10 @@ pub async fn targeting_of_project(
         .fetch_all(&mut *connection)
         .await?;
         for row in &rows {
-            by_flag.entry(row.get("flag_id")).or_default().push(read_targeting(row, row.get("key"))?);
+            by_flag
+                .entry(row.try_get("flag_id")?)
+                .or_default()
+                .push(read_targeting(row, row.try_get("key")?)?);
         }
     }
     Ok(by_flag)
@@ -149,8 +187,8 @@ pub async fn in_environment(
     environment: EnvironmentId,
 ) -> Result<Vec<(FlagRow, TargetingRow)>, StoreError> {
     let rows = sql(
-        "SELECT flag.*, environment_id, flag_targeting.version AS targeting_version, targeting, changed_at,
-                changed_by
+        "SELECT flag.*, flag_id, environment_id, flag_targeting.version AS targeting_version, targeting, changed_at,
+                changed_by, flag_targeting.checksum AS targeting_checksum
          FROM flag JOIN flag_targeting ON flag.id = flag_id
          WHERE environment_id = $1 ORDER BY key",
     )
@@ -212,8 +250,8 @@ pub async fn headings(
     .await?;
     rows.iter()
         .map(|row| {
-            let key: String = row.get("key");
-            let Heading { name, tags } = json("flag", &key, row.get("definition"))?;
+            let key: String = row.try_get("key")?;
+            let Heading { name, tags } = json("flag", &key, row.try_get("definition")?)?;
             Ok(FlagHeading { key, name, tags })
         })
         .collect()
@@ -227,8 +265,8 @@ pub async fn mentioning(
     text: &str,
 ) -> Result<Vec<(FlagRow, TargetingRow)>, StoreError> {
     let rows = sql(
-        "SELECT flag.*, environment_id, flag_targeting.version AS targeting_version, targeting, changed_at,
-                changed_by
+        "SELECT flag.*, flag_id, environment_id, flag_targeting.version AS targeting_version, targeting, changed_at,
+                changed_by, flag_targeting.checksum AS targeting_checksum
          FROM flag JOIN flag_targeting ON flag.id = flag_id
          WHERE environment_id = $1 AND targeting LIKE '%' || $2 || '%' ORDER BY key",
     )
@@ -247,8 +285,8 @@ pub async fn one_in_environment(
 ) -> Result<Option<(FlagRow, TargetingRow)>, StoreError> {
     // The project is named as well, because the index of keys begins with it.
     let row = sql(
-        "SELECT flag.*, environment_id, flag_targeting.version AS targeting_version, targeting, changed_at,
-                changed_by
+        "SELECT flag.*, flag_id, environment_id, flag_targeting.version AS targeting_version, targeting, changed_at,
+                changed_by, flag_targeting.checksum AS targeting_checksum
          FROM flag JOIN flag_targeting ON flag.id = flag_id
          WHERE environment_id = $1 AND project_id = (SELECT project_id FROM environment WHERE id = $1) AND key = $2",
     )
@@ -266,29 +304,27 @@ pub fn as_sdk(flag: &FlagRow, targeting: &TargetingRow) -> model::Flag {
 
 /// Adds a flag and gives its id; the one in `flag` is ignored.
 pub async fn insert(connection: &mut Connection, flag: &FlagRow) -> Result<i64, StoreError> {
-    let row = sql("INSERT INTO flag (public_id, project_id, key, version, definition, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6) RETURNING id")
-    .bind(&flag.public_id)
-    .bind(flag.project_id)
-    .bind(&flag.key)
-    .bind(flag.version as i64)
-    .bind(to_json(&flag.definition))
-    .bind(flag.created_at)
-    .fetch_one(connection)
+    let definition = to_json(&flag.definition);
+    let id = sql("INSERT INTO flag (public_id, project_id, key, version, definition, created_at, checksum)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id")
+    .bind_checked(columns(flag, &definition))
+    .fetch_scalar(&mut *connection)
     .await?;
-    Ok(row.get("id"))
+    integrity::copy(connection, &FLAG, &[id]).await?;
+    Ok(id)
 }
 
 /// Writes what all environments share, the version, and when it was made: an import knows that better.
 pub async fn update(connection: &mut Connection, flag: &FlagRow) -> Result<(), StoreError> {
-    sql("UPDATE flag SET version = $1, definition = $2, created_at = $3 WHERE id = $4")
-        .bind(flag.version as i64)
-        .bind(to_json(&flag.definition))
-        .bind(flag.created_at)
-        .bind(flag.id)
-        .execute(connection)
-        .await?;
-    Ok(())
+    let definition = to_json(&flag.definition);
+    sql("UPDATE flag SET public_id = $1, project_id = $2, key = $3, version = $4, definition = $5, created_at = $6,
+            checksum = $7
+         WHERE id = $8")
+    .bind_checked(columns(flag, &definition))
+    .bind(flag.id)
+    .execute(&mut *connection)
+    .await?;
+    integrity::copy(connection, &FLAG, &[flag.id]).await
 }
 
 /// Writes the targeting in one environment.
@@ -297,21 +333,18 @@ pub async fn put_targeting(
     flag_id: i64,
     row: &TargetingRow,
 ) -> Result<(), StoreError> {
+    let targeting = to_json(&row.targeting);
     sql(
-        "INSERT INTO flag_targeting (flag_id, environment_id, version, targeting, changed_at, changed_by)
-         VALUES ($1, $2, $3, $4, $5, $6)
+        "INSERT INTO flag_targeting (flag_id, environment_id, version, targeting, changed_at, changed_by, checksum)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (flag_id, environment_id) DO UPDATE SET version = excluded.version,
-            targeting = excluded.targeting, changed_at = excluded.changed_at, changed_by = excluded.changed_by",
+            targeting = excluded.targeting, changed_at = excluded.changed_at, changed_by = excluded.changed_by,
+            checksum = excluded.checksum",
     )
-    .bind(flag_id)
-    .bind(row.environment_id.0)
-    .bind(row.version as i64)
-    .bind(to_json(&row.targeting))
-    .bind(row.changed_at)
-    .bind(&row.changed_by)
-    .execute(connection)
+    .bind_checked(targeting_columns(flag_id, row, &targeting))
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    integrity::copy(connection, &FLAG_TARGETING, &[flag_id, row.environment_id.0]).await
 }
 
 /// Deletes a flag with its targeting.

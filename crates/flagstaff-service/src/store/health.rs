@@ -55,7 +55,7 @@ impl Fault {
     }
 
     /// What an error says about it.
-    pub(super) fn of(error: &Error) -> Option<Self> {
+    pub(crate) fn of(error: &Error) -> Option<Self> {
         let Error::Database(error) = error else { return None };
         let code = error.code()?;
         match &*code {
@@ -120,6 +120,11 @@ impl Health {
     /// Nothing is known to be wrong.
     pub(super) fn of(database: String) -> Self {
         Self(Arc::new(Found { database, trouble: OnceLock::new(), commits: AtomicU64::new(0) }))
+    }
+
+    /// The file.
+    pub(super) fn database(&self) -> &str {
+        &self.0.database
     }
 
     /// What was found, if anything.

@@ -14,6 +14,7 @@ pub mod audit;
 pub mod backup;
 pub mod big_segment;
 pub mod change_log;
+mod check;
 pub mod connection;
 pub mod environment;
 mod error;
@@ -21,6 +22,7 @@ mod figures;
 pub mod flag;
 pub mod health;
 mod ids;
+mod integrity;
 pub mod member;
 pub mod membership;
 pub mod metric;
@@ -28,6 +30,7 @@ pub mod migrate;
 pub mod payload_filter;
 mod postgres;
 pub mod project;
+pub mod quarantine;
 pub mod relay_auto_config;
 mod schema;
 pub mod segment;
@@ -37,15 +40,19 @@ mod sqlite;
 pub mod targeting;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+pub use check::Report;
 pub use connection::Connection;
 use connection::{Reading, Transaction};
 pub use environment::EnvironmentId;
 pub use error::StoreError;
 use health::Trouble;
 pub use ids::new_public_id;
+pub use integrity::Mended;
 pub use postgres::PostgresUrl;
 use sqlite::pool_options;
 
@@ -59,6 +66,7 @@ pub const DATABASE_FILE: &str = "flagstaff.db";
 pub struct Store {
     engine: Engine,
     committed: watch::Sender<u64>,
+    quarantined: Arc<AtomicU64>,
 }
 
 #[derive(Clone, Debug)]
@@ -79,14 +87,14 @@ impl Store {
     /// Opens the SQLite database in the data folder, makes it if there is none, and brings it up to date.
     pub async fn open(data: &Path) -> Result<Self, StoreError> {
         let engine = Engine::Sqlite(sqlite::Pools::open(&data.join(DATABASE_FILE)).await?);
-        Ok(Self { engine, committed: watch::Sender::new(0) })
+        Ok(Self { engine, committed: watch::Sender::new(0), quarantined: Arc::default() })
     }
 
     /// Uses a PostgreSQL database, and brings it up to date.
     pub async fn connect(url: &PostgresUrl) -> Result<Self, StoreError> {
         let committed = watch::Sender::new(0);
         let engine = Engine::Postgres(postgres::Pools::open(url, committed.clone()).await?);
-        Ok(Self { engine, committed })
+        Ok(Self { engine, committed, quarantined: Arc::default() })
     }
 
     /// A connection for one reading statement.
@@ -129,6 +137,38 @@ impl Store {
     /// wake-up for whoever follows the change log.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.committed.subscribe()
+    }
+
+    /// Looks at everything, before anybody is served: see `integrity`.
+    ///
+    /// # Errors
+    /// If something is damaged without which nothing can be served rightly.
+    pub async fn examine(&self) -> Result<Mended, StoreError> {
+        if let Engine::Sqlite(pools) = &self.engine {
+            pools.examine().await?;
+        }
+        self.mend().await
+    }
+
+    /// Looks at every row, puts back what is damaged from its copy, and takes out what cannot be.
+    ///
+    /// # Errors
+    /// If something is damaged without which nothing can be served rightly.
+    pub async fn mend(&self) -> Result<Mended, StoreError> {
+        let mut mended = Mended::default();
+        if integrity::needs_mending(&mut *self.snapshot().await?).await? {
+            let mut write = self.write().await?;
+            mended = integrity::mend(&mut write).await?;
+            write.commit().await?;
+            mended.say();
+        }
+        self.quarantined.store(quarantine::count(&mut *self.read().await?).await?, Ordering::Relaxed);
+        Ok(mended)
+    }
+
+    /// How many rows were damaged beyond help, and not forgotten since: as of the last [`Self::examine`].
+    pub fn quarantined(&self) -> u64 {
+        self.quarantined.load(Ordering::Relaxed)
     }
 
     /// Why nothing is written any more, if that is so.

@@ -2,7 +2,8 @@
 
 use flagstaff_eval::model::ClientSideAvailability;
 
-use super::connection::{Connection, Row, sql};
+use super::connection::{Connection, Row, Value, sql};
+use super::integrity::{self, PROJECT, checksum};
 use super::{StoreError, json, to_json};
 
 /// A project.
@@ -25,19 +26,34 @@ pub struct Project {
 }
 
 fn read(row: &Row) -> Result<Project, StoreError> {
-    let key: String = row.get("key");
-    Ok(Project {
-        id: row.get("id"),
-        public_id: row.get("public_id"),
-        tags: json("project", &key, row.get("tags"))?,
-        key,
-        name: row.get("name"),
+    let tags: &str = row.try_get("tags")?;
+    let read = Project {
+        id: row.try_get("id")?,
+        public_id: row.try_get("public_id")?,
+        key: row.try_get("key")?,
+        tags: Vec::new(),
+        name: row.try_get("name")?,
         new_flag_availability: ClientSideAvailability {
-            using_environment_id: row.get("using_environment_id"),
-            using_mobile_key: row.get("using_mobile_key"),
+            using_environment_id: row.try_get("using_environment_id")?,
+            using_mobile_key: row.try_get("using_mobile_key")?,
         },
-        created_at: row.get("created_at"),
-    })
+        created_at: row.try_get("created_at")?,
+    };
+    checksum::check("project", &read.key, row.try_get("checksum")?, &columns(&read, tags))?;
+    Ok(Project { tags: json("project", &read.key, tags)?, ..read })
+}
+
+/// What the checksum is of, in the order of [`PROJECT`].
+fn columns<'r>(row: &'r Project, tags: &'r str) -> [Value<'r>; 7] {
+    [
+        (&row.public_id).into(),
+        (&row.key).into(),
+        (&row.name).into(),
+        tags.into(),
+        row.new_flag_availability.using_environment_id.into(),
+        row.new_flag_availability.using_mobile_key.into(),
+        row.created_at.into(),
+    ]
 }
 
 /// All projects by name.
@@ -60,20 +76,17 @@ pub async fn by_id(connection: &mut Connection, id: i64) -> Result<Option<Projec
 
 /// Adds a project and gives its id; the one in `project` is ignored.
 pub async fn insert(connection: &mut Connection, project: &Project) -> Result<i64, StoreError> {
-    let row = sql(
-        "INSERT INTO project (public_id, key, name, tags, using_environment_id, using_mobile_key, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
+    let tags = to_json(&project.tags);
+    let id = sql(
+        "INSERT INTO project (public_id, key, name, tags, using_environment_id, using_mobile_key, created_at,
+            checksum)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id",
     )
-    .bind(&project.public_id)
-    .bind(&project.key)
-    .bind(&project.name)
-    .bind(to_json(&project.tags))
-    .bind(project.new_flag_availability.using_environment_id)
-    .bind(project.new_flag_availability.using_mobile_key)
-    .bind(project.created_at)
-    .fetch_one(connection)
+    .bind_checked(columns(project, &tags))
+    .fetch_scalar(&mut *connection)
     .await?;
-    Ok(row.get("id"))
+    integrity::copy(connection, &PROJECT, &[id]).await?;
+    Ok(id)
 }
 
 /// Writes name, tags and availability. The environments count as changed: they carry the name.
@@ -82,17 +95,15 @@ pub async fn update(connection: &mut Connection, project: &Project) -> Result<()
         .bind(project.id)
         .execute(&mut *connection)
         .await?;
-    sql(
-        "UPDATE project SET name = $1, tags = $2, using_environment_id = $3, using_mobile_key = $4 WHERE id = $5",
-    )
-    .bind(&project.name)
-    .bind(to_json(&project.tags))
-    .bind(project.new_flag_availability.using_environment_id)
-    .bind(project.new_flag_availability.using_mobile_key)
+    let tags = to_json(&project.tags);
+    sql("UPDATE project SET public_id = $1, key = $2, name = $3, tags = $4, using_environment_id = $5,
+            using_mobile_key = $6, created_at = $7, checksum = $8
+         WHERE id = $9")
+    .bind_checked(columns(project, &tags))
     .bind(project.id)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(())
+    integrity::copy(connection, &PROJECT, &[project.id]).await
 }
 
 /// Deletes a project with everything in it.

@@ -22,7 +22,7 @@ macro_rules! step {
     };
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     step!(1, "flags", "0001_flags.sql"),
     step!(2, "segment_changes", "0002_segment_changes.sql"),
     step!(3, "relays", "0003_relays.sql"),
@@ -30,6 +30,7 @@ const STEPS: [Step; 7] = [
     step!(5, "metric_pages", "0005_metric_pages.sql"),
     step!(6, "big_segments", "0006_big_segments.sql"),
     step!(7, "stamps", "0007_stamps.sql"),
+    step!(8, "checksums", "0008_checksums.sql"),
 ];
 
 /// The last of them.

@@ -2,7 +2,8 @@
 
 use flagstaff_eval::model;
 
-use super::connection::{Connection, Row, sql};
+use super::connection::{Connection, Row, Value, sql};
+use super::integrity::{self, SEGMENT, checksum};
 use super::membership::{Membership, sdk_segment};
 use super::{EnvironmentId, StoreError, json, to_json};
 
@@ -32,21 +33,42 @@ pub struct SegmentRow {
 }
 
 fn read(row: &Row) -> Result<SegmentRow, StoreError> {
-    let key: String = row.get("key");
-    let mut membership: Membership = json("segment", &key, row.get("segment"))?;
+    const ENTITY: &str = "segment";
+    let (tags, membership): (&str, &str) = (row.try_get("tags")?, row.try_get("segment")?);
+    let read = SegmentRow {
+        public_id: row.try_get("public_id")?,
+        environment_id: EnvironmentId(row.try_get("environment_id")?),
+        key: row.try_get("key")?,
+        version: row.try_get::<i64, _>("version")? as u64,
+        name: row.try_get("name")?,
+        description: row.try_get("description")?,
+        tags: Vec::new(),
+        membership: Membership::default(),
+        created_at: row.try_get("created_at")?,
+        changed_at: row.try_get("changed_at")?,
+    };
+    let key = &read.key;
+    checksum::check(ENTITY, key, row.try_get("checksum")?, &columns(&read, tags, membership))?;
+    let tags = json(ENTITY, key, tags)?;
+    let mut membership: Membership = json(ENTITY, key, membership)?;
     membership.fill_in_ids();
-    Ok(SegmentRow {
-        public_id: row.get("public_id"),
-        environment_id: EnvironmentId(row.get("environment_id")),
-        version: row.get::<i64, _>("version") as u64,
-        name: row.get("name"),
-        description: row.get("description"),
-        tags: json("segment", &key, row.get("tags"))?,
-        membership,
-        created_at: row.get("created_at"),
-        changed_at: row.get("changed_at"),
-        key,
-    })
+    Ok(SegmentRow { tags, membership, ..read })
+}
+
+/// What the checksum is of, in the order of [`SEGMENT`].
+fn columns<'r>(row: &'r SegmentRow, tags: &'r str, membership: &'r str) -> [Value<'r>; 10] {
+    [
+        (&row.public_id).into(),
+        row.environment_id.0.into(),
+        (&row.key).into(),
+        (row.version as i64).into(),
+        (&row.name).into(),
+        (&row.description).into(),
+        tags.into(),
+        membership.into(),
+        row.created_at.into(),
+        row.changed_at.into(),
+    ]
 }
 
 /// The segments of an environment by key.
@@ -82,45 +104,30 @@ pub fn as_sdk(row: &SegmentRow) -> model::Segment {
 
 /// Adds a segment.
 pub async fn insert(connection: &mut Connection, row: &SegmentRow) -> Result<(), StoreError> {
-    sql(
+    let (tags, membership) = (to_json(&row.tags), to_json(&row.membership));
+    let id = sql(
         "INSERT INTO segment (public_id, environment_id, key, version, name, description, tags, segment, created_at,
-            changed_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            changed_at, checksum)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id",
     )
-    .bind(&row.public_id)
-    .bind(row.environment_id.0)
-    .bind(&row.key)
-    .bind(row.version as i64)
-    .bind(&row.name)
-    .bind(&row.description)
-    .bind(to_json(&row.tags))
-    .bind(to_json(&row.membership))
-    .bind(row.created_at)
-    .bind(row.changed_at)
-    .execute(connection)
+    .bind_checked(columns(row, &tags, &membership))
+    .fetch_scalar(&mut *connection)
     .await?;
-    Ok(())
+    integrity::copy(connection, &SEGMENT, &[id]).await
 }
 
 /// Writes everything of a segment that can change.
 pub async fn update(connection: &mut Connection, row: &SegmentRow) -> Result<(), StoreError> {
-    sql(
-        "UPDATE segment SET version = $1, name = $2, description = $3, tags = $4, segment = $5, created_at = $6,
-            changed_at = $7
-         WHERE environment_id = $8 AND key = $9",
+    let (tags, membership) = (to_json(&row.tags), to_json(&row.membership));
+    let id = sql(
+        "UPDATE segment SET public_id = $1, version = $4, name = $5, description = $6, tags = $7, segment = $8,
+            created_at = $9, changed_at = $10, checksum = $11
+         WHERE environment_id = $2 AND key = $3 RETURNING id",
     )
-    .bind(row.version as i64)
-    .bind(&row.name)
-    .bind(&row.description)
-    .bind(to_json(&row.tags))
-    .bind(to_json(&row.membership))
-    .bind(row.created_at)
-    .bind(row.changed_at)
-    .bind(row.environment_id.0)
-    .bind(&row.key)
-    .execute(connection)
+    .bind_checked(columns(row, &tags, &membership))
+    .fetch_scalar(&mut *connection)
     .await?;
-    Ok(())
+    integrity::copy(connection, &SEGMENT, &[id]).await
 }
 
 /// Deletes a segment.

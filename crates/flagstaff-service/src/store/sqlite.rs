@@ -6,12 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqlitePool};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::backup::{STEPS_TABLE, newest_taken};
 use super::connection::{Reading, Transaction};
-use super::health::{Health, Trouble};
+use super::health::{Fault, Health, Trouble};
+use super::integrity::structure::{self, Structure};
 use super::{StoreError, schema};
 
 /// How long a write waits for the one before it.
@@ -40,17 +43,38 @@ impl Pools {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
         let database = || path.display().to_string();
-        let open_error = |source| StoreError::Open { database: database(), source };
+        let open_error = |source| match Fault::of(&source) {
+            Some(Fault::Damaged) => StoreError::Unsound { database: database(), finding: source.to_string() },
+            _ => StoreError::Open { database: database(), source },
+        };
         let writer = pool_options()
             .max_connections(1)
             .min_connections(1)
             .connect_with(options.clone())
             .await
             .map_err(open_error)?;
-        schema::sqlite()
-            .run(&writer)
-            .await
-            .map_err(|source| StoreError::Migrate { database: database(), source })?;
+        // What is damaged is not rebuilt, which would make it worse.
+        let is_behind = async {
+            let mut connection = Reading::from(writer.acquire().await?);
+            Ok(newest_taken(&mut connection, STEPS_TABLE).await?.is_some_and(|step| step < schema::newest()))
+        };
+        if is_behind.await.map_err(open_error)? {
+            let mut connection = writer.acquire().await.map_err(open_error)?;
+            match structure::check(&mut connection).await.map_err(open_error)? {
+                Structure::Sound => {}
+                Structure::Essential(finding) | Structure::Elsewhere(finding) => {
+                    return Err(StoreError::Unsound { database: database(), finding });
+                }
+            }
+        }
+        schema::sqlite().run(&writer).await.map_err(|source| match &source {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)
+                if Fault::of(error) == Some(Fault::Damaged) =>
+            {
+                StoreError::Unsound { database: database(), finding: error.to_string() }
+            }
+            _ => StoreError::Migrate { database: database(), source },
+        })?;
         let readers = pool_options()
             .max_connections(readers())
             .connect_with(options.read_only(true))
@@ -75,6 +99,29 @@ impl Pools {
 
     pub(super) fn trouble(&self) -> Option<Trouble> {
         self.health.trouble()
+    }
+
+    /// What is wrong with the file, if anything.
+    pub(super) async fn structure(&self) -> Result<Structure, StoreError> {
+        Ok(structure::check(&mut *self.readers.acquire().await?).await?)
+    }
+
+    /// Looks at the file, before anybody is served. Where something is damaged that no flag is made of, nothing is
+    /// written any more; where flags are, nothing is served.
+    pub(super) async fn examine(&self) -> Result<(), StoreError> {
+        match self.structure().await? {
+            Structure::Sound => {}
+            Structure::Elsewhere(finding) => self.health.found(Fault::Damaged, &finding),
+            Structure::Essential(finding) => {
+                return Err(StoreError::Unsound { database: self.health.database().to_owned(), finding });
+            }
+        }
+        // What an earlier process could not sync may stand at the end of the log, though only in memory. Were
+        // more written after it, a power cut would take that, too: so everything is brought into the file, and
+        // the log begins anew.
+        let checkpoint = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.writer).await;
+        checkpoint.inspect_err(|error| self.health.note(error))?;
+        Ok(())
     }
 
     pub(super) async fn close(&self) {

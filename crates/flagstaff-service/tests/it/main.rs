@@ -8,6 +8,7 @@ mod big_segments;
 mod bombs;
 mod client_side;
 mod credentials;
+mod damaged_rows;
 mod dashboard;
 mod doors;
 mod engine;

@@ -134,7 +134,7 @@ async fn somebody_elses_database_is_left_alone() {
     let before = std::fs::read(&path).unwrap();
     for demo in [true, false] {
         let error = App::start(in_files(&folder, demo)).await.expect_err("no database");
-        assert!(flagstaff_service::error::chain(&error).contains("not a database"), "{error:?}");
+        assert!(flagstaff_service::error::chain(&error).contains("is no database"), "{error:?}");
     }
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }

@@ -28,6 +28,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
 pub use restore::{Restored, restore};
 
+pub(super) use self::source::STEPS_TABLE;
 use self::source::Source;
 use super::connection::{Connection, sql};
 use super::{StoreError, analytics, schema};
@@ -234,7 +235,10 @@ fn sync_folder_of(path: &Path) -> io::Result<()> {
 }
 
 /// The newest step that was taken, by the list in this table; none if there is no such list, or it is empty.
-async fn newest_taken(connection: &mut Connection, list: &'static str) -> Result<Option<i64>, sqlx::Error> {
+pub(super) async fn newest_taken(
+    connection: &mut Connection,
+    list: &'static str,
+) -> Result<Option<i64>, sqlx::Error> {
     let is_there = if connection.is_postgres() {
         sql(
             "SELECT 1::BIGINT FROM information_schema.tables WHERE table_schema = current_schema() AND table_name = $1",

@@ -14,7 +14,7 @@ use crate::store::connection::{Connection, Reading, sql};
 use crate::store::{DATABASE_FILE, PostgresUrl, StoreError, postgres};
 
 /// Where the steps that were taken are listed.
-pub(super) const STEPS_TABLE: &str = "_sqlx_migrations";
+pub(in crate::store) const STEPS_TABLE: &str = "_sqlx_migrations";
 
 /// The database that is backed up.
 pub(super) struct Source {
