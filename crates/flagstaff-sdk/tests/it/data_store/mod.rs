@@ -2,6 +2,7 @@
 
 pub(crate) mod database;
 
+use std::sync::Barrier;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
@@ -382,13 +383,21 @@ fn many_who_want_a_flag_that_nobody_has_read_ask_once() {
         let client =
             started(Config::new("sdk-test-key").send_events(false).data_store(patient).daemon_mode(true));
         database.hang(true);
+        let all_are_here = Barrier::new(8);
+        let ask = || {
+            all_are_here.wait();
+            value(&client, "f")
+        };
         std::thread::scope(|scope| {
-            let asking: Vec<_> = (0..6).map(|_| scope.spawn(|| value(&client, "f"))).collect();
+            let asking: Vec<_> = (0..6).map(|_| scope.spawn(ask)).collect();
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let releasing = scope.spawn(|| {
-                std::thread::sleep(A_MOMENT);
+                all_are_here.wait();
+                // Whoever is here asks at once.
+                std::thread::sleep(Duration::from_secs(1));
                 database.hang(false);
             });
+            all_are_here.wait();
             let user = user("u");
             assert_eq!(runtime.block_on(client.variation_async("f", &user, "default")), "stored");
             releasing.join().unwrap();

@@ -1,5 +1,6 @@
 //! Initializers and synchronizers: who is asked, in which order, and who takes over.
 
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use flagstaff_sdk::{Client, DataAvailability, DataSourceState, DataSystem, FileDataSource, PollingSource};
@@ -28,7 +29,9 @@ fn a_poll_brings_the_first_flags_and_a_stream_goes_on_from_there() {
 fn data_without_a_selector_is_used_while_initialization_goes_on() {
     let service = FakeService::start([]);
     answer_poll(&service, &Fdv2Events::full([serving("old")], ""));
-    service.answer_next(POLL, Answer::Silence(Duration::from_millis(500)));
+    let gate = Arc::new(RwLock::new(()));
+    let closed = gate.write().unwrap();
+    service.answer_next(POLL, Answer::Held(gate.clone(), 503));
     let system = DataSystem::custom()
         .initializer(PollingSource::new())
         .initializer(PollingSource::new())
@@ -40,6 +43,7 @@ fn data_without_a_selector_is_used_while_initialization_goes_on() {
     assert_eq!(status.state, DataSourceState::Initializing);
     assert_eq!(status.data_availability, DataAvailability::Cached);
     assert!(!client.is_initialized());
+    drop(closed);
     assert!(client.wait_until_ready(PATIENCE));
     assert_eq!(client.data_source_status().data_availability, DataAvailability::Refreshed);
     assert_eq!(value(&client), "new");
@@ -215,7 +219,7 @@ fn a_child_process_keeps_its_flags_and_asks_for_everything_anew() {
     let client = started(config(&service, stream_only().initializer(FileDataSource::new([&path]))));
     assert_eq!(value(&client), "old");
     service.set_flags([serving("new")], None);
-    service.answer_next(STREAM, Answer::Silence(Duration::from_millis(200)));
+    service.answer_next(STREAM, Answer::Silence(Duration::from_secs(2)));
     let status = in_child(|| {
         // The file does not take the place of what the parent received.
         let mut seen = vec![value(&client)];
