@@ -94,28 +94,29 @@ impl Analytics {
     }
 
     /// Evaluations of every flag in the last 60 minutes, the current one included, by flag key. Flags
-    /// that were not evaluated are not in it; flags that do not exist but were asked for are.
+    /// that were not evaluated are not in it; flags that do not exist but were asked for are: whoever may send
+    /// events may have made up any number of them.
     pub async fn evaluations_last_hour(
         &self,
         environment: EnvironmentId,
     ) -> Result<BTreeMap<String, EvaluationCounts>, AnalyticsError> {
-        self.evaluations_since(environment, now_ms() - 59 * MINUTE_MS).await
+        let since = minute(now_ms()) - 59;
+        let rows = count::evaluations_since(&mut *self.read().await?, environment.0, since).await?;
+        Ok(by_flag(rows))
     }
 
-    /// As [`Analytics::evaluations_last_hour`], since the minute of `since_ms`.
-    pub async fn evaluations_since(
+    /// As [`Analytics::evaluations_last_hour`], of these flags alone.
+    pub async fn evaluations_last_hour_of(
         &self,
         environment: EnvironmentId,
-        since_ms: i64,
+        flag_keys: &[&str],
     ) -> Result<BTreeMap<String, EvaluationCounts>, AnalyticsError> {
-        let mut connection = self.read().await?;
-        let mut flags: BTreeMap<String, EvaluationCounts> = BTreeMap::new();
-        for (flag, total) in
-            count::evaluations_since(&mut connection, environment.0, minute(since_ms)).await?
-        {
-            flags.entry(flag).or_default().add(total);
-        }
-        Ok(flags)
+        let mut keys: Vec<&str> = flag_keys.iter().copied().filter(|key| is_keepable(key)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let since = minute(now_ms()) - 59;
+        let rows = count::evaluations_of_these(&mut *self.read().await?, environment.0, &keys, since).await?;
+        Ok(by_flag(rows))
     }
 
     /// Evaluations of one flag from the minute of `from_ms` up to that of `to_ms`, which is not included,
@@ -179,4 +180,12 @@ impl Analytics {
         let mut connection = self.read().await?;
         Ok(count::custom_since(&mut connection, environment.0, event_key, minute(since_ms)).await?)
     }
+}
+
+fn by_flag(rows: Vec<(String, VariationTotal)>) -> BTreeMap<String, EvaluationCounts> {
+    let mut flags: BTreeMap<String, EvaluationCounts> = BTreeMap::new();
+    for (flag, total) in rows {
+        flags.entry(flag).or_default().add(total);
+    }
+    flags
 }

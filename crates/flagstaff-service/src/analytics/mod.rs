@@ -210,13 +210,8 @@ impl Analytics {
     pub async fn note_instance(
         &self,
         environment: EnvironmentId,
-        mut instance: SdkInstance,
+        instance: SdkInstance,
     ) -> Result<(), AnalyticsError> {
-        // PostgreSQL has no NUL in text.
-        let SdkInstance { instance_id, name, version, wrapper, .. } = &mut instance;
-        for text in [instance_id, name, version, wrapper] {
-            text.retain(|character| character != '\0');
-        }
         self.writer.instance(environment.0, instance).await
     }
 

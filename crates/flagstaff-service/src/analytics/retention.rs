@@ -86,12 +86,15 @@ pub(super) async fn run(store: EventStore, writer: Writer, settings: Settings, s
     let started = (now_ms(), Instant::now());
     loop {
         let now = believable(started.0, started.1.elapsed(), now_ms());
-        if let Err(error) = sweep(&store, &writer, &settings, now).await {
-            tracing::warn!(error = %chain(&error), "could not remove old counts; they stay until the next time");
-        }
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
+        let swept = async {
+            if let Err(error) = sweep(&store, &writer, &settings, now).await {
+                tracing::warn!(error = %chain(&error), "could not remove old counts; they stay until the next time");
+            }
+            tokio::time::sleep(EVERY).await;
+        };
+        // In the middle of it, too: the rest goes after the next start.
+        if stopping.run_until_cancelled(swept).await.is_none() {
+            return;
         }
     }
 }

@@ -112,6 +112,13 @@ async fn summaries_add_up_per_flag_and_variation() {
     assert_eq!(bench.last_hour("c").await, EvaluationCounts::default());
     let elsewhere = bench.analytics.evaluations_last_hour(ELSEWHERE).await.unwrap();
     assert_eq!(elsewhere["a"].total, 100);
+    let all = bench.analytics.evaluations_last_hour(HERE).await.unwrap();
+    let mut keys = vec!["nul\0", "", "b", "c"];
+    keys.extend(["x"; 40]);
+    let some = bench.analytics.evaluations_last_hour_of(HERE, &keys).await.unwrap();
+    assert_eq!(some.into_iter().collect::<Vec<_>>(), [("b".to_owned(), all["b"].clone())]);
+    let both = bench.analytics.evaluations_last_hour_of(HERE, &["a", "b"]).await.unwrap();
+    assert_eq!(both, all);
 }
 
 #[tokio::test]

@@ -171,8 +171,8 @@ async fn rows(
     back: &str,
 ) -> Result<Vec<Row>, Trouble> {
     let environment = place.environment().id;
-    let hours = app.analytics.evaluations_last_hour(environment).await?;
     let keys: Vec<&str> = flags.iter().map(|(flag, _)| flag.key.as_str()).collect();
+    let hours = app.analytics.evaluations_last_hour_of(environment, &keys).await?;
     let evaluated = app.analytics.last_evaluated(environment, &keys).await?;
     let none = EvaluationCounts::default();
     let row = |(flag, targeting): &(FlagRow, TargetingRow)| {

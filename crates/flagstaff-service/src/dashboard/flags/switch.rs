@@ -199,7 +199,7 @@ async fn effects(
             Sentence::default().words("Then ").then(off).words("; the targeting stays saved."),
         ]
     };
-    let hour = app.analytics.evaluations_last_hour(place.environment().id).await?;
+    let hour = app.analytics.evaluations_last_hour_of(place.environment().id, &[&*flag.key]).await?;
     let total = hour.get(&flag.key).map_or(0, |hour| hour.total);
     effects.push(Sentence::default().words(match total {
         0 => "It was not evaluated in the last hour.".to_owned(),

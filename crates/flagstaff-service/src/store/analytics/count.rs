@@ -1,7 +1,7 @@
 //! Counts per minute: evaluations and custom events.
 
 use super::StoreError;
-use super::rows::run;
+use super::rows::{pieces, placeholders, run};
 use crate::analytics::effects::{Counted, MOST_COUNTED, NONE, Reasoned};
 use crate::store::connection::{Connection, composed_sql, sql};
 
@@ -123,6 +123,30 @@ pub async fn evaluations_since(
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, total(row.try_get(1)?, row.try_get(2)?)))).collect()
+}
+
+/// As [`evaluations_since`], of these flags alone.
+pub async fn evaluations_of_these(
+    connection: &mut Connection,
+    environment_id: i64,
+    flag_keys: &[&str],
+    minute: i64,
+) -> Result<Vec<(String, VariationTotal)>, StoreError> {
+    let mut found = Vec::new();
+    for piece in pieces(flag_keys) {
+        let (environment, since) = (piece.len() + 1, piece.len() + 2);
+        let text = format!(
+            "SELECT flag_key, variation, {TOTAL} FROM evaluation_count
+             WHERE flag_key IN (VALUES {}) AND environment_id = ${environment} AND minute >= ${since}
+             GROUP BY flag_key, variation ORDER BY flag_key, variation",
+            placeholders(piece.len(), 1)
+        );
+        let query = piece.iter().fold(composed_sql(text), |query, key| query.bind(*key));
+        for row in query.bind(environment_id).bind(minute).fetch_all(&mut *connection).await? {
+            found.push((row.try_get(0)?, total(row.try_get(1)?, row.try_get(2)?)));
+        }
+    }
+    Ok(found)
 }
 
 /// Evaluations of one flag from a minute up to another, that one not included, in buckets of so many
