@@ -112,6 +112,7 @@ soak: setup-rust setup-stores ## faults for ten minutes, everything for thirty (
 	cargo test --package end-to-end --test it -- --nocapture --test-threads 1 faults:: partition::
 	@FLAGSTAFF_KILLS=200 FLAGSTAFF_REQUIRE_STORES=1 \
 	cargo test --package flagstaff-cli --test it -- --nocapture --test-threads 1 crash:: killed_while_
+	@FLAGSTAFF_DAMAGES=1000 cargo test --package flagstaff-cli --test it -- --nocapture damaged_file::
 	@FLAGSTAFF_LARGE_FLAGS=50000 \
 	cargo test --release --package flagstaff-cli --test it -- --nocapture large::
 	@cargo test --release --package flagstaff-eval --package flagstaff-sdk in_full -- --ignored --nocapture
