@@ -13,6 +13,7 @@
 //! | `figures` | what monitoring asks |
 //! | [`tail`] | the newest events, for whoever watches |
 //! | [`retention`] | what is forgotten, and when |
+//! | `steady` | whether the clock can be believed then |
 //! | `settings` | what the owner decides about that |
 //!
 //! What is counted: evaluations per flag, variation, version and minute, from summary events at the
@@ -29,6 +30,7 @@ mod figures;
 pub(crate) mod recent;
 pub mod retention;
 mod settings;
+mod steady;
 pub mod tail;
 pub mod terms;
 pub mod user;

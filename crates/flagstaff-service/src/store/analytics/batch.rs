@@ -93,6 +93,13 @@ pub async fn newest(connection: &mut Connection) -> Result<i64, StoreError> {
     Ok(sql("SELECT coalesce(max(id), 0) FROM batch").fetch_scalar(connection).await?)
 }
 
+/// When the newest was taken in of what a program sent, by the clock as it was then; none if nothing is known.
+pub async fn newest_taken_in(connection: &mut Connection) -> Result<Option<i64>, StoreError> {
+    let newest = "SELECT max(at) FROM (SELECT max(received_at) AS at FROM payload
+        UNION ALL SELECT max(last_seen) FROM sdk_instance) AS newest";
+    Ok(sql(newest).fetch_scalar(connection).await?)
+}
+
 /// The place of the oldest batch that is not counted, if there is one.
 pub async fn oldest_place(connection: &mut Connection) -> Result<Option<i64>, StoreError> {
     Ok(sql("SELECT min(id) FROM batch").fetch_scalar(connection).await?)
