@@ -5,6 +5,7 @@
 //! only who can read the cookie can make it.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -33,6 +34,9 @@ const COOKIE: &str = "flagstaff_session";
 const SESSION_MS: i64 = 14 * 24 * 3600 * 1000;
 /// How long a one-time link can be used.
 const LINK_MS: i64 = 24 * 3600 * 1000;
+/// What would end later than if it were begun now, by more than this, was begun while the clock was ahead: once it is
+/// set back that does not count, or it would for as long as the clock was ahead.
+const CLOCK_PLAY_MS: i64 = 24 * 3600 * 1000;
 /// The shortest password that is taken.
 pub const SHORTEST_PASSWORD: usize = 8;
 
@@ -111,7 +115,8 @@ impl Session {
             return Ok(None);
         };
         let mut connection = app.store.read().await?;
-        let member = store::session::member(&mut connection, &secret::hash(token), now_ms()).await?;
+        let member =
+            store::session::member(&mut connection, &secret::hash(token), ends_of(SESSION_MS)).await?;
         Ok(member.map(|member| Self::new(member, token.to_owned())))
     }
 
@@ -207,7 +212,7 @@ pub async fn make_link(connection: &mut Connection, member_id: i64) -> Result<St
 /// Whether a one-time link can still be used, and for whom it is; it stays usable.
 pub async fn look_at_link(app: &App, token: &str) -> Result<Member, SignInError> {
     let mut connection = app.store.read().await?;
-    let id = store::session::link_member(&mut connection, &secret::hash(token), now_ms()).await?;
+    let id = store::session::link_member(&mut connection, &secret::hash(token), ends_of(LINK_MS)).await?;
     let id = id.ok_or(SignInError::LinkGone)?;
     store::member::by_id(&mut connection, id).await?.ok_or(SignInError::LinkGone)
 }
@@ -215,6 +220,8 @@ pub async fn look_at_link(app: &App, token: &str) -> Result<Member, SignInError>
 /// Uses a one-time link up: the member gets this e-mail address and password, is signed in, and
 /// every older session of theirs ends.
 pub async fn use_link(app: &App, token: &str, email: &str, chosen: String) -> Result<Session, SignInError> {
+    // First: nobody has passwords hashed here, which takes its time on purpose, who does not come by a link.
+    look_at_link(app, token).await?;
     if chosen.chars().count() < SHORTEST_PASSWORD {
         return Err(SignInError::ShortPassword);
     }
@@ -223,7 +230,7 @@ pub async fn use_link(app: &App, token: &str, email: &str, chosen: String) -> Re
     }
     let hash = password::hash(chosen).await;
     let mut write = app.store.write().await?;
-    let id = store::session::take_link(&mut write, &secret::hash(token), now_ms()).await?;
+    let id = store::session::take_link(&mut write, &secret::hash(token), ends_of(LINK_MS)).await?;
     let id = id.ok_or(SignInError::LinkGone)?;
     store::member::set_credentials(&mut write, id, email, &hash).await.map_err(|error| {
         if error.is_duplicate() { SignInError::EmailTaken { email: email.to_owned() } } else { error.into() }
@@ -233,6 +240,12 @@ pub async fn use_link(app: &App, token: &str, email: &str, chosen: String) -> Re
     let session = Session::begin(&mut write, member).await?;
     write.commit().await?;
     Ok(session)
+}
+
+/// When something that counts now ends, of what lasts so long.
+fn ends_of(lasts_ms: i64) -> RangeInclusive<i64> {
+    let now = now_ms();
+    now + 1..=now + lasts_ms + CLOCK_PLAY_MS
 }
 
 /// Something before the `@` and a dot after it; the rest only a message sent there could tell.

@@ -1,4 +1,9 @@
 //! Sessions in the dashboard, and one-time sign-in links. Both are known by the SHA-256 of a secret.
+//!
+//! One counts if it ends at some time of a range: after now, and not so late that it can only have been begun while
+//! the clock was wrong.
+
+use std::ops::RangeInclusive;
 
 use super::StoreError;
 use super::connection::{Connection, sql};
@@ -23,16 +28,17 @@ pub async fn insert(
     Ok(())
 }
 
-/// The member whose session this is, if it has not ended.
+/// The member whose session this is, if it counts.
 pub async fn member(
     connection: &mut Connection,
     token_hash: &str,
-    now: i64,
+    ends: RangeInclusive<i64>,
 ) -> Result<Option<Member>, StoreError> {
     let row = sql("SELECT member.* FROM session JOIN member ON member.id = member_id
-         WHERE token_hash = $1 AND expires_at > $2")
+         WHERE token_hash = $1 AND expires_at BETWEEN $2 AND $3")
     .bind(token_hash)
-    .bind(now)
+    .bind(*ends.start())
+    .bind(*ends.end())
     .fetch_optional(connection)
     .await?;
     Ok(row.as_ref().map(member::read))
@@ -71,13 +77,15 @@ pub async fn insert_link(
 pub async fn link_member(
     connection: &mut Connection,
     token_hash: &str,
-    now: i64,
+    ends: RangeInclusive<i64>,
 ) -> Result<Option<i64>, StoreError> {
-    let row = sql("SELECT member_id FROM sign_in_link WHERE token_hash = $1 AND expires_at > $2")
-        .bind(token_hash)
-        .bind(now)
-        .fetch_optional(connection)
-        .await?;
+    let row =
+        sql("SELECT member_id FROM sign_in_link WHERE token_hash = $1 AND expires_at BETWEEN $2 AND $3")
+            .bind(token_hash)
+            .bind(*ends.start())
+            .bind(*ends.end())
+            .fetch_optional(connection)
+            .await?;
     Ok(row.map(|row| row.get("member_id")))
 }
 
@@ -85,12 +93,11 @@ pub async fn link_member(
 pub async fn take_link(
     connection: &mut Connection,
     token_hash: &str,
-    now: i64,
+    ends: RangeInclusive<i64>,
 ) -> Result<Option<i64>, StoreError> {
-    let row = sql("DELETE FROM sign_in_link WHERE token_hash = $1 AND expires_at > $2 RETURNING member_id")
-        .bind(token_hash)
-        .bind(now)
-        .fetch_optional(connection)
-        .await?;
+    let taken =
+        "DELETE FROM sign_in_link WHERE token_hash = $1 AND expires_at BETWEEN $2 AND $3 RETURNING member_id";
+    let row =
+        sql(taken).bind(token_hash).bind(*ends.start()).bind(*ends.end()).fetch_optional(connection).await?;
     Ok(row.map(|row| row.get("member_id")))
 }
