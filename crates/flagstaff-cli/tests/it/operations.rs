@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use flagstaff_testkit::Postgres;
 use serde_json::{Value, json};
 
 use crate::process::{Folder, Service, flagstaff, request, run};
@@ -262,6 +263,24 @@ fn a_backup_of_a_running_service_is_restored_elsewhere_by_commands() {
     assert_eq!((on(&before), on(&after)), (json!(true), json!(true)));
     let version = |all: &Value| all["flags"]["checkout-redesign"]["version"].as_u64().unwrap();
     assert!(version(&after) > version(&before));
+}
+
+#[test]
+fn a_restore_into_postgresql_needs_no_data_folder_and_leaves_none() {
+    let Some(server) = Postgres::start() else { return };
+    let folder = Folder::new("restore-elsewhere");
+    let service = Service::start(&folder, &["--demo", "--log", "off"]);
+    let file = folder.path().join("backup.flagstaff");
+    let output = run(&["backup", file.to_str().unwrap(), "--data", folder.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    drop(service);
+    let here = Folder::new("restore-here");
+    let output = flagstaff(&["restore", file.to_str().unwrap(), "--database-url", &server.new_database()])
+        .current_dir(here.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(std::fs::read_dir(here.path()).unwrap().count(), 0);
 }
 
 /// The options of a command, and the names that they have in the environment.

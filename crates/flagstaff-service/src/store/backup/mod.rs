@@ -212,10 +212,11 @@ impl Unfinished {
     fn finish(self, path: &Path) -> Result<(), BackupError> {
         let failed = |source| BackupError::File { path: path.to_owned(), source };
         File::open(&self.0).and_then(|file| file.sync_all()).map_err(failed)?;
-        // Unlike a renaming, this replaces nothing.
-        fs::hard_link(&self.0, path).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => BackupError::Exists { path: path.to_owned() },
-            _ => failed(error),
+        take_name(&self.0, path, |own, name| fs::hard_link(own, name)).map_err(|error| {
+            match error.kind() {
+                io::ErrorKind::AlreadyExists => BackupError::Exists { path: path.to_owned() },
+                _ => failed(error),
+            }
         })?;
         sync_folder_of(path).map_err(failed)
     }
@@ -225,6 +226,22 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         // What is left over, if this fails, says by its name what it is.
         let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Gives a file its name, which nobody may have. Unlike a renaming, a second link replaces nothing; but some file
+/// systems, of sticks and of other machines, have none.
+fn take_name(own: &Path, name: &Path, link: impl FnOnce(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
+    match link(own, name) {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) =>
+        {
+            if name.try_exists()? {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            fs::rename(own, name)
+        }
+        done => done,
     }
 }
 
@@ -250,4 +267,30 @@ pub(super) async fn newest_taken(
         return Ok(None);
     }
     super::connection::composed_sql(format!("SELECT MAX(version) FROM {list}")).fetch_scalar(connection).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_files_have_one_name_alone_a_backup_takes_it_and_replaces_nothing() {
+        let folder = std::env::temp_dir().join(format!("flagstaff-names-{}", uuid::Uuid::new_v4()));
+        fs::create_dir_all(&folder).unwrap();
+        let (own, name) = (folder.join("own"), folder.join("name"));
+        // As on a stick, and as on another machine.
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported] {
+            fs::write(&own, "backup").unwrap();
+            take_name(&own, &name, |_, _| Err(kind.into())).unwrap();
+            assert_eq!(fs::read_to_string(&name).unwrap(), "backup");
+            fs::write(&own, "another").unwrap();
+            let taken = take_name(&own, &name, |_, _| Err(kind.into())).unwrap_err();
+            assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read_to_string(&name).unwrap(), "backup");
+            fs::remove_file(&name).unwrap();
+        }
+        let lost = take_name(&own, &name, |_, _| Err(io::ErrorKind::StorageFull.into())).unwrap_err();
+        assert_eq!((lost.kind(), name.exists()), (io::ErrorKind::StorageFull, false));
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

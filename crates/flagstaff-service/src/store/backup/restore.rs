@@ -33,14 +33,23 @@ pub struct Restored {
 /// Restores a backup into the database that the service is configured for, which has to be empty. It is there
 /// whole, or not at all.
 pub async fn restore(config: &Config, path: &Path) -> Result<Restored, BackupError> {
-    let _lock = lock_folder(config)?;
-    let mut backup = Backup::open(path, &config.data).await?;
-    let restored = match &config.database {
-        Database::Sqlite => into_folder(&mut backup, config).await,
-        Database::Postgres(url) => into_postgres(&mut backup, url).await,
-    };
-    backup.close().await;
-    restored
+    match &config.database {
+        Database::Sqlite => {
+            let _lock = lock_folder(config)?;
+            let mut backup = Backup::open(path, &config.data).await?;
+            let restored = into_folder(&mut backup, config).await;
+            backup.close().await;
+            restored
+        }
+        Database::Postgres(url) => {
+            // Here there is no data folder.
+            let scratch = Scratch::inside(&std::env::temp_dir())?;
+            let mut backup = Backup::open(path, &scratch.0).await?;
+            let restored = into_postgres(&mut backup, url).await;
+            backup.close().await;
+            restored
+        }
+    }
 }
 
 /// A backup, with the tables that this program knows.

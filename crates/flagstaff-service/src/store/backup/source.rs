@@ -48,8 +48,12 @@ impl Source {
 
     async fn sqlite(data: &Path) -> Result<Option<Self>, BackupError> {
         let (flags_file, events_file) = (data.join(DATABASE_FILE), data.join(EVENTS_FILE));
-        if !flags_file.exists() || !events_file.exists() {
-            return Ok(None);
+        for file in [&flags_file, &events_file] {
+            // A folder that may not be looked into is another matter than one in which there is nothing.
+            let is_there = file.try_exists();
+            if !is_there.map_err(|source| BackupError::File { path: file.clone(), source })? {
+                return Ok(None);
+            }
         }
         let (flags_pool, mut flags) = begin(&flags_file).await?;
         let (events_pool, mut events) = begin(&events_file).await?;
