@@ -83,7 +83,7 @@ pub(super) struct Room {
 /// A payload that waits.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) payload: Payload,
+    pub(super) payload: Box<Payload>,
     /// Its number on disk, if it is there.
     pub(super) kept: Option<u64>,
     _room: Room,
@@ -163,7 +163,7 @@ impl Queue {
     /// Takes a payload in.
     pub(super) fn push(&self, room: Room, payload: Payload, kept: Option<u64>) {
         let name = room.name.clone();
-        let waiting = Waiting { payload, kept, _room: room, alone: 0, tried_at: None };
+        let waiting = Waiting { payload: Box::new(payload), kept, _room: room, alone: 0, tried_at: None };
         self.state().lanes.entry(name).or_default().waiting.push_back(waiting);
         self.changed.notify_one();
     }
@@ -315,9 +315,10 @@ impl Taken {
         self.waiting.take().and_then(|waiting| waiting.kept)
     }
 
-    /// Upstream takes nothing at present: it waits on, behind the others. Not if it is always this one that is not
-    /// taken: it is given back then.
-    pub(super) fn not_now(mut self) -> Result<(), Self> {
+    /// Upstream takes nothing at present: it waits on, behind the others. Given back if it is always this one that is
+    /// not taken.
+    #[must_use]
+    pub(super) fn not_now(mut self) -> Option<Self> {
         let mut waiting = self.waiting.take().expect("it is not settled");
         let mut state = self.queue.state();
         let delivered = state.lanes.get(&self.name).map_or(0, |lane| lane.delivered);
@@ -327,7 +328,7 @@ impl Taken {
         if waiting.alone >= MOST_ALONE {
             drop(state);
             self.waiting = Some(waiting);
-            return Err(self);
+            return Some(self);
         }
         let now = Instant::now();
         let lane = state.lanes.entry(self.name.clone()).or_default();
@@ -340,7 +341,7 @@ impl Taken {
             lane.paused = Some(now + pause / self.queue.time_factor);
         }
         lane.waiting.push_back(waiting);
-        Ok(())
+        None
     }
 
     fn waiting(&self) -> &Waiting {
@@ -454,7 +455,7 @@ mod tests {
             push(&queue, "a", body);
         }
         let (first, second) = (next(&queue).await, next(&queue).await);
-        assert!(first.not_now().is_ok() && second.not_now().is_ok());
+        assert!(first.not_now().is_none() && second.not_now().is_none());
         let tries = next(&queue).await;
         assert_eq!(body(&tries), "3", "who was not taken stands behind");
         assert!(tokio::time::timeout(Duration::from_millis(50), queue.next()).await.is_err());
@@ -482,7 +483,7 @@ mod tests {
             }
             push(&queue, "a", "good");
             rounds += 1;
-            if let Err(alone) = taken.not_now() {
+            if let Some(alone) = taken.not_now() {
                 assert_eq!(body(&alone), "bad");
                 alone.lost();
                 break;
@@ -493,7 +494,7 @@ mod tests {
         next(&queue).await.delivered();
         push(&queue, "a", "patient");
         for _ in 0..2 * MOST_ALONE {
-            assert!(next(&queue).await.not_now().is_ok());
+            assert!(next(&queue).await.not_now().is_none());
         }
         assert_eq!(queue.waiting(), 1);
     }

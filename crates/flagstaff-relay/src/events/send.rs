@@ -104,12 +104,12 @@ impl Sender {
                 }
                 Fate::Lost(why) => self.lose(taken, why),
                 Fate::Waits(why) => match taken.not_now() {
-                    Ok(()) => {
+                    None => {
                         if self.said.away.count(1).is_some() {
                             tracing::warn!("events cannot be forwarded, they wait: {why}");
                         }
                     }
-                    Err(alone) => {
+                    Some(alone) => {
                         self.lose(alone, Some(format!("upstream takes others, but always says: {why}")));
                     }
                 },

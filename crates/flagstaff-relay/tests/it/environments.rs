@@ -135,7 +135,7 @@ async fn how_it_is_going_can_be_asked_while_an_environment_takes_long_to_change(
         answered += 1;
     }
     set.await.unwrap().unwrap();
-    assert!(answered > 10, "{answered} answers while it took long");
+    assert!(answered > 5, "{answered} answers while it took long");
     running.stop().await;
 }
 

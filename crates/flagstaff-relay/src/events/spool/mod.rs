@@ -36,6 +36,9 @@ pub(super) struct Spool {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// Payloads that were left behind, by their numbers, if they have one.
+pub(super) type Left = Vec<(Option<u64>, Record)>;
+
 /// Called with a payload's number once it is on disk, or with why it is not. On the writer's thread.
 pub(super) type Then = Box<dyn FnOnce(io::Result<u64>) + Send>;
 
@@ -50,7 +53,7 @@ impl Spool {
     ///
     /// # Errors
     /// If no thread can be started.
-    pub(super) fn open(folder: &Path) -> io::Result<(Self, Vec<(Option<u64>, Record)>)> {
+    pub(super) fn open(folder: &Path) -> io::Result<(Self, Left)> {
         let mut files = Files::new(folder, LARGEST_FILE, MOST_ON_DISK);
         let left = files.take_over();
         let (jobs, taken) = mpsc::channel();
@@ -240,7 +243,7 @@ impl Files {
 
     /// Takes over what others left behind. Payloads without a number are in their files all the same, and are sent
     /// again after the next start.
-    fn take_over(&mut self) -> Vec<(Option<u64>, Record)> {
+    fn take_over(&mut self) -> Left {
         let (left, records) = match left_in(&self.folder) {
             Ok(left) => left,
             Err(error) => {
