@@ -27,7 +27,7 @@ enum What {
         #[arg(long, value_name = "TEXT")]
         query: Option<String>,
     },
-    /// Print a flag as JSON
+    /// Print a flag as JSON, in all environments unless one is named
     Get {
         /// The flag
         flag: String,
@@ -107,7 +107,9 @@ pub(crate) fn run(options: Flag) -> Result<(), Failure> {
         match options.what {
             What::List { place, query } => list(&place, query.as_deref()).await,
             What::Get { flag, place } => {
-                let shown = place.remote.api()?.get(&place.path(&flag)).await?;
+                let mut path = place.path(&flag);
+                path.extend(place.environment.as_ref().map(|key| format!("?env={}", part(key))));
+                let shown = place.remote.api()?.get(&path).await?;
                 Ok(pretty(&shown))
             }
             What::Create { flag, place, name, description, tag, variation } => {

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 it could not be done (one line on stderr says why), 2 the command line is
 //! wrong. Only what a command is asked for goes to stdout; logs go to stderr.
 
+mod alternatives;
 mod archive;
 mod document;
 mod evaluate;
@@ -104,7 +105,8 @@ fn main() -> ExitCode {
 /// Reads the command line and the environment. A variable that is empty is as good as none: so it can be unset where
 /// others have set it, as templates of containers and units do.
 fn parse() -> Cli {
-    let matches = without_empty_variables(Cli::command()).get_matches();
+    let command = without_empty_variables(Cli::command());
+    let matches = alternatives::without_outdone_variables(command).get_matches();
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 

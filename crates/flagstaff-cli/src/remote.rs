@@ -8,7 +8,7 @@ use flagstaff_eval::model::FlagData;
 use flagstaff_sdk::{Config, describe_http_error, http_client};
 use flagstaff_wire::paths;
 use flagstaff_wire::sse::SseParser;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
@@ -51,8 +51,9 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    fn client(&self) -> Result<Client, Failure> {
-        let mut config = Config::new("");
+    /// How a service is asked; what the environment names for SDKs does not matter.
+    fn client(&self, base: &str) -> Result<Client, Failure> {
+        let mut config = Config::new("").base_uri(base);
         if let Some(file) = &self.ca {
             config = config.ca_file(file);
         }
@@ -68,7 +69,8 @@ impl Network {
 pub(crate) struct Api {
     client: Client,
     base: String,
-    token: String,
+    token: HeaderValue,
+    patience: Duration,
 }
 
 /// Why a request was not answered as it should be.
@@ -99,7 +101,14 @@ impl Remote {
 
 impl Api {
     pub(crate) fn new(url: &str, token: &str, network: &Network) -> Result<Self, Failure> {
-        Ok(Self { client: network.client()?, base: checked(url)?, token: token.to_owned() })
+        let base = checked(url)?;
+        let token = credential("access token", token)?;
+        Ok(Self { client: network.client(&base)?, base, token, patience: PATIENCE })
+    }
+
+    /// The same, where an answer may take longer.
+    pub(crate) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// What is at a path, as JSON.
@@ -130,7 +139,7 @@ impl Api {
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = paths::join(&self.base, path);
-        self.client.request(method, url).header(AUTHORIZATION, &self.token).timeout(PATIENCE)
+        self.client.request(method, url).header(AUTHORIZATION, &self.token).timeout(self.patience)
     }
 
     async fn json(&self, request: RequestBuilder) -> Result<Value, Refused> {
@@ -194,7 +203,8 @@ pub(crate) async fn stream_once(url: &str, sdk_key: &str, network: &Network) -> 
     }
 
     let base = checked(url)?;
-    let request = network.client()?.get(paths::join(&base, paths::STREAM)).timeout(PATIENCE);
+    let sdk_key = credential("SDK key", sdk_key)?;
+    let request = network.client(&base)?.get(paths::join(&base, paths::STREAM)).timeout(PATIENCE);
     let request = request.header(AUTHORIZATION, sdk_key).header(ACCEPT, "text/event-stream");
     let unreachable = |error| format!("could not reach `{base}`: {}", describe_http_error(&error));
     let mut answer = request.send().await.map_err(unreachable)?;
@@ -214,6 +224,17 @@ pub(crate) async fn stream_once(url: &str, sdk_key: &str, network: &Network) -> 
         }
     }
     Err(format!("the stream of `{base}` ended before it said which flags there are"))
+}
+
+/// A token or key as it is sent.
+fn credential(what: &str, text: &str) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        format!(
+            "the {what} has a character that no {what} has, like a line break; was something else copied too?"
+        )
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// The address without what would double a slash.

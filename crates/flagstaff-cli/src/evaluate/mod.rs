@@ -12,8 +12,12 @@ use flagstaff_service::auth::Actor;
 use flagstaff_service::error::chain;
 use flagstaff_service::management::transfer::{self, Document, Kept, Scope};
 
+use crate::export::WHERE_FROM;
 use crate::remote::{Network, stream_once};
 use crate::{Failure, document, one_thread, options, print};
+
+/// So many flags are named where another is asked for.
+const FEW: usize = 20;
 
 /// Options of `flagstaff evaluate`.
 #[derive(Debug, Args)]
@@ -71,16 +75,23 @@ fn context(said: &str) -> Result<Context, Failure> {
             std::fs::read_to_string(path).map_err(|error| format!("could not read `{path}`: {error}"))?
         }
     };
-    let json: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| format!("the context is not JSON: {error}"))?;
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| {
+        format!(r#"the context is not JSON, like {{"kind": "user", "key": "ann"}}: {error}"#)
+    })?;
     Context::from_json(&json).map_err(|error| format!("this is not a context: {error}"))
 }
 
 async fn data(options: &Evaluate) -> Result<FlagData, Failure> {
     if let Some(path) = &options.file {
-        return chosen(options, document::read(path)?);
+        return chosen(options, document::read(path, false)?);
     }
     if let (Some(url), Some(sdk_key)) = (&options.url, &options.sdk_key) {
+        if options.kept.is_named() {
+            return Err(WHERE_FROM.to_owned());
+        }
+        if options.project.is_some() || options.environment.is_some() {
+            return Err("an SDK key is of one environment; leave --project and --environment out".to_owned());
+        }
         return stream_once(url, sdk_key, &options.network).await;
     }
     let (config, _) = options.kept.clone().resolve()?;
@@ -135,6 +146,7 @@ fn unknown(key: &str, explainer: &Explainer) -> Failure {
     });
     match (near, known.len()) {
         (Some(near), _) => format!("there is no flag `{shown}`; there is `{near}`"),
+        (None, 1..=FEW) => format!("there is no flag `{shown}`; there are {}", known.join(", ")),
         (None, count) => format!("there is no flag `{shown}` among the {count} of this environment"),
     }
 }

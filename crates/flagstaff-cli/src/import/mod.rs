@@ -4,6 +4,7 @@
 mod rest;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use flagstaff_service::auth::Actor;
@@ -18,12 +19,15 @@ use crate::export::WHERE_FROM;
 use crate::remote::{Remote, part, stream_once};
 use crate::{Failure, document, one_thread, options, print};
 
+/// How long a service may take to take everything in.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
 /// Options of `flagstaff import`.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("source").required(true).args(["file", "from_sdk_key", "from_token"])))]
 pub(crate) struct Import {
-    /// A file: what `flagstaff export` wrote, or any that the SDK's file source reads, in JSON or YAML; `-` is
-    /// standard input
+    /// A file: what `flagstaff export` or `flagstaff archive` wrote, or any that the SDK's file source reads, in JSON
+    /// or YAML; `-` is standard input
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// The SDK key of an environment elsewhere: everything that decides evaluations, to the last salt
@@ -44,8 +48,8 @@ pub(crate) struct Import {
     /// With --from-token: only this environment
     #[arg(long, value_name = "KEY", requires = "from_token")]
     from_environment: Option<String>,
-    /// With --from-token: take over the keys that SDKs come with, for environments that are made
-    #[arg(long, requires = "from_token")]
+    /// With --from-token or an archive: take over the keys that SDKs come with, for environments that are made
+    #[arg(long)]
     keys: bool,
     /// The project everything goes into [default: the one it comes from]
     #[arg(long, value_name = "KEY", requires = "environment")]
@@ -137,7 +141,7 @@ async fn import(options: &Import) -> Result<(Report, Vec<String>), Failure> {
     };
     if how.target.is_none() && document.section.is_none() {
         return Err(format!(
-            "{} does not say where it belongs; name the project and the environment it goes into with --project and \
+            "what comes {} does not say where it belongs; name the project and the environment it goes into with --project and \
              --environment",
             origin(options)
         ));
@@ -174,7 +178,7 @@ fn stream_url(options: &Import) -> &str {
 
 async fn source(options: &Import) -> Result<(Document, Vec<String>), Failure> {
     if let Some(file) = &options.file {
-        return Ok((document::read(file)?, Vec::new()));
+        return Ok((document::read(file, options.keys)?, Vec::new()));
     }
     if let Some(sdk_key) = &options.from_sdk_key {
         let data = stream_once(stream_url(options), sdk_key, &options.remote.network).await?;
@@ -192,7 +196,7 @@ async fn source(options: &Import) -> Result<(Document, Vec<String>), Failure> {
 }
 
 async fn into_service(options: &Import, document: &Document, how: &How) -> Result<Report, Failure> {
-    let api = options.remote.api()?;
+    let api = options.remote.api()?.with_patience(PATIENCE);
     let mut path = "/api/v2/import".to_owned();
     if let Some((project, environment)) = &how.target {
         path.push_str(&format!("/{}/{}", part(project), part(environment)));
@@ -205,7 +209,15 @@ async fn into_service(options: &Import, document: &Document, how: &How) -> Resul
         part(&how.comment)
     ));
     let body = document.to_text().into_bytes();
-    let answer = api.send_json(Method::POST, &path, "application/json", body).await?;
+    let answer = api.send_json(Method::POST, &path, "application/json", body).await.map_err(|refused| {
+        let doubt = match refused.status {
+            None if !how.dry_run => {
+                "; whether it was saved is not known: --dry-run says what is there already"
+            }
+            _ => "",
+        };
+        refused.message + doubt
+    })?;
     serde_json::from_value(answer).map_err(|error| format!("the service did not answer as expected: {error}"))
 }
 

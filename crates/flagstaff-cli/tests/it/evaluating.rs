@@ -110,7 +110,7 @@ fn what_cannot_be_evaluated_says_why() {
     );
     refused(
         &[&evaluate("zzz", ann)[..], &from].concat(),
-        "there is no flag `zzz` among the 8 of this environment",
+        "there is no flag `zzz`; there are checkout-redesign, exports-enabled, ",
     );
     refused(&[&evaluate("wish-lists", "ann")[..], &from].concat(), "the context is not JSON");
     refused(&[&evaluate("wish-lists", r#"{"kind":"user"}"#)[..], &from].concat(), "this is not a context");

@@ -8,7 +8,7 @@ use flagstaff_eval::{Context, DataSet, evaluate};
 use flagstaff_testkit::{Answer, FakeService};
 use serde_json::{Value, json};
 
-use crate::process::{Folder, Service, run};
+use crate::process::{Folder, Service, flagstaff, run};
 
 const TOKEN: &str = "api-demo";
 
@@ -101,6 +101,15 @@ fn sent(service: &Service, sdk_key: &str) -> Value {
     service.request("GET", "/sdk/latest-all", sdk_key, "").unwrap().1
 }
 
+/// The flags that SDKs of an environment get, but for their versions.
+fn versionless(service: &Service, sdk_key: &str) -> Value {
+    let mut all = sent(service, sdk_key);
+    for item in all["flags"].as_object_mut().unwrap().values_mut() {
+        item["version"] = json!(0);
+    }
+    all["flags"].clone()
+}
+
 /// The SDK key of an environment.
 fn sdk_key(service: &Service, project: &str, environment: &str) -> String {
     let path = format!("/api/v2/projects/{project}/environments/{environment}");
@@ -159,6 +168,101 @@ fn nobody_moves_to_another_bucket_whichever_way_flags_come() {
 }
 
 #[test]
+fn an_archive_for_relays_is_taken_in_as_well() {
+    let files = Folder::new("moving-archive");
+    let (_first_folder, first) = demo("archived");
+    let file = files.path().join("flags.tar.gz");
+    let file = file.to_str().unwrap();
+    done(&["archive", file, "--upstream", &url(&first), "--auto-config-key", "rel-demo"]);
+    let (_second_folder, second) = demo("from-archive");
+    let into = ["--url", &url(&second), "--token", TOKEN];
+    let said = done(&[&["import", file, "--on-conflict", "replace"], &into[..]].concat());
+    assert!(said.contains("; replaced 8 flags, 2 segments, 0 others;"), "{said}");
+    for key in ["sdk-demo-production", "sdk-demo-staging"] {
+        assert_eq!(versionless(&second, key), versionless(&first, key));
+    }
+    assert_eq!(sdk_key(&second, "demo", "production"), "sdk-demo-production");
+    let told = done(&[
+        "evaluate",
+        "wish-lists",
+        "--file",
+        file,
+        "--context",
+        r#"{"kind":"user","key":"ann"}"#,
+        "--environment",
+        "staging",
+    ]);
+    assert!(told.starts_with("value "), "{told}");
+    let whole = std::fs::read(file).unwrap();
+    let half = write(&files, "half.tar.gz", "");
+    std::fs::write(&half, &whole[..whole.len() / 2]).unwrap();
+    refused(&[&["import", &half][..], &into].concat(), "is damaged");
+    let keys = Folder::new("archive-keys");
+    let data = keys.path().to_str().unwrap();
+    let mut third = Service::start(&keys, &[]);
+    assert_eq!(third.terminate(), Some(0));
+    done(&["import", file, "--keys", "--data", data]);
+    let third = Service::start(&keys, &[]);
+    assert_eq!(versionless(&third, "sdk-demo-staging"), versionless(&first, "sdk-demo-staging"));
+}
+
+/// Runs a command where the environment says this.
+fn run_where(variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+    flagstaff(arguments).envs(variables.iter().copied()).output().unwrap()
+}
+
+#[test]
+fn what_the_command_line_says_counts_whatever_the_environment_says() {
+    let files = Folder::new("said");
+    let (_folder, service) = demo("said-service");
+    let url = url(&service);
+    let file = files.path().join("flags.json");
+    let file = file.to_str().unwrap();
+    let around = [
+        ("FLAGSTAFF_URL", "http://127.0.0.1:1"),
+        ("FLAGSTAFF_TOKEN", TOKEN),
+        ("FLAGSTAFF_FROM_TOKEN", "api-other"),
+    ];
+    let done = |arguments: &[&str]| {
+        let output = run_where(&around, arguments);
+        assert!(output.status.success(), "{arguments:?}: {} {}", stdout(&output), stderr(&output));
+        stdout(&output)
+    };
+    done(&["export", "--url", &url, "--sdk-key", "sdk-demo-production", "--output", file]);
+    let exported: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(exported["flagstaff"], Value::Null, "what SDKs read, and nothing else");
+    let evaluate = ["evaluate", "wish-lists", "--context", r#"{"kind":"user","key":"ann"}"#];
+    done(&[&evaluate[..], &["--file", file]].concat());
+    let to = ["--project", "demo", "--environment", "production", "--dry-run"];
+    let said = done(&[&["import", file, "--url", &url], &to[..]].concat());
+    assert!(said.contains("unchanged 8 flags"), "{said}");
+    let nowhere = run_where(&around, &[&evaluate[..], &["--data", files.path().to_str().unwrap()]].concat());
+    assert!(stderr(&nowhere).contains("there is no database in"), "{}", stderr(&nowhere));
+    let unreachable = run_where(&around, &["flag", "list"]);
+    assert!(
+        stderr(&unreachable).contains("could not reach `http://127.0.0.1:1`"),
+        "{}",
+        stderr(&unreachable)
+    );
+}
+
+#[test]
+fn what_cannot_be_sent_is_said_before() {
+    refused(&["flag", "list", "--url", "foo", "--token", "x"], "`foo` is not the address of a service");
+    refused(
+        &["flag", "list", "--url", "http://127.0.0.1:1", "--token", "a\nb"],
+        "the access token has a character",
+    );
+    let evaluate =
+        ["evaluate", "f", "--url", "http://127.0.0.1:1", "--context", r#"{"kind":"user","key":"ann"}"#];
+    refused(&[&evaluate[..], &["--sdk-key", "a\nb"]].concat(), "the SDK key has a character");
+    refused(
+        &[&evaluate[..], &["--sdk-key", "k", "--environment", "staging"]].concat(),
+        "an SDK key is of one environment",
+    );
+}
+
+#[test]
 fn an_export_comes_back_equal_through_a_service_and_through_its_folder() {
     let files = Folder::new("equal-files");
     let (first_folder, mut first) = demo("equal-first");
@@ -188,14 +292,7 @@ fn an_export_comes_back_equal_through_a_service_and_through_its_folder() {
     done(&[&import[..], &["--data", &folder]].concat());
     assert_eq!(done(&["export", "--data", &folder]), text);
     let third = Service::start(&third_folder, &["--demo"]);
-    let versionless = |service: &Service| {
-        let mut all = sent(service, "sdk-demo-production");
-        for item in all["flags"].as_object_mut().unwrap().values_mut() {
-            item["version"] = json!(0);
-        }
-        all["flags"].clone()
-    };
-    assert_eq!(versionless(&third), versionless(&first));
+    assert_eq!(versionless(&third, "sdk-demo-production"), versionless(&first, "sdk-demo-production"));
     assert_eq!((first.terminate(), second.terminate()), (Some(0), Some(0)));
     drop(second_folder);
 }
