@@ -81,7 +81,7 @@ impl StoreError {
     /// Whether a row is not what was written: [`super::Store::mend`] helps.
     pub fn is_about_a_damaged_row(&self) -> bool {
         match self {
-            StoreError::WrongChecksum { .. } | StoreError::Damaged { .. } => true,
+            StoreError::WrongChecksum { .. } => true,
             // Text that is none, or a number that is text.
             StoreError::Statement(error) => matches!(error, sqlx::Error::ColumnDecode { .. }),
             _ => false,
