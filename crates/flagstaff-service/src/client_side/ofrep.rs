@@ -25,6 +25,7 @@ use flagstaff_wire::secure_mode;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::context::LONGEST_CONTEXT;
 use super::cors::{By, for_pages};
 use super::{evaluation, stream};
 use crate::SharedServing;
@@ -38,8 +39,6 @@ use crate::live_environment::{Audience, LiveEnvironment};
 use crate::peer::Peer;
 use crate::router::wrong_method;
 
-/// A context is never longer.
-const LONGEST_CONTEXT: usize = 1024 * 1024;
 /// After so many seconds in the background a page need not keep its stream.
 const INACTIVITY_SECONDS: u32 = 120;
 

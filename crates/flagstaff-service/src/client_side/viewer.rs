@@ -13,16 +13,13 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::context;
+use super::context::{self, LONGEST_CONTEXT};
 use crate::SharedServing;
 use crate::auth::client_side::ENVIRONMENT;
 use crate::auth::{BrowserEnvironment, Keyed, Lasting, MobileEnvironment, SdkEnvironment};
 use crate::error::ApiError;
 use crate::extract::{Asked, whole_body};
 use crate::live_environment::{Audience, KnownMembers, LiveEnvironment, Moment};
-
-/// A context is never longer.
-const LONGEST_CONTEXT: usize = 1024 * 1024;
 
 /// Who asks for values.
 pub(super) struct Viewer {
