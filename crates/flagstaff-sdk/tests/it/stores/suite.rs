@@ -127,7 +127,8 @@ fn a_store_that_is_wrong_is_found_out() {
         Fault::SharesPrefixes,
         Fault::ComparesTooEarly,
     ] {
-        let found = catch_unwind(AssertUnwindSafe(|| check(fault)));
-        assert!(found.is_err(), "{fault:?} was not found");
+        // On a busy machine two writers may fail to meet.
+        let found = (0..50).any(|_| catch_unwind(AssertUnwindSafe(|| check(fault))).is_err());
+        assert!(found, "{fault:?} was not found");
     }
 }
