@@ -8,9 +8,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::JsonBody;
-use super::json_patch::{self, Operation};
+use super::json_patch::Operation;
 use super::link::link;
 use super::params::Params;
+use super::patch::patched;
 use super::version;
 use crate::SharedApp;
 use crate::auth::{Caller, Role};
@@ -136,10 +137,8 @@ struct Changeable {
 }
 
 fn edit(token: &mut AccessToken, operations: &[Operation]) -> Result<(), ChangeError> {
-    let before = represent(token, &[], None);
-    let mut after = before.clone();
-    json_patch::apply(&mut after, operations)?;
-    let changed: Changeable = super::flag::changeable(&before, after, &["name", "description", "role"])?;
+    let changed: Changeable =
+        patched(&represent(token, &[], None), operations, &["name", "description", "role"])?;
     token.name = changed.name;
     token.description = changed.description;
     token.role = parse_role(&changed.role)?;

@@ -8,9 +8,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::JsonBody;
-use super::json_patch::{self, Operation};
+use super::json_patch::Operation;
 use super::link::{link, part};
 use super::params::Params;
+use super::patch::patched;
 use crate::SharedApp;
 use crate::auth::secret::mask;
 use crate::auth::{Action, Actor, Caller};
@@ -176,9 +177,6 @@ struct Changeable {
 }
 
 fn edit(environment: &mut Environment, operations: &[Operation]) -> Result<(), ChangeError> {
-    let before = settings(environment);
-    let mut after = before.clone();
-    json_patch::apply(&mut after, operations)?;
     let names = [
         "name",
         "color",
@@ -190,7 +188,7 @@ fn edit(environment: &mut Environment, operations: &[Operation]) -> Result<(), C
         "requireComments",
         "critical",
     ];
-    let changed: Changeable = super::flag::changeable(&before, after, &names)?;
+    let changed: Changeable = patched(&settings(environment), operations, &names)?;
     environment.name = changed.name;
     environment.colour = changed.color;
     environment.tags = changed.tags;

@@ -8,9 +8,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::JsonBody;
-use super::json_patch::{self, Operation};
+use super::json_patch::Operation;
 use super::link::{link, part};
 use super::params::Params;
+use super::patch::patched;
 use crate::SharedApp;
 use crate::auth::{Action, Caller};
 use crate::error::ApiError;
@@ -147,10 +148,7 @@ const CHANGEABLE: [&str; 9] =
     ["name", "description", "eventKey", "isNumeric", "unit", "successCriteria", "selector", "urls", "tags"];
 
 fn edit(metric: &mut Metric, operations: &[Operation]) -> Result<(), ChangeError> {
-    let before = settings(metric);
-    let mut after = before.clone();
-    json_patch::apply(&mut after, operations)?;
-    let changed: Changeable = super::flag::changeable(&before, after, &CHANGEABLE)?;
+    let changed: Changeable = patched(&settings(metric), operations, &CHANGEABLE)?;
     metric.name = changed.name;
     metric.description = changed.description;
     metric.event_key = changed.event_key;

@@ -7,23 +7,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::body::JsonBody;
-use super::json_patch::Operation;
+use super::json_patch::{self, Operation};
 use crate::error::ApiError;
+use crate::management::ChangeError;
 
 /// The content type's parameter that tells a semantic patch from a JSON patch.
 const SEMANTIC: &str = "launchdarkly.semanticpatch";
-
-/// A patch with a comment, or a patch alone.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum PatchBody {
-    Alone(Vec<Operation>),
-    WithComment {
-        patch: Vec<Operation>,
-        #[serde(default)]
-        comment: String,
-    },
-}
 
 /// Instructions, each a typed change.
 #[derive(Deserialize)]
@@ -43,15 +32,61 @@ pub(super) fn is_semantic(body: &JsonBody) -> bool {
 
 /// The operations of a JSON patch, and the comment.
 pub(super) fn read_json_patch(body: &JsonBody) -> Result<(Vec<Operation>, String), ApiError> {
+    #[derive(Deserialize)]
+    struct WithComment {
+        patch: Vec<Value>,
+        #[serde(default)]
+        comment: String,
+    }
+
     let value: Value = body.read_list_or_object()?;
-    match serde_json::from_value(value) {
-        Ok(PatchBody::Alone(operations)) => Ok((operations, String::new())),
-        Ok(PatchBody::WithComment { patch, comment }) => Ok((patch, comment)),
-        Err(_) => Err(ApiError::bad_request(
+    let with_comment = match value {
+        Value::Array(patch) => Ok(WithComment { patch, comment: String::new() }),
+        other => serde_json::from_value(other),
+    };
+    let WithComment { patch, comment } = with_comment.map_err(|_| {
+        ApiError::bad_request(
             "the body has to be a JSON patch, a list of operations with `op` and `path`, or an object with such \
              a list as `patch`; for a semantic patch, add `domain-model=launchdarkly.semanticpatch` to the content type",
-        )),
+        )
+    })?;
+    let operation = |(place, operation): (usize, Value)| {
+        serde_json::from_value(operation)
+            .map_err(|error| ApiError::bad_request(format!("operation {place} of the patch: {error}")))
+    };
+    Ok((patch.into_iter().enumerate().map(operation).collect::<Result<_, _>>()?, comment))
+}
+
+/// What a JSON patch makes of a document, of which it may change no more than these properties.
+pub(super) fn patched<T: DeserializeOwned>(
+    before: &Value,
+    operations: &[Operation],
+    names: &[&str],
+) -> Result<T, ChangeError> {
+    let mut after = before.clone();
+    json_patch::apply(&mut after, operations)?;
+    changeable("patch", before, after, names)
+}
+
+/// What of a patched document may have changed; anything else that did is refused. `place` names the document.
+pub(super) fn changeable<T: DeserializeOwned>(
+    place: &str,
+    before: &Value,
+    after: Value,
+    names: &[&str],
+) -> Result<T, ChangeError> {
+    let (Some(old), Some(new)) = (before.as_object(), after.as_object()) else {
+        return Err(ChangeError::invalid(place, "what comes out is no object"));
+    };
+    let fixed = |name: &&String| !names.contains(&name.as_str());
+    if let Some(name) =
+        old.keys().chain(new.keys()).filter(fixed).find(|name| old.get(*name) != new.get(*name))
+    {
+        let shown = name.escape_debug();
+        return Err(ChangeError::invalid(place, format!("`/{shown}` cannot be changed")));
     }
+    T::deserialize(after)
+        .map_err(|error| ChangeError::invalid(place, format!("what comes out is not right: {error}")))
 }
 
 impl SemanticPatch {

@@ -9,9 +9,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::JsonBody;
-use super::json_patch::{self, Operation};
+use super::json_patch::Operation;
 use super::link::{link, part};
 use super::params::Params;
+use super::patch::patched;
 use crate::SharedApp;
 use crate::auth::{Action, Caller};
 use crate::error::ApiError;
@@ -101,11 +102,7 @@ struct Changeable {
 }
 
 fn edit(filter: &mut PayloadFilter, operations: &[Operation]) -> Result<(), ChangeError> {
-    let before = settings(filter);
-    let mut after = before.clone();
-    json_patch::apply(&mut after, operations)?;
-    let changed: Changeable =
-        super::flag::changeable(&before, after, &["name", "description", "conditions"])?;
+    let changed: Changeable = patched(&settings(filter), operations, &["name", "description", "conditions"])?;
     filter.name = changed.name;
     filter.description = changed.description;
     filter.conditions = changed.conditions;

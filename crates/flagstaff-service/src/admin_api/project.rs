@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use super::body::JsonBody;
 use super::environment::{self, EnvironmentPost};
-use super::json_patch::{self, Operation};
+use super::json_patch::Operation;
 use super::link::{link, part};
 use super::params::Params;
+use super::patch::patched;
 use crate::SharedApp;
 use crate::auth::{Action, Caller};
 use crate::error::ApiError;
@@ -128,11 +129,8 @@ struct Changeable {
 }
 
 fn edit(project: &mut Project, operations: &[Operation]) -> Result<(), ChangeError> {
-    let before = represent(project, None);
-    let mut after = before.clone();
-    json_patch::apply(&mut after, operations)?;
     let names = ["name", "tags", "includeInSnippetByDefault", "defaultClientSideAvailability"];
-    let changed: Changeable = super::flag::changeable(&before, after, &names)?;
+    let changed: Changeable = patched(&represent(project, None), operations, &names)?;
     project.name = changed.name;
     project.tags = changed.tags;
     let old = project.new_flag_availability;

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::access_token::represent_member;
 use super::body::JsonBody;
-use super::json_patch::{self, Operation};
+use super::json_patch::Operation;
 use super::params::Params;
-use super::patch::read_json_patch;
+use super::patch::{patched, read_json_patch};
 use crate::SharedApp;
 use crate::auth::Caller;
 use crate::error::ApiError;
@@ -101,10 +101,7 @@ struct Changeable {
 }
 
 fn edit(config: &mut RelayAutoConfig, operations: &[Operation]) -> Result<(), ChangeError> {
-    let before = represent(config, &[], None);
-    let mut after = before.clone();
-    json_patch::apply(&mut after, operations)?;
-    let changed: Changeable = super::flag::changeable(&before, after, &["name", "policy"])?;
+    let changed: Changeable = patched(&represent(config, &[], None), operations, &["name", "policy"])?;
     config.name = changed.name;
     config.policy = changed.policy;
     Ok(())

@@ -210,7 +210,7 @@ async fn a_patch_that_breaks_a_rule_says_what_and_where() {
             "there is no environment `moon`",
         ),
         (json!({"patch": "x"}), "the body has to be a JSON patch"),
-        (json!([{"path": "/name"}]), "the body has to be a JSON patch"),
+        (json!([{"path": "/name"}]), "operation 0 of the patch: missing field `op`"),
     ] {
         let answer = service.rest("PATCH", FLAG, Some(patch.clone())).await;
         assert_refused(&answer, 400, "invalid_request", said);

@@ -6,32 +6,12 @@ use flagstaff_eval::model::{
     Clause, ClientSideAvailability, Prerequisite, Rollout, Target, VariationOrRollout,
 };
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::admin_api::patch::changeable;
 use crate::management::ChangeError;
 use crate::management::flag::Draft;
 use crate::store::targeting::{Defaults, Rule, RuleClause, Targeting, Variation, join_targets};
-
-/// What of a patched document may have changed; anything else that did is refused.
-pub(in crate::admin_api) fn changeable<T: DeserializeOwned>(
-    before: &Value,
-    after: Value,
-    names: &[&str],
-) -> Result<T, ChangeError> {
-    let (Some(old), Some(new)) = (before.as_object(), after.as_object()) else {
-        return Err(ChangeError::invalid("patch", "what comes out is no object"));
-    };
-    let fixed = |name: &&String| !names.contains(&name.as_str());
-    if let Some(name) =
-        old.keys().chain(new.keys()).filter(fixed).find(|name| old.get(*name) != new.get(*name))
-    {
-        let shown = name.escape_debug();
-        return Err(ChangeError::invalid("patch", format!("`/{shown}` cannot be changed")));
-    }
-    T::deserialize(after)
-        .map_err(|error| ChangeError::invalid("patch", format!("what comes out is not right: {error}")))
-}
 
 const OF_A_FLAG: [&str; 11] = [
     "name",
@@ -143,7 +123,7 @@ pub(in crate::admin_api) struct ClauseDocument {
 
 /// Takes over what the patch changed.
 pub(super) fn read_back(before: &Value, after: Value, draft: &mut Draft) -> Result<(), ChangeError> {
-    let flag: FlagDocument = changeable(before, after, &OF_A_FLAG)?;
+    let flag: FlagDocument = changeable("patch", before, after, &OF_A_FLAG)?;
     let definition = &mut draft.definition;
     let was_in_snippet = definition.availability.using_environment_id;
     definition.name = flag.name;
@@ -165,11 +145,12 @@ pub(super) fn read_back(before: &Value, after: Value, draft: &mut Draft) -> Resu
         ));
     }
     for (key, targeting) in &mut draft.environments {
-        let place = &before["environments"][key];
+        let before = &before["environments"][key];
         let after = flag.environments.get(key).cloned().ok_or_else(|| {
             ChangeError::invalid("patch", format!("environment `{key}` cannot be removed from a flag"))
         })?;
-        let document: EnvironmentDocument = changeable(place, after, &OF_AN_ENVIRONMENT)?;
+        let document: EnvironmentDocument =
+            changeable(&format!("environments.{key}"), before, after, &OF_AN_ENVIRONMENT)?;
         document.write(targeting);
     }
     Ok(())

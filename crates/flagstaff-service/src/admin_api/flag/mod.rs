@@ -15,7 +15,7 @@ use flagstaff_eval::model::ClientSideAvailability;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub(super) use document::{ClauseDocument, changeable, id_or_new};
+pub(super) use document::{ClauseDocument, id_or_new};
 
 use super::body::JsonBody;
 use super::json_patch::{self, Operation};

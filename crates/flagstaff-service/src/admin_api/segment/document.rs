@@ -4,7 +4,8 @@ use flagstaff_eval::model::{Clause, SegmentTarget};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::admin_api::flag::{ClauseDocument, changeable, id_or_new};
+use crate::admin_api::flag::{ClauseDocument, id_or_new};
+use crate::admin_api::patch::changeable;
 use crate::management::ChangeError;
 use crate::management::segment::SegmentDefinition;
 use crate::store::membership::SegmentRule;
@@ -55,7 +56,7 @@ pub(super) fn read_back(
     after: Value,
     definition: &mut SegmentDefinition,
 ) -> Result<(), ChangeError> {
-    let document: SegmentDocument = changeable(before, after, &CHANGEABLE)?;
+    let document: SegmentDocument = changeable("patch", before, after, &CHANGEABLE)?;
     definition.name = document.name;
     definition.description = document.description;
     definition.tags = document.tags;
