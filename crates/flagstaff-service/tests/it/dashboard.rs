@@ -142,6 +142,24 @@ async fn keys_are_masked_until_they_are_shown_and_an_old_one_counts_on_for_a_whi
 }
 
 #[tokio::test]
+async fn a_token_that_is_deleted_on_its_page_stops_working() {
+    let service = Service::demo().await;
+    let visitor = Visitor::demo(&service).await;
+    let path = "/ui/demo/staging/tokens";
+    let token = service.rest("GET", "/api/v2/tokens", None).await.json()["items"][0].clone();
+    let id = token["_id"].as_str().unwrap();
+    let delete = format!("{path}/{id}/delete");
+    assert!(text(&visitor.get(&service, path, &[]).await).contains(&delete));
+    assert_eq!(visitor.post(&service, &delete, "form_token=wrong", &[]).await.status, 403);
+    assert_eq!(service.rest("GET", "/api/v2/tokens", None).await.status, 200);
+    let form = format!("form_token={}", visitor.form_token);
+    let answer = visitor.post(&service, &delete, &form, &[]).await;
+    assert_eq!((answer.status, answer.header("location")), (303, Some(path)));
+    assert_eq!(service.rest("GET", "/api/v2/tokens", None).await.status, 401);
+    assert_eq!(visitor.post(&service, &delete, &form, &[]).await.status, 404);
+}
+
+#[tokio::test]
 async fn a_new_key_takes_whose_role_it_is_and_only_one_old_one_counts() {
     let service = Service::demo().await;
     let visitor = Visitor::demo(&service).await;

@@ -72,6 +72,8 @@ struct Key {
     /// In addresses: `sdk`, `mobile` or `client`.
     id: &'static str,
     name: &'static str,
+    /// Its name within a sentence.
+    noun: &'static str,
     purpose: &'static str,
     /// As it stands on the page.
     text: String,
@@ -151,11 +153,12 @@ impl KeysPage {
         actor.may(Action::SeeKeys).map_err(ChangeError::from)?;
         let may_renew = actor.may(Action::ChangeProjects).is_ok();
         let environment = place.environment();
-        let key = |id: &'static str, name, purpose, secret: &str| {
+        let key = |id: &'static str, [name, noun]: [&'static str; 2], purpose, secret: &str| {
             let is_whole = asked.show == id;
             Key {
                 id,
                 name,
+                noun,
                 purpose,
                 text: if is_whole { secret.to_owned() } else { mask(secret) },
                 is_whole,
@@ -173,14 +176,14 @@ impl KeysPage {
             keep: &KEEP,
             ..key(
                 "sdk",
-                "SDK key",
+                ["SDK key", "SDK key"],
                 "For programs on servers. It is a secret: it reads all flags, rules and targets.",
                 &environment.sdk_key,
             )
         };
         let mobile = key(
             "mobile",
-            "Mobile key",
+            ["Mobile key", "mobile key"],
             "For programs on phones and desktops. It gets values alone, of flags that are made available to them.",
             &environment.mobile_key,
         );
@@ -189,7 +192,12 @@ impl KeysPage {
             is_whole: true,
             is_secret: false,
             renew: None,
-            ..key("client", "Client-side ID", "For pages in browsers. Everybody may know it.", "")
+            ..key(
+                "client",
+                ["Client-side ID", "client-side ID"],
+                "For pages in browsers. Everybody may know it.",
+                "",
+            )
         };
         Ok(Self {
             frame: place.frame(Section::Keys, None, None),

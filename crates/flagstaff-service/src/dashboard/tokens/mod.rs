@@ -2,10 +2,10 @@
 
 use askama::Template;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
-use axum::routing::get;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::{get, post};
 use serde::Deserialize;
 
 use super::answer::{Trouble, html};
@@ -21,7 +21,8 @@ use crate::management::access_token::{self, NewAccessToken};
 
 /// The paths of this room.
 pub(super) fn router() -> Router<SharedApp> {
-    Router::new().route("/ui/{project}/{environment}/tokens", get(page).post(make))
+    const PATH: &str = "/ui/{project}/{environment}/tokens";
+    Router::new().route(PATH, get(page).post(make)).route(&format!("{PATH}/{{id}}/delete"), post(delete))
 }
 
 /// The form that makes a token.
@@ -30,6 +31,18 @@ struct New {
     form_token: String,
     name: String,
     role: Role,
+}
+
+/// The form that deletes one.
+#[derive(Debug, Deserialize)]
+struct Delete {
+    form_token: String,
+}
+
+/// Which one.
+#[derive(Debug, Deserialize)]
+struct Which {
+    id: String,
 }
 
 #[derive(Template)]
@@ -54,6 +67,8 @@ struct Minted {
 
 struct Row {
     name: String,
+    /// Where it is deleted.
+    delete: String,
     role: Role,
     end: String,
     made: Moment,
@@ -101,6 +116,19 @@ async fn make(
     }
 }
 
+/// `POST /ui/{project}/{environment}/tokens/{id}/delete`: the token stops working at once.
+async fn delete(
+    State(app): State<SharedApp>,
+    place: Place,
+    Path(which): Path<Which>,
+    headers: HeaderMap,
+    Fields(form): Fields<Delete>,
+) -> Result<Response, Trouble> {
+    place.session.check_form(&headers, Some(&form.form_token))?;
+    access_token::delete(&app, &place.session.actor(), &which.id).await?;
+    Ok(Redirect::to(&tokens_path(&place)).into_response())
+}
+
 impl TokensPage {
     async fn load(app: &SharedApp, place: &Place) -> Result<Self, Trouble> {
         let actor = place.session.actor();
@@ -116,6 +144,7 @@ impl TokensPage {
                     made: moment(token.created_at),
                     used: token.last_used_at.map(moment),
                     name: token.name,
+                    delete: format!("{}/{}/delete", tokens_path(place), token.public_id),
                     role: token.role,
                     end: token.token_end,
                 })
