@@ -43,6 +43,9 @@ pub(crate) fn of_values(live: &LiveEnvironment, basis: Option<&str>) -> Option<M
 
 /// The latest moment that an ETag names of what was polled before.
 pub(crate) fn of_poll(live: &LiveEnvironment, headers: &HeaderMap) -> Option<Moment> {
+    if !headers.contains_key(header::IF_NONE_MATCH) {
+        return None;
+    }
     let lineage = live.lineage();
     let texts = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let tags = texts.flat_map(|text| text.split(','));

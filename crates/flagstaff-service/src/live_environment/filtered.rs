@@ -386,4 +386,4 @@ fn members<'d>(data: &'d DataSet, filter: &PayloadFilter, tags: &FlagTags) -> Ve
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -116,12 +116,14 @@ pub async fn follow(app: SharedApp) {
         let had = *asked.borrow_and_update();
         match app.catch_up().await {
             Ok(()) => {
+                app.live.stand(false);
                 app.live.looked(had);
                 if std::mem::take(&mut failures) > 0 {
                     tracing::info!("follows the change log again");
                 }
             }
             Err(error) => {
+                app.live.stand(true);
                 failures += 1;
                 // Not every second of an outage.
                 if failures.is_power_of_two() {

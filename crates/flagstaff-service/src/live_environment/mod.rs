@@ -5,51 +5,52 @@
 //! its own up to date from upstream.
 
 mod admission;
+mod change;
 mod filtered;
 mod follow;
 mod goals;
+mod heard;
 mod image;
 mod looks;
 mod members;
 mod moment;
 mod receive;
+mod standing;
+mod state;
 mod subject;
 mod table;
 mod transfer;
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use bytes::Bytes;
 use flagstaff_eval::{DataSet, Entry, SharedDataSet, model};
-use flagstaff_wire::stream::{
-    ItemKind as WireKind, write_delete, write_delete_at, write_patch, write_patch_at,
-};
-use serde_json::value::RawValue;
 use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::TryRecvError;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use admission::expire_keys;
+pub use change::Change;
 pub use filtered::FlagTags;
 pub use follow::{Follower, follow};
 pub use goals::Goals;
+pub use heard::Heard;
 pub use image::{Image, Packed};
 pub use members::{Asked as AskedMembers, KnownMembers, Members, MembersChanged};
 pub use moment::Moment;
 pub use receive::Received;
+pub use standing::Standing;
 pub use subject::{Audience, Subject};
 pub use table::LiveEnvironments;
 pub(crate) use transfer::selector;
 pub use transfer::{Held, Transfer};
 
 use admission::{Admissions, Leaving};
+use change::Changed;
 use filtered::Parts;
 use goals::SharedGoals;
 use members::BigSegments;
 use moment::Moments;
+use state::{Deleted, Item, State};
 
 use crate::config::Origin;
 use crate::store::EnvironmentId;
@@ -109,40 +110,6 @@ pub struct Pages {
     pub headers: Vec<String>,
 }
 
-#[derive(Debug)]
-struct State {
-    /// Whether there ever was anything: an environment of a relay begins without.
-    is_initialized: bool,
-    moments: Moments,
-    flags: BTreeMap<Arc<str>, Item>,
-    segments: BTreeMap<Arc<str>, Item>,
-    /// What was deleted since the first of these moments, and is not there again.
-    deleted: HashMap<(ItemKind, Arc<str>), Deleted>,
-    /// In a part: what came in at a greater version than its own, and that version.
-    raised: HashMap<(ItemKind, Arc<str>), u64>,
-    /// Made when somebody first asks after a change.
-    image: Option<Arc<Image>>,
-}
-
-/// An item as it is sent.
-#[derive(Clone, Debug)]
-struct Item {
-    version: u64,
-    /// The sequence number of its last change. In the service versions are just these; items of a relay have
-    /// their upstream's versions.
-    sequence: u64,
-    json: Bytes,
-}
-
-/// What is left of an item.
-#[derive(Clone, Copy, Debug)]
-struct Deleted {
-    /// The version of its deletion.
-    version: u64,
-    /// The sequence number of its deletion.
-    sequence: u64,
-}
-
 /// What subscribers are told.
 #[derive(Clone, Debug)]
 pub enum News {
@@ -152,48 +119,10 @@ pub enum News {
     Everything,
 }
 
-/// Changes that were heard, and what values are made from after them.
-#[derive(Debug)]
-pub struct Heard {
-    /// What they are about.
-    pub subjects: Vec<Arc<Subject>>,
-    /// The moment to which they led.
-    pub moment: Moment,
-    /// What there is then.
-    pub data: Arc<DataSet>,
-}
-
 /// Nothing is known of the environment yet. That passes: nobody may be told that it does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Service not initialized")]
 pub struct NotInitialized;
-
-/// An item that changed.
-#[derive(Clone, Debug)]
-struct Changed {
-    kind: ItemKind,
-    key: Arc<str>,
-    version: u64,
-    /// None if it is gone.
-    json: Option<Bytes>,
-}
-
-/// A change as it is sent to each subscriber: made once, shared by all.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// For a stream of flags and segments.
-    pub all: Bytes,
-    /// For a stream of flags alone; none if only segments changed.
-    pub flags: Option<Bytes>,
-    /// For a stream of second-generation delivery.
-    pub transferred: Bytes,
-    /// Where whoever has had it is then.
-    pub moment: Moment,
-    /// For those who are sent values.
-    pub subject: Arc<Subject>,
-    /// When it was made.
-    pub taken_over: Instant,
-}
 
 /// What the store says about one item at one moment.
 #[derive(Debug)]
@@ -370,26 +299,6 @@ impl LiveEnvironment {
         }
     }
 
-    /// What is left to be heard of changes, and what values are made from after all of them: nothing falls between the
-    /// two. None where more than changes is heard.
-    ///
-    /// # Errors
-    /// If there is nothing yet.
-    pub fn hear_out(&self, news: &mut broadcast::Receiver<News>) -> Result<Option<Heard>, NotInitialized> {
-        // No change comes while this is held.
-        let state = self.state();
-        let mut subjects = Vec::new();
-        loop {
-            match news.try_recv() {
-                Ok(News::Change(change)) => subjects.push(change.subject),
-                Ok(News::Everything) | Err(TryRecvError::Lagged(_)) => return Ok(None),
-                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-            }
-        }
-        let (moment, data) = self.evaluable_in(&state)?;
-        Ok(Some(Heard { subjects, moment, data }))
-    }
-
     /// How many flags it has.
     pub fn flag_count(&self) -> usize {
         self.state().flags.len()
@@ -488,123 +397,5 @@ impl LiveEnvironment {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Item {
-    fn new(version: u64, item: &impl serde::Serialize) -> Self {
-        let json = serde_json::to_vec(item)
-            .unwrap_or_else(|error| unreachable!("flags and segments have JSON: {error}"));
-        Self { version, sequence: version, json: json.into() }
-    }
-
-    fn read<T: serde::de::DeserializeOwned>(&self) -> T {
-        serde_json::from_slice(&self.json)
-            .unwrap_or_else(|error| unreachable!("an item is JSON of our own: {error}"))
-    }
-}
-
-impl State {
-    /// Nothing is there, and nothing is known of before.
-    fn nothing_at(moment: Moment) -> Self {
-        Self {
-            is_initialized: false,
-            moments: Moments::since(moment),
-            flags: BTreeMap::new(),
-            segments: BTreeMap::new(),
-            deleted: HashMap::new(),
-            raised: HashMap::new(),
-            image: None,
-        }
-    }
-
-    /// Goes on to another moment.
-    fn pass(&mut self, moment: Moment) {
-        if self.moments.pass(moment) {
-            let first = self.moments.first().sequence;
-            self.deleted.retain(|_, deleted| deleted.sequence > first);
-        }
-    }
-
-    fn items(&self, kind: ItemKind) -> &BTreeMap<Arc<str>, Item> {
-        match kind {
-            ItemKind::Flag => &self.flags,
-            ItemKind::Segment => &self.segments,
-        }
-    }
-
-    fn items_mut(&mut self, kind: ItemKind) -> &mut BTreeMap<Arc<str>, Item> {
-        match kind {
-            ItemKind::Flag => &mut self.flags,
-            ItemKind::Segment => &mut self.segments,
-        }
-    }
-
-    fn put(&mut self, kind: ItemKind, key: &Arc<str>, item: Item) {
-        self.deleted.remove(&(kind, key.clone()));
-        self.items_mut(kind).insert(key.clone(), item);
-    }
-
-    fn delete(&mut self, kind: ItemKind, key: &Arc<str>, deleted: Deleted) {
-        self.items_mut(kind).remove(key);
-        self.deleted.insert((kind, key.clone()), deleted);
-    }
-}
-
-impl Change {
-    /// What happened at once, and led to this moment.
-    fn of(changed: &[Changed], payload_id: &str, moment: Moment, subject: Subject) -> Self {
-        let flags: Vec<_> = changed.iter().filter(|changed| changed.kind == ItemKind::Flag).collect();
-        Self {
-            all: message(|out| changed.iter().try_for_each(|changed| changed.write(out))),
-            flags: (!flags.is_empty())
-                .then(|| message(|out| flags.iter().try_for_each(|changed| changed.write_flag(out)))),
-            transferred: Self::transferred(changed, payload_id, moment),
-            moment,
-            subject: Arc::new(subject),
-            taken_over: Instant::now(),
-        }
-    }
-}
-
-impl Changed {
-    fn write(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        let kind = self.kind.on_the_wire();
-        match self.raw() {
-            Some(json) => write_patch(out, kind, &self.key, json),
-            None => write_delete(out, kind, &self.key, self.version),
-        }
-    }
-
-    /// For streams of flags alone.
-    fn write_flag(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
-        let path = format!("/{}", self.key);
-        match self.raw() {
-            Some(json) => write_patch_at(out, &path, json),
-            None => write_delete_at(out, &path, self.version),
-        }
-    }
-
-    /// Checked JSON of our own.
-    fn raw(&self) -> Option<&RawValue> {
-        let read = |json| {
-            serde_json::from_slice(json).unwrap_or_else(|error| unreachable!("an item is JSON: {error}"))
-        };
-        self.json.as_deref().map(read)
-    }
-}
-
-fn message(write: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>) -> Bytes {
-    let mut out = Vec::new();
-    write(&mut out).unwrap_or_else(|error| unreachable!("what is written is JSON already: {error}"));
-    out.into()
-}
-
-impl ItemKind {
-    fn on_the_wire(self) -> WireKind {
-        match self {
-            ItemKind::Flag => WireKind::Flag,
-            ItemKind::Segment => WireKind::Segment,
-        }
     }
 }

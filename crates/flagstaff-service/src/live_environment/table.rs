@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::looks::Looks;
+use super::standing::SharedStanding;
 use super::{About, Audience, Leaving, LiveEnvironment, Moment};
 use crate::auth::secret;
 use crate::now_ms;
@@ -20,6 +21,7 @@ pub struct LiveEnvironments {
     table: ArcSwap<Table>,
     changed: watch::Sender<()>,
     pub(super) looks: Looks,
+    pub(super) standing: SharedStanding,
     /// There may be more than those that are known yet.
     is_incomplete: AtomicBool,
 }

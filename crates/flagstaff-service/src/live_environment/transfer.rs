@@ -12,7 +12,8 @@ use flagstaff_wire::stream::ItemKind as WireKind;
 use serde_json::value::RawValue;
 use tokio::sync::broadcast::Receiver;
 
-use super::{Change, Changed, Image, LiveEnvironment, Moment, News, NotInitialized, Packed, State, message};
+use super::change::message;
+use super::{Change, Changed, Image, LiveEnvironment, Moment, News, NotInitialized, Packed, State};
 use crate::store::change_log::ItemKind;
 
 /// What brings a client up to date.

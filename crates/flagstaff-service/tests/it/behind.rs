@@ -111,3 +111,31 @@ async fn nobody_is_taken_back_while_the_database_is_away() {
     }
     service.stop().await;
 }
+
+#[tokio::test]
+async fn a_node_that_cannot_look_says_so() {
+    let service = Service::demo().await;
+    let connection = async || {
+        let status = service.request("GET", "/status", &[], b"").await.json();
+        let environment = &status["environments"]["demo production"];
+        // It takes a minute to count.
+        assert_eq!((&status["status"], &environment["status"]), (&"healthy".into(), &"connected".into()));
+        environment["connectionStatus"].clone()
+    };
+    let before = connection().await;
+    assert_eq!((&before["state"], before.get("lastError")), (&"VALID".into(), None));
+    service.app().store.close().await;
+    let after = tokio::time::timeout(Duration::from_secs(30), async {
+        loop {
+            let connection = connection().await;
+            if connection["state"] == "INTERRUPTED" {
+                return connection;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let after = after.await.expect("it looks every second");
+    assert_eq!(after["lastError"]["kind"], "STORE_ERROR");
+    assert!(after["stateSince"].as_i64() >= before["stateSince"].as_i64(), "{before} {after}");
+    service.stop().await;
+}

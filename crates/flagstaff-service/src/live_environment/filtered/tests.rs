@@ -322,7 +322,7 @@ fn a_filter_that_changes_sends_those_away_who_are_served_by_it() {
     assert!(live.filtered(FILTER).is_none());
 }
 
-fn about(sequence: u64) -> About {
+pub(in crate::live_environment) fn about(sequence: u64) -> About {
     let text = String::new;
     let project = Project {
         id: 1,
