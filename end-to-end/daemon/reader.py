@@ -3,7 +3,7 @@
 Prints ``sees <JSON>`` at the start and each time it is another: by flag, the value, the kind of the reason and the
 status of big segments; and as ``status`` whether the database of big segments is available and stale.
 
-Environment: REDIS_URL or DYNAMODB_URL, PREFIX, FLAGS (with commas), USER_KEY; FLAGSTAFF_URL to have the flags from a
+Environment: REDIS_URL, CONSUL_ADDRESS or DYNAMODB_URL, PREFIX, FLAGS (with commas), USER_KEY; FLAGSTAFF_URL to have the flags from a
 service and only big segments from the database, otherwise daemon mode; STALE_AFTER in seconds.
 """
 
@@ -15,20 +15,23 @@ import threading
 from ldclient import Config, Context, LDClient
 from ldclient.config import BigSegmentsConfig
 from ldclient.feature_store import CacheConfig
-from ldclient.integrations import DynamoDB, Redis
+from ldclient.integrations import Consul, DynamoDB, Redis
 
 TABLE = "flags"
 PREFIX = os.environ["PREFIX"]
 
 
 def databases():
-    """The flags, and the big segments."""
+    """The flags, and the big segments, which Consul has no place for."""
     caching = CacheConfig.disabled()
     if url := os.environ.get("REDIS_URL"):
         return (
             Redis.new_feature_store(url, prefix=PREFIX, caching=caching),
             Redis.new_big_segment_store(url, prefix=PREFIX),
         )
+    if address := os.environ.get("CONSUL_ADDRESS"):
+        host, port = address.split(":")
+        return Consul.new_feature_store(host, int(port), prefix=PREFIX, caching=caching), None
     options = {
         "endpoint_url": os.environ["DYNAMODB_URL"],
         "region_name": "us-east-1",

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::support::dynamodb::DynamoDb;
 use crate::support::http::request;
-use crate::support::reader::{Database, Reading, readers_of};
+use crate::support::reader::{Database, FRESH, Reading, readers_of};
 use crate::support::redis::Redis;
 use crate::support::relay::Relay;
 use crate::support::service::Service;
@@ -59,8 +59,7 @@ fn outside(status: &str) -> Json {
 
 /// Readers that have flags from `url` and members from the database.
 fn read_all(service: &Service, url: &str, database: Database<'_>) -> Vec<Reading> {
-    let more = [("FLAGSTAFF_URL", url)];
-    let start = |reader| Reading::start(reader, database, "production", "lounge", service, &more);
+    let start = |reader| Reading::start(reader, database, &["lounge"], service, Some(url), FRESH);
     readers_of(database).into_iter().map(start).collect()
 }
 
@@ -173,10 +172,10 @@ fn members_that_nobody_keeps_up_to_date_are_said_to_be_stale() {
     stale_soon.push("--big-segments-stale-as-degraded".to_owned());
     stale_soon.extend(database.for_relay());
     let relay = Relay::start_with(service.url(), stale_soon);
-    let more = [("FLAGSTAFF_URL", service.url()), ("STALE_AFTER", "3")];
+    let (url, stale_after) = (Some(service.url()), Duration::from_secs(3));
     // That everything is up to date is said every 30 s.
     for reader in readers_of(database) {
-        let mut reader = Reading::start(reader, database, "production", "lounge", &service, &more);
+        let mut reader = Reading::start(reader, database, &["lounge"], &service, url, stale_after);
         reader.until("lounge", &inside("STALE"), START);
         reader.until("status", &json!([true, true]), LIMIT);
     }

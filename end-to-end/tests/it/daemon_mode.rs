@@ -6,9 +6,10 @@ use serde_json::{Value as Json, json};
 
 use crate::support::alone;
 use crate::support::api::FLAG;
+use crate::support::consul::Consul;
 use crate::support::dynamodb::{DynamoDb, TABLE};
 use crate::support::eventually;
-use crate::support::reader::{Database, Reading, readers_of};
+use crate::support::reader::{Database, FRESH, Reading, readers_of};
 use crate::support::redis::Redis;
 use crate::support::relay::Relay;
 use crate::support::service::Service;
@@ -34,8 +35,8 @@ fn make_lamp(service: &Service) -> Vec<String> {
 }
 
 fn read_all(service: &Service, database: Database<'_>) -> Vec<Reading> {
-    let flags = format!("lamp,{FLAG}");
-    let start = |reader| Reading::start(reader, database, "production", &flags, service, &[]);
+    let flags = ["lamp", FLAG];
+    let start = |reader| Reading::start(reader, database, &flags, service, None, FRESH);
     readers_of(database).into_iter().map(start).collect()
 }
 
@@ -65,6 +66,13 @@ fn programs_in_daemon_mode_read_what_a_relay_wrote_to_redis() {
     let _alone = alone();
     let Some(redis) = Redis::start() else { return };
     check(Database::Redis(&redis));
+}
+
+#[test]
+fn programs_in_daemon_mode_read_what_a_relay_wrote_to_consul() {
+    let _alone = alone();
+    let Some(consul) = Consul::start() else { return };
+    check(Database::Consul(&consul));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod binaries;
+pub(crate) mod consul;
 pub(crate) mod counts;
 pub(crate) mod dynamodb;
 pub(crate) mod folder;
