@@ -327,6 +327,24 @@ fn a_damaged_flag_is_put_back_from_its_copy_and_named_without_one() {
     assert_eq!(code, Some(0), "{said}");
 }
 
+/// The driver of the database takes for granted that it is text.
+#[test]
+fn tables_that_are_not_described_in_text_are_refused_in_a_sentence() {
+    let (mut file, _) = file("damaged-schema");
+    let find = |file: &[u8], text: &[u8], from: usize| {
+        from + file[from..].windows(text.len()).position(|window| window == text).unwrap()
+    };
+    let table = find(&file, b"CREATE TABLE setting", 0);
+    let kind = find(&file, b"TEXT", table);
+    file[kind] = 0xff;
+    let folder = Folder::new("damaged-schema-start");
+    fs::write(folder.path().join("flagstaff.db"), &file).unwrap();
+    let Start::Refused(said) = start(&folder, &folder.path().join("log")) else {
+        panic!("it was served");
+    };
+    assert!(!said.contains("panicked") && said.contains("flagstaff restore"), "{said}");
+}
+
 /// As a file system leaves it that lost what it had not written.
 #[test]
 fn a_database_that_lost_all_its_bytes_is_not_taken_for_a_new_one() {

@@ -70,7 +70,15 @@ async fn look_into(config: &Config) -> Result<Kind, StartError> {
         }
         Database::Postgres(url) => (url.connect().await?, url.to_string()),
     };
-    let kind = kind(&mut connection).await;
+    let kind = match is_text(&mut connection).await {
+        Ok(true) => kind(&mut connection).await,
+        Ok(false) => {
+            connection.close().await.map_err(StoreError::from)?;
+            let finding = "what it says of its tables is no text".to_owned();
+            return Err(StoreError::Unsound { database, finding }.into());
+        }
+        Err(error) => Err(error),
+    };
     connection.close().await.map_err(StoreError::from)?;
     match kind {
         Err(error) if is_no_database(&error) => Err(StartError::NotADatabase { file: database }),
@@ -79,6 +87,16 @@ async fn look_into(config: &Config) -> Result<Kind, StartError> {
         }
         kind => kind?.ok_or(StartError::Foreign { database }),
     }
+}
+
+/// Whether what a file says of its tables is text: the driver takes that for granted, and panics if it is not.
+async fn is_text(connection: &mut Connection) -> Result<bool, StoreError> {
+    if connection.is_postgres() {
+        return Ok(true);
+    }
+    let said: Vec<Option<Vec<u8>>> =
+        sql("SELECT CAST(sql AS BLOB) FROM sqlite_master").fetch_scalars(connection).await?;
+    Ok(said.iter().flatten().all(|said| std::str::from_utf8(said).is_ok()))
 }
 
 /// Whether the file is none of SQLite's at all.
