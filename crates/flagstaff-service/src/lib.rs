@@ -27,6 +27,7 @@
 pub mod admin_api;
 pub mod analytics;
 pub mod app;
+mod arriving;
 pub mod auth;
 pub mod avatars;
 pub mod big_segments;

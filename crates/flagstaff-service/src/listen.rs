@@ -10,7 +10,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -30,7 +29,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 
 use crate::SharedServing;
-use crate::extract::TooSlow;
+use crate::arriving::{Arriving, Pace};
 use crate::occupancy::{Answering, Connection, Refusal};
 
 /// What the system holds for one connection. Fixed, so that thousands of slow readers of a large put
@@ -182,7 +181,9 @@ async fn serve_http(
         request.extensions_mut().insert(known);
         let pace = Pace::default();
         request.extensions_mut().insert(pace.clone());
-        let answer = call(router.clone(), request.map(|body| Arriving::new(body, request_timeout, pace)));
+        let (parts, body) = request.into_parts();
+        let body = Arriving::new(&parts.headers, body, request_timeout, pace);
+        let answer = call(router.clone(), Request::from_parts(parts, body));
         async move { Ok::<_, Infallible>(answer.await.map(|body| Answer { body, _answering: answering })) }
     });
     let connection = http1::Builder::new()
@@ -224,74 +225,6 @@ async fn refuse(serving: SharedServing, stream: TcpStream, peer: SocketAddr, ref
     };
     if let Err(error) = served {
         tracing::debug!(%peer, error = %crate::error::chain(&error), "a connection that is not wanted ended");
-    }
-}
-
-/// A request's body, which has to come to its end in time; or piece by piece, if whoever reads it said so.
-struct Arriving {
-    body: Incoming,
-    longest: Duration,
-    /// None if there is no body.
-    end: Option<Pin<Box<Sleep>>>,
-    pace: Pace,
-    is_waiting: bool,
-}
-
-impl Arriving {
-    fn new(body: Incoming, longest: Duration, pace: Pace) -> Self {
-        let end = (!body.is_end_stream()).then(|| Box::pin(tokio::time::sleep(longest)));
-        Self { body, longest, end, pace, is_waiting: false }
-    }
-}
-
-impl http_body::Body for Arriving {
-    type Data = Bytes;
-    type Error = axum::BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
-        match Pin::new(&mut self.body).poll_frame(context) {
-            Poll::Ready(frame) => {
-                self.is_waiting = false;
-                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-            }
-            Poll::Pending => {
-                let begins_to_wait = !std::mem::replace(&mut self.is_waiting, true);
-                let anew = begins_to_wait && self.pace.is_by_the_piece();
-                let then = Instant::now() + self.longest;
-                if let Some(end) = self.end.as_mut().filter(|_| anew) {
-                    end.as_mut().reset(then);
-                }
-                let is_late = self.end.as_mut().is_some_and(|end| end.as_mut().poll(context).is_ready());
-                if is_late { Poll::Ready(Some(Err(TooSlow(self.longest).into()))) } else { Poll::Pending }
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// Whether a body may take as long as it takes, as long as something of it comes: in the request's extensions.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Pace(Arc<AtomicBool>);
-
-impl Pace {
-    /// Has the limit count for each piece of the body, and not for all of it. For bodies that are worked on while
-    /// they come: whoever reads slowly makes the sender slow.
-    pub(crate) fn by_the_piece(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    fn is_by_the_piece(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -211,8 +211,9 @@ impl Service {
                 let mut answer = Vec::new();
                 // After a refusal the connection may end in a reset; what came before counts.
                 while let Ok(1..) = from.read_buf(&mut answer).await {
-                    // A stream has no end: that it began is the answer.
-                    if let Some(end) = begin_of_stream(&answer) {
+                    // A stream has no end: that it began is the answer. And who said that more would come than
+                    // was sent is answered, but the connection goes on waiting for it.
+                    if let Some(end) = end_of_answer(&answer) {
                         answer.truncate(end);
                         break;
                     }
@@ -233,11 +234,16 @@ fn head(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
     head.into_bytes()
 }
 
-/// Where the headers of a stream end.
-fn begin_of_stream(answer: &[u8]) -> Option<usize> {
+/// Where an answer ends, as far as its headers tell: that of a stream with them.
+fn end_of_answer(answer: &[u8]) -> Option<usize> {
     let head = &answer[..answer.len().min(4096)];
     let end = head.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    String::from_utf8_lossy(&head[..end]).contains("content-type: text/event-stream").then_some(end)
+    let head = String::from_utf8_lossy(&head[..end]);
+    if head.contains("content-type: text/event-stream") {
+        return Some(end);
+    }
+    let length: usize = head.lines().find_map(|line| line.strip_prefix("content-length: "))?.parse().ok()?;
+    (answer.len() >= end + length).then_some(end + length)
 }
 
 fn parse(answer: &[u8]) -> Answer {

@@ -18,7 +18,7 @@ use crate::admin_api::link::{link, part};
 use crate::auth::{Action, Caller};
 use crate::error::ApiError;
 use crate::extract::Keys;
-use crate::listen::Pace;
+use crate::arriving::Pace;
 use crate::management::big_segment::{self as rules, Import, Mode, Place};
 
 /// A file has at most so many bytes: ten million keys of UUIDs.
