@@ -14,10 +14,10 @@ use tokio::sync::Semaphore;
 use crate::error::ApiError;
 use crate::extract::broken_off;
 
-/// The largest body as it is sent, in bytes: 10,000 events, what an SDK holds at most, are a third of it.
+/// The largest batch as it is sent, in bytes: 10,000 events, what an SDK holds at most, are a third of it.
 pub const BODY_LIMIT: usize = 16 * 1024 * 1024;
 
-/// The largest body after unpacking, in bytes.
+/// The largest batch after unpacking, in bytes.
 pub const INFLATED_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Bodies up to this size are looked at on the spot; larger ones where they do not hold up others.
@@ -38,18 +38,26 @@ enum Packing {
     Deflate,
 }
 
+/// How large a body may be, in bytes: as it is sent, and after unpacking.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) sent: usize,
+    pub(super) unpacked: usize,
+}
+
 /// Reads a body, unpacks it and has `check` look at it; what is wrong with it is said in the answer. The
 /// memory it takes counts as taken until the last copy of it is dropped: its sender may be gone long before.
 pub(super) async fn receive<T: Send + 'static>(
     headers: &HeaderMap,
     body: Body,
+    limits: Limits,
     check: fn(&[u8]) -> Result<T, ApiError>,
 ) -> Result<(Bytes, T), ApiError> {
     let packing = Packing::of(headers)?;
     let mut held = Held::default();
-    let sent = read(headers, body, &mut held).await?;
+    let sent = read(headers, body, limits.sent, &mut held).await?;
     let look = move || {
-        let plain = unpack(packing, sent, INFLATED_LIMIT)?;
+        let plain = unpack(packing, sent, limits.unpacked)?;
         if packing != Packing::None {
             // Instead of what was sent.
             held = Held::default();
@@ -78,22 +86,25 @@ impl Packing {
             other => Err(ApiError::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_encoding",
-                format!("the content encoding `{}` is not known; send gzip, deflate or none", other.escape_debug()),
+                format!(
+                    "the content encoding `{}` is not known; send gzip, deflate or none",
+                    other.escape_debug()
+                ),
             )),
         }
     }
 }
 
-async fn read(headers: &HeaderMap, body: Body, held: &mut Held) -> Result<Bytes, ApiError> {
-    if stated_length(headers).is_some_and(|length| length > BODY_LIMIT) {
-        return Err(ApiError::too_large(BODY_LIMIT));
+async fn read(headers: &HeaderMap, body: Body, limit: usize, held: &mut Held) -> Result<Bytes, ApiError> {
+    if stated_length(headers).is_some_and(|length| length > limit) {
+        return Err(ApiError::too_large(limit));
     }
     let mut chunks = body.into_data_stream();
     let mut collected = BytesMut::new();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|error| broken_off(&error))?;
-        if collected.len() + chunk.len() > BODY_LIMIT {
-            return Err(ApiError::too_large(BODY_LIMIT));
+        if collected.len() + chunk.len() > limit {
+            return Err(ApiError::too_large(limit));
         }
         held.grow(chunk.len())?;
         collected.extend_from_slice(&chunk);
@@ -220,9 +231,10 @@ mod tests {
     async fn a_body_takes_up_memory_for_as_long_as_anybody_has_it() {
         // So large that nothing else in this process comes near.
         const SIZE: usize = 8 * 1024 * 1024;
+        let limits = Limits { sent: SIZE, unpacked: SIZE };
         let packed = HeaderMap::from_iter([(header::CONTENT_ENCODING, "gzip".parse().unwrap())]);
         for (headers, body) in [(HeaderMap::new(), vec![b' '; SIZE].into()), (packed, gzip(&[b' '; SIZE]))] {
-            let (plain, ()) = receive(&headers, Body::from(body), |_| Ok(())).await.unwrap();
+            let (plain, ()) = receive(&headers, Body::from(body), limits, |_| Ok(())).await.unwrap();
             let queued = plain.clone();
             drop(plain);
             assert!((SIZE..2 * SIZE).contains(&IN_MEMORY.load(Relaxed)), "{IN_MEMORY:?}");

@@ -7,12 +7,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use flagstaff_wire::received::check_batch;
 
-use super::body::receive;
+use super::body::{BODY_LIMIT, INFLATED_LIMIT, Limits, receive};
 use crate::SharedServing;
 use crate::auth::Admission;
 use crate::error::ApiError;
 use crate::live_environment::{Audience, LiveEnvironment};
 use crate::serving::Batch;
+
+const LIMITS: Limits = Limits { sent: BODY_LIMIT, unpacked: INFLATED_LIMIT };
 
 /// `POST /bulk`, and the likes of it: from whoever `E` lets in.
 pub(super) async fn bulk<E: Admission>(
@@ -32,7 +34,7 @@ pub(super) async fn take(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
-    let (body, count) = receive(&headers, body, check).await?;
+    let (body, count) = receive(&headers, body, LIMITS, check).await?;
     if count > 0 {
         let batch = Batch { environment: environment.clone(), audience, headers, body, count };
         serving.events.take(batch).await?;

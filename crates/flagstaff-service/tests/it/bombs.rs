@@ -183,7 +183,8 @@ async fn a_body_beyond_a_doors_limit_is_refused_before_it_comes() {
             Takes::Rest if door.template.starts_with("/api/v2/import") => 256 * MEGABYTE,
             Takes::Rest | Takes::Form => CONFIGURED,
             Takes::Context | Takes::OpenFeature => MEGABYTE,
-            Takes::Events | Takes::Diagnostics => BODY_LIMIT,
+            Takes::Events => BODY_LIMIT,
+            Takes::Diagnostics => 256 << 10,
         };
         for length in [limit + 1, usize::MAX / 2] {
             let answer = door.announce(&service, length).await;
