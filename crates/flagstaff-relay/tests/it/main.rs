@@ -6,6 +6,8 @@ mod changes;
 mod environments;
 mod events;
 mod goals;
+mod hostile;
+mod published_cases;
 mod start;
 mod status;
 mod support;

@@ -9,7 +9,7 @@ use flagstaff_relay::{Config, Relay, Running};
 use flagstaff_sdk::http_client;
 use flagstaff_testkit::{FakeService, PATIENCE};
 use flagstaff_wire::sse::{SseEvent, SseParser};
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 
 pub(crate) const SDK_KEY: &str = "sdk-0000-1111";
@@ -81,7 +81,13 @@ impl Asker {
     }
 
     pub(crate) fn get(&self, path: &str, key: &str) -> RequestBuilder {
-        self.client.get(format!("{}{path}", self.base)).header("authorization", key)
+        self.request(Method::GET, path, key)
+    }
+
+    /// By any method, with a key if there is one.
+    pub(crate) fn request(&self, method: Method, path: &str, key: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        if key.is_empty() { request } else { request.header("authorization", key) }
     }
 
     pub(crate) fn post(&self, path: &str, key: &str) -> RequestBuilder {
