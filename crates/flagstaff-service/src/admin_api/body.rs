@@ -99,7 +99,7 @@ fn refused(error: &serde_json::Error) -> ApiError {
 }
 
 /// Without the names that our own types have: who sends JSON knows of objects.
-fn in_words_of_json(error: &serde_json::Error) -> String {
+pub(super) fn in_words_of_json(error: &serde_json::Error) -> String {
     let said = error.to_string();
     let Some((before, named)) = said.split_once("struct ") else { return said };
     let after = named.trim_start_matches(|letter: char| letter.is_alphanumeric() || letter == '_');

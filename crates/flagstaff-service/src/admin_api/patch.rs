@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::body::JsonBody;
+use super::body::{JsonBody, in_words_of_json};
 use super::json_patch::{self, Operation};
 use crate::error::ApiError;
 use crate::management::ChangeError;
@@ -51,8 +51,10 @@ pub(super) fn read_json_patch(body: &JsonBody) -> Result<(Vec<Operation>, String
         )
     })?;
     let operation = |(place, operation): (usize, Value)| {
-        serde_json::from_value(operation)
-            .map_err(|error| ApiError::bad_request(format!("operation {place} of the patch: {error}")))
+        serde_json::from_value(operation).map_err(|error| {
+            let why = in_words_of_json(&error);
+            ApiError::bad_request(format!("operation {place} of the patch: {why}"))
+        })
     };
     Ok((patch.into_iter().enumerate().map(operation).collect::<Result<_, _>>()?, comment))
 }
