@@ -112,7 +112,7 @@ pub(crate) struct StreamPlace {
 impl Bounds {
     fn of(limits: &Limits, files: u64) -> Self {
         let files = usize::try_from(files).unwrap_or(usize::MAX);
-        let connections = limits.connections.unwrap_or(files.saturating_sub(RESERVED).max(files / 2));
+        let connections = limits.connections.unwrap_or(files.saturating_sub(RESERVED).max(files / 4));
         // The last tenth is left to others.
         let most = connections - connections / 10;
         Self {
@@ -400,7 +400,9 @@ mod tests {
         assert_eq!(bounds.connections, 20_000);
         assert_eq!((bounds.connections_per_address, bounds.streams_per_environment), (18_000, 18_000));
         assert_eq!(bounds.client_streams_per_environment, 10_000);
-        assert_eq!(Bounds::of(&Limits::default(), 256).connections, 128);
+        assert_eq!(Bounds::of(&Limits::default(), 256).connections, 96);
+        // Databases alone take some thirty.
+        assert_eq!(Bounds::of(&Limits::default(), 64).connections, 16);
         let said = Limits { connections: Some(7), streams_per_environment: Some(3), ..Limits::default() };
         assert_eq!(
             (Bounds::of(&said, 1024).connections, Bounds::of(&said, 1024).streams_per_environment),
