@@ -116,6 +116,8 @@ soak: setup-rust setup-stores ## faults for ten minutes, everything for thirty (
 	@FLAGSTAFF_LARGE_FLAGS=50000 \
 	cargo test --release --package flagstaff-cli --test it -- --nocapture large::
 	@cargo test --release --package flagstaff-eval --package flagstaff-sdk in_full -- --ignored --nocapture
+	@FLAGSTAFF_TIMING_SAMPLES=1000000 \
+	cargo test --release --package flagstaff-service --test it -- --nocapture timing::
 	@FLAGSTAFF_SOAK_SECONDS=$${FLAGSTAFF_SOAK_SECONDS:-1800} FLAGSTAFF_REQUIRE_STORES=1 \
 	cargo test --package end-to-end --test it -- --nocapture soak::
 
@@ -145,7 +147,8 @@ setup-official: .venv-daemon/.ready end-to-end/daemon/node_modules/.ready
 setup-browser: end-to-end/browser/node_modules/.ready ## the browser and its driver
 	@command -v chromium >/dev/null || scripts/debian-package chromium
 
-setup-stores: .tools/dynamodb-local/.ready .tools/consul/.ready ## PostgreSQL, Redis, DynamoDB Local and Consul, for the tests
+setup-stores: .tools/dynamodb-local/.ready .tools/consul/.ready ## databases for the tests, and a clock that can be set
+	@compgen -G '/usr/lib/*/faketime/libfaketime*.so.1' >/dev/null || scripts/debian-package libfaketime
 	@command -v redis-server >/dev/null || scripts/debian-package redis-server
 	@scripts/postgres
 

@@ -12,7 +12,7 @@ use crate::process::{Folder, Service};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn exchange(address: &str, head: &str, body: &str) -> String {
+pub(crate) fn exchange(address: &str, head: &str, body: &str) -> String {
     let mut connection = TcpStream::connect(address).unwrap();
     connection.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();

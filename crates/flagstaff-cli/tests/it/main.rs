@@ -1,5 +1,6 @@
 //! The executable from outside.
 
+mod clock;
 mod commands;
 mod crash;
 mod damaged_file;

@@ -13,13 +13,13 @@ use crate::process::{Folder, Service, flagstaff};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends a process a signal by its name.
-fn signal(process: u32, name: &str) {
+pub(crate) fn signal(process: u32, name: &str) {
     let sent = Command::new("kill").args([name, &process.to_string()]).status();
     assert!(sent.unwrap().success(), "{name}");
 }
 
 /// Waits for `done`, which is asked again and again.
-fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(done) = done() {
@@ -35,7 +35,7 @@ fn exit_code(process: &mut Child) -> Option<i32> {
     until("the end", || process.try_wait().unwrap()).code()
 }
 
-fn text(path: &Path) -> String {
+pub(crate) fn text(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
