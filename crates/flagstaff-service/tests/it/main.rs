@@ -40,6 +40,7 @@ mod sign_in;
 mod starts;
 mod streams;
 mod support;
+mod timing;
 mod tls;
 mod tokens;
 mod transfer;
