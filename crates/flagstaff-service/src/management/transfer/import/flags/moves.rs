@@ -6,6 +6,9 @@
 use crate::management::flag::{renumber, user_of};
 use crate::store::targeting::{Targeting, Variation};
 
+/// Whether an old variation, at its place, is a new one, at its place.
+type Is = dyn Fn(&Variation, usize, &Variation, usize) -> bool;
+
 /// Where each variation is now.
 #[derive(Debug)]
 pub(super) struct Moves<'v> {
@@ -26,8 +29,7 @@ impl<'v> Moves<'v> {
         let both = |one: &Variation, at: usize, other: &Variation, place: usize| {
             same_value(one, at, other, place) && at == place
         };
-        let are: [&dyn Fn(&Variation, usize, &Variation, usize) -> bool; 4] =
-            [&same_id, &both, &same_value, &same_place];
+        let are: [&Is; 4] = [&same_id, &both, &same_value, &same_place];
         for is in are {
             for (at, one) in old.iter().enumerate().filter(|(at, _)| to[*at].is_none()).collect::<Vec<_>>() {
                 let found = new
