@@ -7,7 +7,7 @@ use crate::management::flag::{renumber, user_of};
 use crate::store::targeting::{Targeting, Variation};
 
 /// Whether an old variation, at its place, is a new one, at its place.
-type Is = dyn Fn(&Variation, usize, &Variation, usize) -> bool;
+type Is<'f> = dyn Fn(&Variation, usize, &Variation, usize) -> bool + 'f;
 
 /// Where each variation is now.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl<'v> Moves<'v> {
         let both = |one: &Variation, at: usize, other: &Variation, place: usize| {
             same_value(one, at, other, place) && at == place
         };
-        let are: [&Is; 4] = [&same_id, &both, &same_value, &same_place];
+        let are: [&Is<'_>; 4] = [&same_id, &both, &same_value, &same_place];
         for is in are {
             for (at, one) in old.iter().enumerate().filter(|(at, _)| to[*at].is_none()).collect::<Vec<_>>() {
                 let found = new
