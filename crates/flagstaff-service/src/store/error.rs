@@ -45,7 +45,8 @@ pub enum StoreError {
     },
     /// The database itself is not what was written.
     #[error(
-        "the database `{database}` is damaged ({finding}): restore a backup with `flagstaff restore` into another folder, and start on that"
+        "the database `{database}` is damaged ({}): restore a backup with `flagstaff restore` into another folder, and start on that",
+        one_line(finding)
     )]
     Unsound {
         /// The file.
@@ -118,6 +119,15 @@ fn newer(error: &sqlx::migrate::MigrateError) -> &'static str {
         ),
         _ => "",
     }
+}
+
+/// Engines quote what they could not read.
+fn one_line(finding: &str) -> String {
+    const LONGEST: usize = 200;
+    let words: Vec<_> = finding.split_whitespace().collect();
+    let line = words.join(" ");
+    let end = line.char_indices().nth(LONGEST).map_or(line.len(), |(end, _)| end);
+    if end < line.len() { format!("{} …", &line[..end]) } else { line }
 }
 
 /// A text with a NUL character in it was to be sent to PostgreSQL.
