@@ -191,9 +191,9 @@ async fn odd_events_do_not_spoil_the_others() {
     let seen = service.rest("GET", "/api/v2/users/demo/production?limit=1000", None).await.json();
     let seen: Vec<&str> =
         seen["items"].as_array().unwrap().iter().map(|item| item["user"]["key"].as_str().unwrap()).collect();
-    for number in 0..odd.len() {
+    for (number, odd) in odd.iter().enumerate() {
         let key = format!("good-{number}");
-        assert!(seen.contains(&key.as_str()), "{key}, beside {:.200}", odd[number]);
+        assert!(seen.contains(&key.as_str()), "{key}, beside {odd:.200}");
     }
     println!(
         "R27: {} odd events counted; memory from {before} MB to {} MB at most",

@@ -15,10 +15,10 @@ use super::keys_file::KeysFile;
 use crate::SharedApp;
 use crate::admin_api::body::JsonBody;
 use crate::admin_api::link::{link, part};
+use crate::arriving::Pace;
 use crate::auth::{Action, Caller};
 use crate::error::ApiError;
 use crate::extract::Keys;
-use crate::arriving::Pace;
 use crate::management::big_segment::{self as rules, Import, Mode, Place};
 
 /// A file has at most so many bytes: ten million keys of UUIDs.
