@@ -4,12 +4,14 @@
 //! the history of changes and members of large segments may be gigabytes, is looked at more quickly, and for a
 //! limited time.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Error, Row as _, SqlSafeStr as _};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Error, Row as _, SqlSafeStr as _};
 
 use super::super::health::Fault;
+use super::super::schema;
 
 /// Without any of these nothing can be served rightly.
 const ESSENTIAL: [&str; 13] = [
@@ -51,6 +53,9 @@ pub(in crate::store) async fn check(connection: &mut SqliteConnection) -> Result
         Ok(tables) => tables,
         Err(error) => return damage(error).map(Structure::Essential),
     };
+    if let Some(finding) = described_otherwise(connection).await? {
+        return Ok(Structure::Essential(finding));
+    }
     for table in ESSENTIAL.into_iter().filter(|table| tables.iter().any(|name| name == table)) {
         if let Some(finding) = run(connection, format!("PRAGMA integrity_check({table})")).await? {
             return Ok(Structure::Essential(finding));
@@ -74,6 +79,28 @@ pub(in crate::store) async fn check(connection: &mut SqliteConnection) -> Result
         }
         Err(error) => Err(error),
     }
+}
+
+/// Something that is not described as its steps have made it: a letter of that is damaged as easily as a row, and
+/// columns would be missed that are there.
+async fn described_otherwise(connection: &mut SqliteConnection) -> Result<Option<String>, Error> {
+    let step: Option<i64> =
+        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *connection).await?;
+    let mut pattern = SqliteConnectOptions::new().in_memory(true).connect().await?;
+    let made = schema::sqlite().run_to(step.unwrap_or_default(), &mut pattern).await;
+    made.map_err(|error| Error::Migrate(Box::new(error)))?;
+    let (expected, found) = (descriptions(&mut pattern).await?, descriptions(connection).await?);
+    pattern.close().await?;
+    let other = expected.into_iter().find(|(name, text)| found.get(name) != Some(text));
+    Ok(other.map(|(name, _)| format!("`{name}` is not described as it was made")))
+}
+
+/// What a file says of its tables, indexes and triggers, by their names.
+async fn descriptions(connection: &mut SqliteConnection) -> Result<BTreeMap<String, String>, Error> {
+    let rows = sqlx::query("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("sql")?))).collect()
 }
 
 async fn names(connection: &mut SqliteConnection) -> Result<Vec<String>, Error> {
