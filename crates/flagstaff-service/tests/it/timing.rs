@@ -3,7 +3,8 @@
 //! Credentials that differ from a right one in the first character and ones that differ in the last are refused in
 //! turn, by chance which, and their times are compared by Welch's t-test, without those beyond the nine tenths that
 //! are quickest: what else goes on meanwhile is in them. Every right credential has its turn, and every wrong
-//! character: where one wrong hash lies in memory is chance, and must not look like a finding.
+//! character, and each counts by its average: where one wrong hash lies in memory is chance, the same for all of its
+//! refusals, and must not look like a finding.
 //!
 //! `make soak` takes a million samples of each kind of credential (`FLAGSTAFF_TIMING_SAMPLES`) and prints t, which
 //! says that there is no difference to be seen while it is below 4.5.
@@ -65,6 +66,13 @@ enum Wrong {
     Last,
 }
 
+/// One wrong credential, and how long its refusals took.
+struct Refused {
+    credential: String,
+    wrong: Wrong,
+    times: Vec<Duration>,
+}
+
 /// Has wrong credentials refused, and gives t.
 async fn compare(
     what: &str,
@@ -72,28 +80,28 @@ async fn compare(
     samples: usize,
     mut admits: impl AsyncFnMut(&mut Parts) -> bool,
 ) -> f64 {
-    let mut wrong = Vec::new();
+    let mut refused = Vec::new();
     for credential in right {
         assert!(admits(&mut asking_with(credential)).await, "{what}: a right one is refused");
         // After the prefix, which is the same for all.
         let first = credential.find('-').expect("it has a prefix") + 1;
-        wrong.push((variants(credential, first), variants(credential, credential.len() - 1)));
+        for (wrong, place) in [(Wrong::First, first), (Wrong::Last, credential.len() - 1)] {
+            let variants = variants(credential, place).into_iter();
+            refused.extend(variants.map(|credential| Refused { credential, wrong, times: Vec::new() }));
+        }
     }
-    let mut times: [Vec<Duration>; 2] = Default::default();
     let mut chance = Chance::new();
     for _ in 0..samples {
-        let (first, last) = &wrong[chance.below(wrong.len())];
-        let which = if chance.below(2) == 0 { Wrong::First } else { Wrong::Last };
-        let variants = if which == Wrong::First { first } else { last };
-        let mut parts = asking_with(&variants[chance.below(variants.len())]);
+        let turn = chance.below(refused.len());
+        let Refused { credential, times, .. } = &mut refused[turn];
+        let mut parts = asking_with(credential);
         let began = Instant::now();
         let is_admitted = admits(&mut parts).await;
-        let took = began.elapsed();
+        times.push(began.elapsed());
         assert!(!is_admitted, "{what}: a wrong one is let in");
-        times[which as usize].push(took);
     }
-    let limit = nine_tenths(&times);
-    let [first, last] = times.map(|times| Measured::of(&times, limit));
+    let limit = nine_tenths(&refused);
+    let [first, last] = [Wrong::First, Wrong::Last].map(|wrong| Measured::of(&refused, wrong, limit));
     let t = (first.average - last.average) / (first.error() + last.error()).sqrt();
     println!(
         "R39, {what}: {:.1} ns with the first character wrong, {:.1} ns with the last; t = {t:+.2} over {samples} samples",
@@ -117,13 +125,13 @@ fn variants(credential: &str, place: usize) -> Vec<String> {
 }
 
 /// What nine tenths of all samples stay below.
-fn nine_tenths(times: &[Vec<Duration>; 2]) -> Duration {
-    let mut all: Vec<Duration> = times.iter().flatten().copied().collect();
+fn nine_tenths(refused: &[Refused]) -> Duration {
+    let mut all: Vec<Duration> = refused.iter().flat_map(|one| &one.times).copied().collect();
     let place = all.len() * 9 / 10;
     *all.select_nth_unstable(place).1
 }
 
-/// The samples of one kind, in nanoseconds.
+/// What the refusals of credentials took that are wrong in the same place, in nanoseconds.
 struct Measured {
     count: f64,
     average: f64,
@@ -131,11 +139,20 @@ struct Measured {
 }
 
 impl Measured {
-    fn of(times: &[Duration], limit: Duration) -> Self {
-        let nanoseconds = || times.iter().filter(|took| **took <= limit).map(|took| took.as_nanos() as f64);
-        let count = nanoseconds().count() as f64;
-        let average = nanoseconds().sum::<f64>() / count;
-        let variance = nanoseconds().map(|took| (took - average).powi(2)).sum::<f64>() / (count - 1.0);
+    fn of(refused: &[Refused], wrong: Wrong, limit: Duration) -> Self {
+        let averages: Vec<f64> = refused
+            .iter()
+            .filter(|one| one.wrong == wrong)
+            .filter_map(|one| {
+                let times: Vec<f64> = (one.times.iter().filter(|took| **took <= limit))
+                    .map(|took| took.as_nanos() as f64)
+                    .collect();
+                (!times.is_empty()).then(|| times.iter().sum::<f64>() / times.len() as f64)
+            })
+            .collect();
+        let count = averages.len() as f64;
+        let average = averages.iter().sum::<f64>() / count;
+        let variance = averages.iter().map(|one| (one - average).powi(2)).sum::<f64>() / (count - 1.0);
         Self { count, average, variance }
     }
 
