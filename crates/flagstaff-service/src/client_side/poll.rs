@@ -66,5 +66,6 @@ async fn answer(
 }
 
 fn write_values(all: &AllFlags<'_>, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, &all.values()).unwrap_or_else(|error| unreachable!("values are JSON: {error}"));
+    serde_json::to_writer(out, &all.values())
+        .unwrap_or_else(|error| unreachable!("values are JSON: {error}"));
 }
