@@ -247,7 +247,7 @@ impl Counter {
 /// Counts claimed batches, in the transaction that holds them.
 async fn apply_held(mut transaction: Transaction, effects: &Effects) -> Result<(), StoreError> {
     apply(&mut transaction, effects).await?;
-    Ok(transaction.commit().await?)
+    transaction.commit().await
 }
 
 /// Whether another transaction was in the way of this one, or has taken its batches away.
