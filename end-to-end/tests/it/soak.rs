@@ -228,7 +228,8 @@ fn events(url: &str, number: u64) -> u64 {
 
 /// A flag is flipped; another is made and deleted.
 fn changes(url: &str, number: u64) -> u64 {
-    let flip = json!([{"op": "replace", "path": "/environments/production/on", "value": number.is_multiple_of(2)}]);
+    let flip =
+        json!([{"op": "replace", "path": "/environments/production/on", "value": number.is_multiple_of(2)}]);
     expect(200, "PATCH", url, "/api/v2/flags/demo/wish-lists", TOKEN, &flip);
     let key = format!("soaked-{}", number % 20);
     expect(201, "POST", url, "/api/v2/flags/demo", TOKEN, &json!({"key": key, "name": key}));
