@@ -33,7 +33,9 @@ const PAGES = [
   ['users-empty', '/ui/demo/staging/users'],
   ['user', '/ui/demo/production/users/ada'],
   ['user-private', '/ui/demo/production/users/grace'],
+  ['keys', '/ui/demo/production/keys'],
   ['tokens', '/ui/demo/production/tokens'],
+  ['events', '/ui/demo/production/events'],
   ['menu-environment', '/ui/demo/production/users', async (page) => {
     if (await page.getByRole('button', { name: 'Menu' }).isVisible()) await page.getByRole('button', { name: 'Menu' }).click();
     await page.locator('.switcher summary').click();
