@@ -40,5 +40,9 @@ pub async fn run(asked: &Asked) {
     let flips = crate::fan_out::flips(&service, &mut one, 21, Duration::from_millis(20)).await;
     let mut times: Vec<Duration> = flips.iter().flatten().map(|flip| flip.after_request).collect();
     let half = report::percentile(&mut times, 0.5);
-    row("from the request that flips to the one SDK that is connected, saved on the way, middle", report::time(half), "100 ms");
+    row(
+        "from the request that flips to the one SDK that is connected, saved on the way, middle",
+        report::time(half),
+        "100 ms",
+    );
 }
