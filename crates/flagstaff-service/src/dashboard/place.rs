@@ -14,6 +14,7 @@ use super::theme::Theme;
 use super::words::segment;
 use crate::auth::{Action, Session};
 use crate::live_environment::{About, LiveEnvironment};
+use crate::peer::Peer;
 use crate::store::environment::Environment;
 use crate::store::project::Project;
 use crate::{SharedApp, now_ms};
@@ -190,13 +191,15 @@ impl Place {
         let section = ["/users", "/keys"].into_iter().find(|section| rest.starts_with(section));
         let rest = section.unwrap_or(rest.trim_end_matches("/switch"));
         let switcher = choices(&everywhere, &about, rest);
+        let peer = Peer::from_request_parts(parts, app).await.map_err(IntoResponse::into_response)?;
+        let scheme = if peer.encrypted { "https" } else { "http" };
         Ok(Self {
             session,
             about,
             live,
             fragment: is_fragment(&parts.headers),
             now_ms: now_ms(),
-            origin: format!("http://{}", host(parts)),
+            origin: format!("{scheme}://{}", host(parts)),
             theme: Theme::of(&parts.headers),
             here: parts
                 .uri

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use crate::dashboard::{Visitor, text};
 use crate::streams::Stream;
 use crate::support::{Answer, Service};
 
@@ -249,6 +250,17 @@ async fn a_cookie_is_for_encrypted_connections_if_the_proxy_in_front_was_asked_b
         }
         let answer = sign_in(&service, &[("x-forwarded-proto", "http")], LOGIN).await;
         assert!(!answer.header("set-cookie").unwrap().contains("Secure"));
+        service.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn programs_to_copy_name_the_service_as_the_proxy_in_front_was_asked() {
+    for (service, scheme) in [(behind_proxy().await, "https"), (Service::demo().await, "http")] {
+        let visitor = Visitor::demo(&service).await;
+        let page =
+            text(&visitor.get(&service, "/ui/demo/staging/users", &[("x-forwarded-proto", "https")]).await);
+        assert!(page.contains(&format!("{scheme}://localhost")), "{page}");
         service.stop().await;
     }
 }
