@@ -20,5 +20,4 @@ def wait_for_message(caplog, part):
     def found():
         return [record for record in caplog.records if part in record.getMessage()]
 
-    eventually(found)
-    return found()
+    return eventually(found)

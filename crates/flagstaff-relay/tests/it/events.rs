@@ -87,6 +87,12 @@ async fn a_payload_arrives_as_it_was_with_what_its_sender_said_of_it() {
     running.stop().await;
 }
 
+/// What this header was in each payload that upstream was sent, in order.
+fn sent(service: &FakeService, header: &str) -> Vec<Option<String>> {
+    let payloads = service.requests(paths::EVENTS);
+    payloads.iter().map(|payload| payload.header(header).map(str::to_owned)).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_wait_while_upstream_is_away_and_each_arrives_once() {
     let service = FakeService::start([flag("f")]);
@@ -319,11 +325,7 @@ async fn events_are_forwarded_by_another_key_at_once_when_the_one_before_was_ref
     running.relay().set_environments(vec![rekeyed]).await.unwrap();
     assert_eq!(asker.post("/bulk", "sdk-new").body(ONE).send().await.unwrap().status(), 202);
     until_figure(&asker, "forwarded_total", 1).await;
-    let keys: Vec<_> = service
-        .requests(paths::EVENTS)
-        .iter()
-        .map(|sent| sent.header("authorization").map(str::to_owned))
-        .collect();
+    let keys = sent(&service, "authorization");
     assert_eq!(keys, [Some(SDK_KEY.to_owned()), Some("sdk-new".to_owned())]);
     running.stop().await;
 }
@@ -337,11 +339,7 @@ async fn a_payload_without_an_id_has_one_of_its_own_however_often_it_is_sent() {
     service.answer_next(paths::EVENTS, Answer::status(500));
     assert_eq!(asker.post("/bulk", SDK_KEY).body(ONE).send().await.unwrap().status(), 202);
     until_figure(&asker, "forwarded_total", 1).await;
-    let ids: Vec<_> = service
-        .requests(paths::EVENTS)
-        .iter()
-        .map(|sent| sent.header("x-launchdarkly-payload-id").map(str::to_owned))
-        .collect();
+    let ids = sent(&service, "x-launchdarkly-payload-id");
     assert_eq!(ids.len(), 3);
     assert!(ids[0].is_some() && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     running.stop().await;
